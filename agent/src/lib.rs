@@ -1,0 +1,1 @@
+//! Proves what is encrypted at rest on this host and reports it.

@@ -1,0 +1,1 @@
+//! Holds the posture of the fleet.

@@ -1,0 +1,1 @@
+//! What the tests of several packages share: the VM tier, the in-process fleet, the golden hosts.
