@@ -1,1 +1,30 @@
-//! Proves what is encrypted at rest on this host and reports it.
+//! Proves what an Elasticsearch or OpenSearch node lets rest on disk, and reports it.
+//!
+//! In reading order: the shell looks ([`host`], [`discovery`], [`observe`]) and makes a [`snapshot`]; the pure core
+//! judges it ([`mounts`], [`layer`], [`filesystem`], [`volume`], [`check`], [`posture`]); the output shows it
+//! ([`report`]) or sends it ([`transport`], [`daemon`]).
+
+pub mod accounts;
+pub mod check;
+pub mod cli;
+pub mod config;
+// pub mod daemon;
+pub mod discovery;
+pub mod dm_table;
+pub mod filesystem;
+pub mod host;
+pub mod keystore;
+pub mod layer;
+pub mod luks;
+pub mod mounts;
+pub mod observe;
+pub mod path;
+pub mod policy;
+pub mod posture;
+pub mod report;
+pub mod repository;
+pub mod snapshot;
+// pub mod status;
+pub mod swaps;
+// pub mod transport;
+pub mod volume;

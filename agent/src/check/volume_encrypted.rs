@@ -1,0 +1,208 @@
+//! `volume_encrypted`: every leg below a path is encrypted.
+
+use std::collections::BTreeMap;
+
+use atrest_proto::model::{Finding, Outcome, PathPosture, Reason, Severity, Verdict};
+
+use super::{
+    CIS_3_11, Check, Context, HIPAA_312, ISO_8_24, NIST_SC_28_1, PCI_3_5_1_2, SOC2_CC6_1,
+    STIG_RHEL9,
+};
+use crate::policy::Policy;
+
+pub(super) const CHECK: Check = Check {
+    id: "volume_encrypted",
+    title: "Everything below a path the node writes to is encrypted",
+    why: "Whoever takes the disk, its image or a decommissioned drive reads what the node wrote. \
+          It does not protect a running, unlocked node. For PCI DSS 3.5.1.2 it is supporting evidence only: \
+          disk encryption alone does not satisfy that requirement on fixed disks.",
+    decides: "Follows the path through mounts, file systems and block devices down every leg to the physical \
+              devices, by what the kernel's live tables say. Passes only when every leg meets dm-crypt with a real \
+              cipher, or another layer that this host enforces, or nothing rests at all.",
+    severity: Severity::Critical,
+    remedy: "Move the path onto a dm-crypt (LUKS) volume, or encrypt the device that is named as plain: \
+             stop the node, back up, `cryptsetup luksFormat` the device (or `cryptsetup reencrypt --encrypt`), restore",
+    controls: &[NIST_SC_28_1, PCI_3_5_1_2, HIPAA_312, ISO_8_24, SOC2_CC6_1, CIS_3_11, STIG_RHEL9],
+    evaluate,
+};
+
+fn evaluate(context: &Context<'_>) -> Vec<Finding> {
+    context.paths.iter().map(|path| judge(&CHECK, path, context.policy)).collect()
+}
+
+/// The finding that a verdict makes; also for swap areas and the volumes of keystores.
+pub(super) fn judge(check: &Check, path: &PathPosture, policy: &Policy) -> Finding {
+    let outcome = match path.verdict {
+        Verdict::Encrypted | Verdict::Volatile => Outcome::Pass,
+        Verdict::Partial | Verdict::Unencrypted => Outcome::Fail,
+        Verdict::Claimed if policy.accept_claims => Outcome::Pass,
+        Verdict::Claimed | Verdict::Unknown => Outcome::Unknown,
+    };
+    Finding {
+        check: check.id.to_owned(),
+        asset: path.asset.clone(),
+        outcome,
+        severity: if outcome == Outcome::Pass { Severity::Info } else { check.severity },
+        summary: summary(path),
+        remedy: remedy(check, path, outcome),
+        reasons: path.reasons.clone(),
+        evidence: evidence(path),
+        affects: Vec::new(),
+    }
+}
+
+fn summary(path: &PathPosture) -> String {
+    let plain: Vec<&str> = path.plain.iter().map(|leg| leg.device.as_str()).collect();
+    let what = &path.path;
+    match path.verdict {
+        Verdict::Encrypted => format!("{what} is encrypted on every leg"),
+        Verdict::Volatile => format!("{what} lies in memory only"),
+        Verdict::Unencrypted => {
+            format!("{what} is not encrypted: plaintext on {}", plain.join(", "))
+        }
+        Verdict::Partial => {
+            format!("{what} is encrypted in part only: plaintext on {}", plain.join(", "))
+        }
+        Verdict::Claimed => format!("{what}: {} says that it encrypts", path.claimed_by.join(", ")),
+        Verdict::Unknown => format!("{what} could not be decided: {}", codes(&path.reasons)),
+    }
+}
+
+fn codes(reasons: &[Reason]) -> String {
+    reasons.iter().map(|reason| reason.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+fn remedy(check: &Check, path: &PathPosture, outcome: Outcome) -> String {
+    match outcome {
+        Outcome::Pass | Outcome::NotApplicable => String::new(),
+        Outcome::Fail => check.remedy.to_owned(),
+        Outcome::Unknown => {
+            let known = path.reasons.iter().find_map(|reason| lift(*reason));
+            known.unwrap_or("look at the stack for the layer that could not be decided").to_owned()
+        }
+    }
+}
+
+/// What would turn an unknown into an answer.
+fn lift(reason: Reason) -> Option<&'static str> {
+    match reason {
+        Reason::NoPermission => Some(
+            "run the agent as root: reading the kernel's device-mapper tables takes CAP_SYS_ADMIN",
+        ),
+        Reason::NotFound => Some("create the path, or correct the configuration that names it"),
+        Reason::Timeout => {
+            Some("find out why the device or server does not answer, then scan again")
+        }
+        Reason::RemoteFilesystem | Reason::ServerClaim => Some(
+            "run the agent on the file server too, or keep the path on an encrypted local volume",
+        ),
+        Reason::FuseFilesystem => Some(
+            "name what encrypts below this FUSE file system, or keep the path on an encrypted local volume",
+        ),
+        Reason::ProviderClaim | Reason::DriveClaim => {
+            Some("put dm-crypt on the volume, or accept such claims in the policy (accept_claims)")
+        }
+        Reason::UnknownFilesystem | Reason::UnknownTarget => Some(
+            "this version does not know that layer: see the stack, and ask for it to be supported",
+        ),
+        Reason::PlainDevice
+        | Reason::NullCipher
+        | Reason::PlainSegment
+        | Reason::PlainSubmount
+        | Reason::PlainJournal
+        | Reason::PlainCache
+        | Reason::PlainCow
+        | Reason::PlainSwap
+        | Reason::PlainNames
+        | Reason::Unreadable => None,
+    }
+}
+
+fn evidence(path: &PathPosture) -> BTreeMap<String, String> {
+    let mut evidence = BTreeMap::from([("verdict".to_owned(), path.verdict.to_string())]);
+    if let Some(resolved) = &path.resolved {
+        evidence.insert("resolved".to_owned(), resolved.clone());
+    }
+    if !path.plain.is_empty() {
+        let plain: Vec<&str> = path.plain.iter().map(|leg| leg.device.as_str()).collect();
+        evidence.insert("plain_devices".to_owned(), plain.join(" "));
+    }
+    if !path.encrypted_by.is_empty() {
+        let by: Vec<String> = path
+            .encrypted_by
+            .iter()
+            .map(|by| format!("{} {} {}", by.technology, by.device, by.cipher))
+            .collect();
+        evidence.insert("encrypted_by".to_owned(), by.join("; "));
+    }
+    evidence
+}
+
+#[cfg(test)]
+mod tests {
+    use atrest_proto::model::{PlainLeg, Use};
+
+    use super::*;
+
+    fn path(verdict: Verdict, reasons: Vec<Reason>) -> PathPosture {
+        let plain = reasons
+            .iter()
+            .filter(|reason| reason.is_plain())
+            .map(|reason| PlainLeg {
+                device: "/dev/sdb".to_owned(),
+                via: Vec::new(),
+                reason: *reason,
+            })
+            .collect();
+        PathPosture {
+            asset: "data:/srv/es".to_owned(),
+            path: "/srv/es".to_owned(),
+            resolved: Some("/srv/es".to_owned()),
+            usage: Use::Data,
+            service: None,
+            verdict,
+            reasons,
+            plain,
+            encrypted_by: Vec::new(),
+            claimed_by: Vec::new(),
+            stack: Vec::new(),
+            nearest: None,
+        }
+    }
+
+    fn outcome(verdict: Verdict) -> Outcome {
+        judge(&CHECK, &path(verdict, Vec::new()), &Policy::default()).outcome
+    }
+
+    #[test]
+    fn only_encrypted_and_volatile_pass() {
+        assert_eq!(outcome(Verdict::Encrypted), Outcome::Pass);
+        assert_eq!(outcome(Verdict::Volatile), Outcome::Pass);
+        assert_eq!(outcome(Verdict::Partial), Outcome::Fail);
+        assert_eq!(outcome(Verdict::Unencrypted), Outcome::Fail);
+        assert_eq!(outcome(Verdict::Unknown), Outcome::Unknown);
+        assert_eq!(outcome(Verdict::Claimed), Outcome::Unknown);
+    }
+
+    #[test]
+    fn a_claim_passes_only_by_policy() {
+        let policy = Policy { accept_claims: true, ..Policy::default() };
+        let finding = judge(&CHECK, &path(Verdict::Claimed, vec![Reason::DriveClaim]), &policy);
+        assert_eq!(finding.outcome, Outcome::Pass);
+    }
+
+    #[test]
+    fn a_failure_names_the_plain_device_and_what_to_do() {
+        let path = path(Verdict::Partial, vec![Reason::PlainDevice]);
+        let finding = judge(&CHECK, &path, &Policy::default());
+        assert!(finding.summary.contains("/dev/sdb"));
+        assert!(!finding.remedy.is_empty());
+        assert_eq!(finding.evidence["plain_devices"], "/dev/sdb");
+    }
+
+    #[test]
+    fn an_unknown_says_what_would_lift_it() {
+        let path = path(Verdict::Unknown, vec![Reason::NoPermission]);
+        assert!(judge(&CHECK, &path, &Policy::default()).remedy.contains("CAP_SYS_ADMIN"));
+    }
+}

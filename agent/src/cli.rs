@@ -1,0 +1,266 @@
+//! The command line: what each subcommand does, and the exit code it ends with.
+
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use atrest_proto::model::Use;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::discovery::{self, Discovery, Place};
+use crate::host::Host;
+use crate::host::live::LiveHost;
+use crate::host::recorded::RecordedHost;
+use crate::path::HostPath;
+use crate::report::Style;
+use crate::snapshot::Namespace;
+use crate::{check, config, observe, posture, report};
+
+/// Exit code for a wrong command line or configuration (`EX_USAGE` of sysexits.h).
+pub const USAGE: u8 = 64;
+/// Exit code for a bug (`EX_SOFTWARE` of sysexits.h).
+pub const BUG: u8 = 70;
+
+/// Proves that what an Elasticsearch or OpenSearch node lets rest on disk is encrypted.
+#[derive(Debug, Parser)]
+#[command(name = "atrest-agent", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Args)]
+struct Global {
+    /// The configuration [default: /etc/atrest/agent.toml, if it is there]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Look at the host whose root is DIR: a recording, a mounted image, or this host seen from a container
+    #[arg(long, global = true, value_name = "DIR", default_value = "/")]
+    root: PathBuf,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Print the whole posture of this host; needs no server
+    ///
+    /// Exit code: 0 all pass, 1 something fails, 3 nothing fails but something is unknown.
+    Scan {
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
+    /// Print the verdict for paths or devices, with the stack as proof
+    ///
+    /// Exit code: 0 all pass, 1 something fails, 3 nothing fails but something is unknown.
+    Check {
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+        /// See the paths with the eyes of this process: its mounts and its root
+        #[arg(long, value_name = "PID")]
+        pid: Option<i32>,
+        /// Let findings on key hygiene decide the exit code too
+        #[arg(long)]
+        strict: bool,
+        #[arg(required = true, value_name = "PATH|DEVICE")]
+        paths: Vec<PathBuf>,
+    },
+    /// List the catalogue of checks
+    Checks {
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
+    /// Explain one check: what it means, how it decides, what to do
+    Explain { check: String },
+    /// Write a redacted recording of all raw facts, for support and for `--root`
+    Record {
+        /// A directory that does not exist yet, or is empty
+        directory: PathBuf,
+    },
+    /// Check the configuration and report every mistake at once
+    Validate,
+}
+
+/// Runs the command line; returns the exit code.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let code = if error.use_stderr() { USAGE } else { 0 };
+            // Nowhere to say it when the terminal is gone.
+            drop(error.print());
+            return code;
+        }
+    };
+    dispatch(&cli).unwrap_or_else(|error| {
+        say(&format!("atrest-agent: {error:#}"));
+        USAGE
+    })
+}
+
+fn dispatch(cli: &Cli) -> anyhow::Result<u8> {
+    match &cli.command {
+        Command::Scan { format } => scan(cli, *format),
+        Command::Check { format, pid, strict, paths } => {
+            check_paths(cli, *format, *pid, *strict, paths)
+        }
+        Command::Checks { format } => answer(&checks(*format), 0),
+        Command::Explain { check } => explain(check),
+        Command::Record { directory } => record(cli, directory),
+        Command::Validate => {
+            config::load(cli.global.config.as_deref())?;
+            let path = cli.global.config.as_deref().unwrap_or(Path::new(config::DEFAULT_PATH));
+            answer(&format!("{}: no mistakes\n", path.display()), 0)
+        }
+    }
+}
+
+/// A root that has its own live proc is the running machine, whatever it is called; any other is a recording.
+fn open_host(root: &Path) -> anyhow::Result<Box<dyn Host>> {
+    anyhow::ensure!(root.is_dir(), "--root {}: no such directory", root.display());
+    let proc = nix::sys::statfs::statfs(&root.join("proc"));
+    let live =
+        proc.is_ok_and(|found| found.filesystem_type() == nix::sys::statfs::PROC_SUPER_MAGIC);
+    Ok(if root == Path::new("/") || live {
+        Box::new(LiveHost::new(root))
+    } else {
+        Box::new(RecordedHost::new(root))
+    })
+}
+
+/// The clock is read here and in the daemon, nowhere else.
+#[expect(clippy::disallowed_methods, reason = "the shell reads the clock")]
+fn now() -> jiff::Timestamp {
+    jiff::Timestamp::now()
+}
+
+fn scan(cli: &Cli, format: Format) -> anyhow::Result<u8> {
+    let config = config::load(cli.global.config.as_deref())?;
+    let host = open_host(&cli.global.root)?;
+    let discovery = discovery::discover(&*host, &config.declared);
+    let snapshot = observe::observe(&*host, discovery, now());
+    let posture = posture::evaluate(&snapshot, &config.policy);
+    let text = match format {
+        Format::Json => report::scan_json(&posture),
+        Format::Text => report::scan_text(&posture, style()),
+    };
+    answer(&text, report::scan_exit(&posture).code())
+}
+
+fn check_paths(
+    cli: &Cli,
+    format: Format,
+    pid: Option<i32>,
+    strict: bool,
+    paths: &[PathBuf],
+) -> anyhow::Result<u8> {
+    let config = config::load(cli.global.config.as_deref())?;
+    let host = open_host(&cli.global.root)?;
+    let namespace = pid.map_or(Namespace::Host, Namespace::Process);
+    let mut discovery = Discovery::default();
+    for path in paths {
+        // A relative path is meant from here; the core knows no current directory.
+        let path = if path.is_relative() && host.sees_own_root() {
+            std::env::current_dir()?.join(path)
+        } else {
+            Path::new("/").join(path)
+        };
+        discovery.places.push(Place {
+            path: HostPath::from(path),
+            usage: Use::Declared,
+            service: pid.map(|pid| format!("pid-{pid}")),
+            namespace: namespace.clone(),
+        });
+    }
+    let snapshot = observe::observe(&*host, discovery, now());
+    let posture = posture::evaluate(&snapshot, &config.policy);
+    let order: Vec<String> = snapshot.targets.iter().map(crate::volume::asset).collect();
+    let text = match format {
+        Format::Json => report::check_json(&posture, &order),
+        Format::Text => report::check_text(&posture, style()),
+    };
+    answer(&text, report::check_exit(&posture, strict).code())
+}
+
+fn record(cli: &Cli, directory: &Path) -> anyhow::Result<u8> {
+    let config = config::load(cli.global.config.as_deref())?;
+    let host = open_host(&cli.global.root)?;
+    let written = crate::host::record::record(&*host, &config.declared, directory)?;
+    answer(&format!("{}: {written} files\n", directory.display()), 0)
+}
+
+fn checks(format: Format) -> String {
+    match format {
+        Format::Text => {
+            let width = check::ALL.iter().map(|check| check.id.len()).max().unwrap_or_default();
+            let line = |check: &&check::Check| {
+                format!("{:<width$}  {:<8}  {}\n", check.id, check.severity, check.title)
+            };
+            check::ALL.iter().map(line).collect()
+        }
+        Format::Json => {
+            let list: Vec<_> = check::ALL
+                .iter()
+                .map(|check| {
+                    serde_json::json!({
+                        "id": check.id, "title": check.title, "why": check.why, "decides": check.decides,
+                        "severity": check.severity, "remedy": check.remedy, "supports": check.controls,
+                    })
+                })
+                .collect();
+            let catalogue = serde_json::json!({
+                "schema": "atrest.checks/1", "catalogue_version": check::CATALOGUE_VERSION, "checks": list,
+            });
+            format!("{catalogue:#}\n")
+        }
+    }
+}
+
+fn explain(id: &str) -> anyhow::Result<u8> {
+    let Some(check) = check::find(id) else {
+        anyhow::bail!("there is no check `{id}`: `atrest-agent checks` lists them");
+    };
+    let controls: Vec<String> = check
+        .controls
+        .iter()
+        .map(|control| format!("{} {}", control.framework, control.id))
+        .collect();
+    let paragraph = |title: &str, text: &str| {
+        let options = textwrap::Options::new(80).initial_indent("  ").subsequent_indent("  ");
+        format!("\n{title}\n{}\n", textwrap::fill(text, options))
+    };
+    let mut text =
+        format!("{}: {}\nseverity of a failure: {}\n", check.id, check.title, check.severity);
+    text.push_str(&paragraph("Why it matters", check.why));
+    text.push_str(&paragraph("How it decides", check.decides));
+    text.push_str(&paragraph("What to do", check.remedy));
+    text.push_str(&paragraph("Supports (does not by itself satisfy)", &controls.join(", ")));
+    answer(&text, 0)
+}
+
+fn style() -> Style {
+    use std::io::IsTerminal as _;
+    let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    if wanted && std::io::stdout().is_terminal() { Style::Colour } else { Style::Plain }
+}
+
+/// Writes the answer to stdout. A reader that went away, as `head` does, is no error.
+fn answer(text: &str, code: u8) -> anyhow::Result<u8> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(code),
+        Err(error) => Err(anyhow::Error::new(error).context("the answer could not be written")),
+        Ok(()) => Ok(code),
+    }
+}
+
+fn say(text: &str) {
+    // Nowhere to say it when stderr is gone.
+    drop(writeln!(std::io::stderr(), "{text}"));
+}

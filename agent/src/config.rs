@@ -1,0 +1,207 @@
+//! The agent's configuration: TOML to validated values, with every mistake reported at once.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+use thiserror::Error;
+
+use crate::discovery::Declared;
+use crate::path::HostPath;
+use crate::policy::Policy;
+use crate::repository;
+use crate::snapshot::Namespace;
+
+/// Where the configuration is looked for when none is named.
+pub const DEFAULT_PATH: &str = "/etc/atrest/agent.toml";
+/// A configuration is a few KiB.
+const MAX_SIZE: usize = 1024 * 1024;
+
+/// What the file may hold. Every key has a default: an empty file works.
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Raw {
+    state_dir: PathBuf,
+    /// Seconds between full scans.
+    scan_interval: u64,
+    /// Largest size of the spool in MiB.
+    spool_mib: u64,
+    paths: Vec<PathBuf>,
+    repositories: Vec<RawRepository>,
+    policy: Policy,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawRepository {
+    name: String,
+    #[serde(rename = "type")]
+    kind: String,
+    location: PathBuf,
+}
+
+impl Default for Raw {
+    fn default() -> Self {
+        Self {
+            state_dir: PathBuf::from("/var/lib/atrest-agent"),
+            scan_interval: 3600,
+            spool_mib: 64,
+            paths: Vec::new(),
+            repositories: Vec::new(),
+            policy: Policy::default(),
+        }
+    }
+}
+
+/// A configuration that can be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    pub state_dir: PathBuf,
+    pub scan_interval: Duration,
+    /// In bytes.
+    pub spool_limit: u64,
+    pub declared: Declared,
+    pub policy: Policy,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        // The defaults are valid: a test holds that.
+        validate(Raw::default()).unwrap_or_else(|_| Self {
+            state_dir: PathBuf::from("/var/lib/atrest-agent"),
+            scan_interval: Duration::from_secs(3600),
+            spool_limit: 64 << 20,
+            declared: Declared::default(),
+            policy: Policy::default(),
+        })
+    }
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    #[error("{}: cannot be read: {source}", path.display())]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("{}: larger than 1 MiB: this is not a configuration", path.display())]
+    Size { path: PathBuf },
+    /// With line and column, as the TOML parser says it.
+    #[error("{}: {detail}", path.display())]
+    Syntax { path: PathBuf, detail: String },
+    #[error("{}:\n  {}", path.display(), mistakes.join("\n  "))]
+    Values { path: PathBuf, mistakes: Vec<String> },
+}
+
+/// Loads a configuration. A missing file is an error only when it was named.
+pub fn load(named: Option<&Path>) -> Result<Config, ConfigError> {
+    use std::io::Read as _;
+    let path = named.unwrap_or_else(|| Path::new(DEFAULT_PATH));
+    let read_error = |source| ConfigError::Read { path: path.to_owned(), source };
+    let file = match std::fs::File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && named.is_none() => {
+            return Ok(Config::default());
+        }
+        Err(error) => return Err(read_error(error)),
+    };
+    let mut text = String::new();
+    let bound = u64::try_from(MAX_SIZE).unwrap_or(u64::MAX);
+    file.take(bound + 1).read_to_string(&mut text).map_err(read_error)?;
+    if text.len() > MAX_SIZE {
+        return Err(ConfigError::Size { path: path.to_owned() });
+    }
+    parse(path, &text)
+}
+
+fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
+    let raw = toml::from_str(text).map_err(|error| ConfigError::Syntax {
+        path: path.to_owned(),
+        detail: error.to_string().trim_end().to_owned(),
+    })?;
+    validate(raw).map_err(|mistakes| ConfigError::Values { path: path.to_owned(), mistakes })
+}
+
+fn validate(raw: Raw) -> Result<Config, Vec<String>> {
+    let mut mistakes = Vec::new();
+    if !raw.state_dir.is_absolute() {
+        mistakes.push(format!("state_dir: `{}` is not absolute", raw.state_dir.display()));
+    }
+    if raw.scan_interval < 10 {
+        mistakes.push("scan_interval: at least 10 (seconds)".to_owned());
+    }
+    if raw.spool_mib == 0 {
+        mistakes.push("spool_mib: at least 1".to_owned());
+    }
+    for path in raw.paths.iter().filter(|path| !path.is_absolute()) {
+        mistakes.push(format!("paths: `{}` is not absolute", path.display()));
+    }
+    let mut names = std::collections::BTreeSet::new();
+    for repository in &raw.repositories {
+        let name = &repository.name;
+        if name.is_empty() {
+            mistakes.push("repositories: a name is empty".to_owned());
+        } else if !names.insert(name) {
+            mistakes.push(format!("repositories: `{name}` stands there twice"));
+        }
+        if repository.kind == "fs" && !repository.location.is_absolute() {
+            mistakes.push(format!("repositories: the location of `{name}` is not absolute"));
+        }
+    }
+    if !mistakes.is_empty() {
+        return Err(mistakes);
+    }
+    let repositories = raw
+        .repositories
+        .into_iter()
+        .map(|repository| repository::Declared {
+            name: repository.name,
+            kind: repository.kind,
+            location: repository.location.into(),
+            service: None,
+            source: "declared".to_owned(),
+            namespace: Namespace::Host,
+        })
+        .collect();
+    Ok(Config {
+        state_dir: raw.state_dir,
+        scan_interval: Duration::from_secs(raw.scan_interval),
+        spool_limit: raw.spool_mib.saturating_mul(1024 * 1024),
+        declared: Declared {
+            paths: raw.paths.into_iter().map(HostPath::from).collect(),
+            repositories,
+        },
+        policy: raw.policy,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> Result<Config, ConfigError> {
+        parse(Path::new("/etc/atrest/agent.toml"), text)
+    }
+
+    #[test]
+    fn an_empty_file_is_the_default() {
+        assert_eq!(parsed("").unwrap(), Config::default());
+        assert!(validate(Raw::default()).is_ok());
+    }
+
+    #[test]
+    fn a_typo_names_the_file_the_line_and_what_is_known() {
+        let error = parsed("scan_interval = 60\nstate_dri = \"/x\"\n").unwrap_err().to_string();
+        assert!(error.contains("/etc/atrest/agent.toml"), "{error}");
+        assert!(error.contains("line 2") && error.contains("state_dri"), "{error}");
+        assert!(error.contains("`state_dir`"), "{error}");
+    }
+
+    #[test]
+    fn every_wrong_value_is_reported_at_once() {
+        let text = "state_dir = \"x\"\nscan_interval = 1\npaths = [\"a\", \"/b\"]\n\
+                    [[repositories]]\nname = \"r\"\ntype = \"fs\"\nlocation = \"rel\"\n";
+        let error = parsed(text).unwrap_err().to_string();
+        for part in ["state_dir", "scan_interval", "`a`", "location of `r`"] {
+            assert!(error.contains(part), "{error}");
+        }
+    }
+}

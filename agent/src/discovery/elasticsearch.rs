@@ -1,0 +1,543 @@
+//! Elasticsearch, running or installed: its directories, its keystore, its repositories' roots.
+//!
+//! The server is one Java process, or since 8.x a launcher and the server below it. The server's own arguments then
+//! name no configuration: the launcher's do, or the environment. `Environment.java` and `server-cli` of the product.
+
+use atrest_proto::model::{Gap, Reason, Service, Use};
+
+use super::process::{self, Environment, Process, Status, gap};
+use super::yaml::{self, Settings};
+use super::{Discovery, KeystorePlace, Place, Scene};
+use crate::accounts::Accounts;
+use crate::host::{FileKind, Host};
+use crate::keystore::Account;
+use crate::path::HostPath;
+use crate::snapshot::{Namespace, Trouble};
+
+/// The names by which a product of this family goes.
+pub(super) struct Family {
+    pub(super) product: &'static str,
+    /// The prefix of its Java properties: `es` in `-Des.path.conf`.
+    pub(super) property: &'static str,
+    pub(super) server_class: &'static str,
+    pub(super) launcher_classes: &'static [&'static str],
+    pub(super) home_variable: &'static str,
+    pub(super) config_variable: &'static str,
+    pub(super) settings_file: &'static str,
+    pub(super) keystore_file: &'static str,
+    /// What the name of its own jar in `lib` starts with; the version follows.
+    pub(super) jar: &'static str,
+    pub(super) packaged_home: &'static str,
+    pub(super) packaged_config: &'static str,
+    /// What the settings file of the packages sets.
+    pub(super) packaged_data: &'static str,
+    pub(super) packaged_logs: &'static str,
+    /// What its start scripts source.
+    pub(super) environment_files: &'static [&'static str],
+    pub(super) user: &'static str,
+}
+
+pub(super) static ELASTICSEARCH: Family = Family {
+    product: "elasticsearch",
+    property: "es",
+    server_class: "org.elasticsearch.bootstrap.Elasticsearch",
+    launcher_classes: &[
+        "org.elasticsearch.launcher.CliToolLauncher",
+        "org.elasticsearch.server.launcher.ServerLauncher",
+    ],
+    home_variable: "ES_HOME",
+    config_variable: "ES_PATH_CONF",
+    settings_file: "elasticsearch.yml",
+    keystore_file: "elasticsearch.keystore",
+    jar: "elasticsearch-",
+    packaged_home: "/usr/share/elasticsearch",
+    packaged_config: "/etc/elasticsearch",
+    packaged_data: "/var/lib/elasticsearch",
+    packaged_logs: "/var/log/elasticsearch",
+    environment_files: &["/etc/default/elasticsearch", "/etc/sysconfig/elasticsearch"],
+    user: "elasticsearch",
+};
+
+/// The settings that are read; nothing else of a settings file is kept.
+const SETTINGS: [&str; 7] = [
+    "path.data",
+    "path.logs",
+    "path.repo",
+    "path.shared_data",
+    "cluster.name",
+    "node.name",
+    "node.roles",
+];
+
+const AS_ROOT: &str = "run the agent as root";
+
+/// One node: a running server, or an installation that does not run.
+struct Node {
+    pid: Option<i32>,
+    namespace: Namespace,
+    container: Option<String>,
+    run_as: Option<Account>,
+    home: HostPath,
+    config: HostPath,
+    /// What relative paths are relative to.
+    cwd: HostPath,
+    environment: Environment,
+    /// Of the server and of its launcher, in the order in which later ones win.
+    arguments: Vec<Vec<u8>>,
+}
+
+/// Finds the nodes of one product.
+pub(super) fn discover(family: &Family, scene: &Scene<'_>, found: &mut Discovery) {
+    let mut configs = Vec::new();
+    for (server, launcher) in servers(family, scene) {
+        let Some(node) = running(family, scene.host, server, launcher, &mut found.gaps) else {
+            continue;
+        };
+        if node.container.is_none() {
+            configs.push(node.config.clone());
+        }
+        describe(family, scene.host, &node, found);
+    }
+    if let Some(node) = installed(family, scene.host)
+        && !configs.contains(&node.config)
+    {
+        describe(family, scene.host, &node, found);
+    }
+}
+
+/// Every server with its launcher, and launchers whose server is not there yet.
+fn servers<'a>(family: &Family, scene: &'a Scene<'_>) -> Vec<(&'a Process, Option<&'a Process>)> {
+    let mut nodes = Vec::new();
+    let mut with_server = Vec::new();
+    for server in scene.processes.values().filter(|process| is_server(family, process)) {
+        let parent = process::status(scene.host, server.pid).ok().map(|status| status.parent);
+        let launcher = parent
+            .and_then(|parent| scene.processes.get(&parent))
+            .filter(|parent| is_launcher(family, parent));
+        with_server.extend(launcher.map(|launcher| launcher.pid));
+        nodes.push((server, launcher));
+    }
+    for launcher in scene.processes.values().filter(|process| is_launcher(family, process)) {
+        if !with_server.contains(&launcher.pid) {
+            nodes.push((launcher, None));
+        }
+    }
+    nodes
+}
+
+fn is_server(family: &Family, process: &Process) -> bool {
+    // As a class, or as a class in a module: `org.elasticsearch.server/org.elasticsearch…`.
+    process.argv.iter().any(|argument| {
+        argument.rsplit(|byte| *byte == b'/').next() == Some(family.server_class.as_bytes())
+    })
+}
+
+fn is_launcher(family: &Family, process: &Process) -> bool {
+    let has = |argument: &str| process.argv.iter().any(|found| found == argument.as_bytes());
+    family.launcher_classes.iter().any(|class| has(class))
+        // The same launcher starts the command line tools.
+        && (has("-Dcli.name=server") || !process.argv.iter().any(|a| a.starts_with(b"-Dcli.name=")))
+}
+
+fn running(
+    family: &Family,
+    host: &dyn Host,
+    server: &Process,
+    launcher: Option<&Process>,
+    gaps: &mut Vec<Gap>,
+) -> Option<Node> {
+    let pid = server.pid;
+    let subject = format!("process {pid} ({})", family.product);
+    let status = match process::status(host, pid) {
+        Ok(status) => Some(status),
+        // It has ended since the table was read.
+        Err(trouble) if trouble.reason == Reason::NotFound && host.is_live() => return None,
+        Err(trouble) => {
+            gaps.push(gap(&subject, &trouble, ""));
+            None
+        }
+    };
+    let namespace = process::namespace(host, pid, gaps);
+    let mut arguments = server.argv.clone();
+    arguments.extend(launcher.into_iter().flat_map(|launcher| launcher.argv.iter().cloned()));
+    let (environment, unread) = match Environment::of(host, pid) {
+        Ok(environment) => (environment, None),
+        Err(trouble) => (Environment::empty(), Some(trouble)),
+    };
+    let cwd = host.read_link(&Namespace::Host, &HostPath::from(format!("/proc/{pid}/cwd"))).ok();
+    // `--module-path HOME/lib` is the one trace of its home that a server below a launcher carries.
+    let modules = argument_after(&arguments, "--module-path").and_then(|lib| lib.parent());
+    let home = property(&arguments, &format!("{}.path.home", family.property))
+        .or_else(|| environment.get(family.home_variable).map(HostPath::from))
+        .or(modules)
+        .or_else(|| cwd.clone())
+        .unwrap_or_else(|| HostPath::from(family.packaged_home));
+    let named = property(&arguments, &format!("{}.path.conf", family.property))
+        .or_else(|| environment.get(family.config_variable).map(HostPath::from));
+    if let (None, Some(trouble)) = (&named, unread) {
+        gaps.push(gap(&format!("environment of {subject}"), &trouble, AS_ROOT));
+    }
+    let cwd = cwd.unwrap_or_else(|| home.clone());
+    let config = named.unwrap_or_else(|| home.join("config"));
+    Some(Node {
+        pid: Some(pid),
+        run_as: status.and_then(|status| account(host, &namespace, status)),
+        container: process::container(host, pid),
+        config: absolute(&cwd, &config),
+        home: absolute(&cwd, &home),
+        cwd,
+        namespace,
+        environment,
+        arguments,
+    })
+}
+
+/// An installation from a package that does not run; others leave no trace where one could look.
+fn installed(family: &Family, host: &dyn Host) -> Option<Node> {
+    const LIMIT: usize = 1 << 20;
+    let sourced: Vec<u8> = family
+        .environment_files
+        .iter()
+        .filter_map(|path| host.read(&Namespace::Host, &HostPath::from(*path), LIMIT).ok())
+        .flat_map(|bytes| bytes.into_iter().chain([b'\n']))
+        .collect();
+    let config = assigned(&sourced, family.config_variable)
+        .unwrap_or_else(|| HostPath::from(family.packaged_config));
+    let is_there = host
+        .metadata(&Namespace::Host, &config, true)
+        .is_ok_and(|metadata| metadata.kind == FileKind::Directory);
+    if !is_there {
+        return None;
+    }
+    let home = HostPath::from(family.packaged_home);
+    let accounts = Accounts::read(host, &Namespace::Host).unwrap_or_default();
+    let run_as = accounts.named(family.user).map(|(uid, gid)| Account {
+        uid,
+        gid,
+        user: family.user.to_owned(),
+        group: accounts.group(gid),
+    });
+    Some(Node {
+        pid: None,
+        namespace: Namespace::Host,
+        container: None,
+        run_as,
+        cwd: home.clone(),
+        home,
+        config,
+        environment: Environment::empty(),
+        arguments: Vec::new(),
+    })
+}
+
+fn account(host: &dyn Host, namespace: &Namespace, status: Status) -> Option<Account> {
+    let accounts = Accounts::read(host, namespace).unwrap_or_default();
+    Some(Account {
+        uid: status.uid,
+        gid: status.gid,
+        user: accounts.user(status.uid),
+        group: accounts.group(status.gid),
+    })
+}
+
+/// Everything that is known of one node goes into `found`.
+fn describe(family: &Family, host: &dyn Host, node: &Node, found: &mut Discovery) {
+    let mut lost = Vec::new();
+    let (settings, is_read) = settings(family, host, node, &mut lost);
+    let lookup = |name: &str| {
+        node.environment
+            .get(name)
+            .or_else(|| property(&node.arguments, name).map(|value| value.to_string()))
+    };
+    let mut list = |key: &str| {
+        settings.list(key, &lookup).unwrap_or_else(|error| {
+            lost.push(Gap {
+                subject: node.config.join(family.settings_file).to_string(),
+                reason: Reason::Unreadable,
+                detail: error.to_string(),
+                remedy: "name the path in the agent's configuration".to_owned(),
+            });
+            Vec::new()
+        })
+    };
+    let node_name = list("node.name").into_iter().next();
+    let cluster_name = list("cluster.name").into_iter().next();
+    let name = name(family, host, node, node_name.as_deref());
+    let path = |text: &String| absolute(&node.cwd, &HostPath::from(text.as_str()));
+    let paths = |texts: Vec<String>| texts.iter().map(path).collect::<Vec<_>>();
+
+    // Settings that cannot be read are those of the package, as far as anybody knows.
+    let is_assumed = !is_read && node.config == HostPath::from(family.packaged_config);
+    let default = |packaged: &str, below_home: &str| {
+        if is_assumed { HostPath::from(packaged) } else { node.home.join(below_home) }
+    };
+    let mut places = Vec::new();
+    let mut add = |usage: Use, paths: Vec<HostPath>| {
+        places.extend(paths.into_iter().map(|path| (usage, path)))
+    };
+    let data = paths(list("path.data"));
+    add(
+        Use::Data,
+        if data.is_empty() { vec![default(family.packaged_data, "data")] } else { data },
+    );
+    let logs = paths(list("path.logs"));
+    add(
+        Use::Logs,
+        if logs.is_empty() { vec![default(family.packaged_logs, "logs")] } else { logs },
+    );
+    add(Use::Data, paths(list("path.shared_data")));
+    add(Use::Repository, paths(list("path.repo")));
+    add(Use::Config, vec![node.config.clone()]);
+    for (usage, path) in java_places(&node.arguments) {
+        add(usage, vec![absolute(&node.cwd, &path)]);
+    }
+    found.places.extend(places.into_iter().map(|(usage, path)| Place {
+        path,
+        usage,
+        service: Some(name.clone()),
+        namespace: node.namespace.clone(),
+    }));
+    found.keystores.push(KeystorePlace {
+        path: node.config.join(family.keystore_file),
+        namespace: node.namespace.clone(),
+        product: family.product.to_owned(),
+        service: Some(name.clone()),
+        run_as: node.run_as.clone(),
+    });
+    let mut roles = list("node.roles");
+    roles.sort_unstable();
+    found.services.push(Service {
+        product: family.product.to_owned(),
+        name,
+        state: if node.pid.is_some() { "running" } else { "installed" }.to_owned(),
+        version: version(family, host, node),
+        cluster_name,
+        cluster_uuid: None,
+        node_name,
+        roles,
+        config_dir: Some(node.config.to_string()),
+        pid: node.pid,
+    });
+    found.gaps.append(&mut lost);
+}
+
+/// The settings of the file, under those of the command line; and whether the file could be read.
+fn settings(
+    family: &Family,
+    host: &dyn Host,
+    node: &Node,
+    gaps: &mut Vec<Gap>,
+) -> (Settings, bool) {
+    let path = node.config.join(family.settings_file);
+    let keep = |key: &str| SETTINGS.contains(&key);
+    let parsed = match host.read(&node.namespace, &path, yaml::MAX_SIZE) {
+        Ok(bytes) => Settings::parse(&bytes, &keep)
+            .map_err(|error| (Trouble::new(Reason::Unreadable, format!("{path}: {error}")), "")),
+        // Without the file everything has its default.
+        Err(trouble) if trouble.reason == Reason::NotFound => Ok(Settings::default()),
+        Err(trouble) => {
+            let remedy = if trouble.reason == Reason::NoPermission { AS_ROOT } else { "" };
+            Err((trouble, remedy))
+        }
+    };
+    let is_read = parsed.is_ok();
+    let mut settings = parsed.unwrap_or_else(|(trouble, remedy)| {
+        let remedy =
+            if remedy.is_empty() { "correct the file; defaults were assumed" } else { remedy };
+        gaps.push(gap(&path.to_string(), &trouble, remedy));
+        Settings::default()
+    });
+    for (key, value) in command_line(&node.arguments) {
+        if keep(&key) {
+            settings.set(&key, &value);
+        }
+    }
+    (settings, is_read)
+}
+
+/// The settings given as `-Ekey=value` or `-E key=value`.
+fn command_line(arguments: &[Vec<u8>]) -> Vec<(String, String)> {
+    let mut settings = Vec::new();
+    let mut arguments = arguments.iter();
+    while let Some(argument) = arguments.next() {
+        let setting = match argument.strip_prefix(b"-E") {
+            Some([]) => arguments.next().map(Vec::as_slice),
+            other => other,
+        };
+        let text = setting.and_then(|setting| std::str::from_utf8(setting).ok());
+        if let Some((key, value)) = text.and_then(|text| text.split_once('=')) {
+            settings.push((key.to_owned(), value.to_owned()));
+        }
+    }
+    settings
+}
+
+/// Where the Java machine itself writes: dumps, logs, temporary files.
+fn java_places(arguments: &[Vec<u8>]) -> Vec<(Use, HostPath)> {
+    let mut places = Vec::new();
+    for argument in arguments {
+        let value = |prefix: &str| {
+            argument.strip_prefix(prefix.as_bytes()).filter(|value| !value.is_empty())
+        };
+        // Patterns such as `hs_err_pid%p.log` stand in the last component only.
+        let directory = |file: &[u8]| {
+            HostPath::new(file.to_vec()).parent().unwrap_or_else(|| HostPath::from("."))
+        };
+        if let Some(path) = value("-XX:HeapDumpPath=") {
+            places.push((Use::HeapDump, HostPath::new(path.to_vec())));
+        } else if let Some(path) = value("-Djava.io.tmpdir=") {
+            places.push((Use::Temp, HostPath::new(path.to_vec())));
+        } else if let Some(file) = value("-XX:ErrorFile=")
+            .or_else(|| value("-XX:ReplayDataFile="))
+            .or_else(|| value("-Xloggc:"))
+        {
+            places.push((Use::Logs, directory(file)));
+        } else if let Some(log) = value("-Xlog:") {
+            // `-Xlog:WHAT:file=PATH:DECORATORS:OUTPUT`.
+            let text = String::from_utf8_lossy(log);
+            if let Some(file) = text.split(':').find_map(|part| part.strip_prefix("file=")) {
+                places.push((Use::Logs, directory(file.trim_matches('"').as_bytes())));
+            }
+        }
+    }
+    places
+}
+
+/// What tells this node from others of the host, the same after a restart.
+fn name(family: &Family, host: &dyn Host, node: &Node, node_name: Option<&str>) -> String {
+    if let Some(container) = &node.container {
+        let hostname = || {
+            let bytes = host.read(&node.namespace, &HostPath::from("/etc/hostname"), 4096).ok()?;
+            let name = String::from_utf8_lossy(&bytes).trim().to_owned();
+            (!name.is_empty() && node.namespace != Namespace::Host).then_some(name)
+        };
+        let name =
+            node_name.map(str::to_owned).or_else(hostname).unwrap_or_else(|| container.clone());
+        return format!("{}:{name}", family.product);
+    }
+    if node.config == HostPath::from(family.packaged_config) {
+        return family.product.to_owned();
+    }
+    format!("{}:{}", family.product, node.config)
+}
+
+/// From the name of the product's own jar.
+fn version(family: &Family, host: &dyn Host, node: &Node) -> Option<String> {
+    let names = host.list(&node.namespace, &node.home.join("lib")).ok()?;
+    names.iter().find_map(|name| {
+        let name = std::str::from_utf8(name).ok()?;
+        let version = name.strip_prefix(family.jar)?.strip_suffix(".jar")?;
+        version.starts_with(|first: char| first.is_ascii_digit()).then(|| version.to_owned())
+    })
+}
+
+/// The last `-Dname=value`.
+fn property(arguments: &[Vec<u8>], name: &str) -> Option<HostPath> {
+    let prefix = format!("-D{name}=");
+    let value =
+        arguments.iter().rev().find_map(|argument| argument.strip_prefix(prefix.as_bytes()))?;
+    (!value.is_empty()).then(|| HostPath::new(value.to_vec()))
+}
+
+/// The argument after `name`, or joined to it with `=`.
+fn argument_after(arguments: &[Vec<u8>], name: &str) -> Option<HostPath> {
+    let mut arguments = arguments.iter();
+    while let Some(argument) = arguments.next() {
+        match argument.strip_prefix(name.as_bytes()) {
+            Some([]) => return arguments.next().map(|value| HostPath::new(value.clone())),
+            Some([b'=', value @ ..]) => return Some(HostPath::new(value.to_vec())),
+            Some(_) | None => {}
+        }
+    }
+    None
+}
+
+/// The last assignment to `name` in a file that shells source.
+fn assigned(file: &[u8], name: &str) -> Option<HostPath> {
+    let text = String::from_utf8_lossy(file);
+    let value = text.lines().rev().find_map(|line| {
+        let line = line.trim();
+        let line = line.strip_prefix("export ").unwrap_or(line).trim_start();
+        line.strip_prefix(name)?.strip_prefix('=')
+    })?;
+    let value = value.trim().trim_matches(['"', '\'']);
+    (!value.is_empty()).then(|| HostPath::from(value))
+}
+
+/// As `Path.toAbsolutePath().normalize()` of Java: `..` goes by the text, before any symbolic link.
+fn absolute(cwd: &HostPath, path: &HostPath) -> HostPath {
+    let joined = cwd.join(path.as_bytes());
+    let mut parts: Vec<&[u8]> = Vec::new();
+    for part in joined.components() {
+        if part == b".." {
+            parts.pop();
+        } else {
+            parts.push(part);
+        }
+    }
+    parts.iter().fold(HostPath::root(), |path, part| path.join(part))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arguments(texts: &[&str]) -> Vec<Vec<u8>> {
+        texts.iter().map(|text| text.as_bytes().to_vec()).collect()
+    }
+
+    #[test]
+    fn dot_dot_goes_by_the_text() {
+        let absolute =
+            |path: &str| absolute(&HostPath::from("/home"), &HostPath::from(path)).to_string();
+        assert_eq!(absolute("data"), "/home/data");
+        assert_eq!(absolute("/a/link/../b/."), "/a/b");
+        assert_eq!(absolute("../../.."), "/");
+    }
+
+    #[test]
+    fn settings_of_the_command_line_are_read_in_both_forms() {
+        let found =
+            command_line(&arguments(&["-Epath.data=/a,/b", "-E", "path.logs=/l", "-E", "broken"]));
+        assert_eq!(
+            found,
+            [("path.data", "/a,/b"), ("path.logs", "/l")]
+                .map(|(k, v)| (k.to_owned(), v.to_owned()))
+        );
+    }
+
+    #[test]
+    fn the_java_machine_writes_where_its_options_say() {
+        let found = java_places(&arguments(&[
+            "-Djava.io.tmpdir=/tmp/elasticsearch-1",
+            "-XX:HeapDumpPath=/var/lib/elasticsearch",
+            "-XX:ErrorFile=/var/log/elasticsearch/hs_err_pid%p.log",
+            "-Xlog:gc*,gc+age=trace:file=/var/log/es/gc.log:utctime,level:filecount=32",
+            "-Xlog:disable",
+            "-XX:ReplayDataFile=replay_pid%p.log",
+        ]));
+        assert_eq!(
+            found,
+            [
+                (Use::Temp, "/tmp/elasticsearch-1"),
+                (Use::HeapDump, "/var/lib/elasticsearch"),
+                (Use::Logs, "/var/log/elasticsearch"),
+                (Use::Logs, "/var/log/es"),
+                (Use::Logs, "."),
+            ]
+            .map(|(usage, path)| (usage, HostPath::from(path)))
+        );
+    }
+
+    #[test]
+    fn a_tool_started_by_the_launcher_is_no_node() {
+        let process = |texts: &[&str]| Process { pid: 7, argv: arguments(texts) };
+        let class = "org.elasticsearch.launcher.CliToolLauncher";
+        assert!(is_launcher(&ELASTICSEARCH, &process(&["java", "-Dcli.name=server", class])));
+        assert!(!is_launcher(&ELASTICSEARCH, &process(&["java", "-Dcli.name=keystore", class])));
+        assert!(!is_server(
+            &ELASTICSEARCH,
+            &process(&["grep", "org.elasticsearch.bootstrap.ElasticsearchX"])
+        ));
+    }
+}

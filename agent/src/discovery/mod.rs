@@ -1,0 +1,114 @@
+//! Finds what runs or is installed on a host, and every place where it lets data rest.
+//!
+//! Reads through [`Host`] only. Names and paths leave this module, never the value of a setting that may be secret.
+
+mod elasticsearch;
+mod opensearch;
+mod process;
+mod yaml;
+
+use std::collections::BTreeMap;
+
+use atrest_proto::model::{Gap, Service, Use};
+
+use crate::host::Host;
+use crate::keystore::observe::Place as KeystorePlace;
+use crate::path::HostPath;
+use crate::repository;
+use crate::snapshot::Namespace;
+use process::Process;
+
+/// What the configuration names on top of what is found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Declared {
+    pub paths: Vec<HostPath>,
+    pub repositories: Vec<repository::Declared>,
+}
+
+/// Everything that was found, sorted, each thing once.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Discovery {
+    pub services: Vec<Service>,
+    pub places: Vec<Place>,
+    pub keystores: Vec<KeystorePlace>,
+    pub repositories: Vec<repository::Declared>,
+    pub gaps: Vec<Gap>,
+}
+
+/// A path that something is written to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    pub path: HostPath,
+    pub usage: Use,
+    pub service: Option<String>,
+    pub namespace: Namespace,
+}
+
+/// A product of the search stack that can be found.
+pub struct Product {
+    /// As in [`Service::product`].
+    pub name: &'static str,
+    /// A part of the arguments of every process of the product.
+    marker: &'static str,
+    discover: fn(&Scene<'_>, &mut Discovery),
+}
+
+/// Every product that is known.
+pub static PRODUCTS: &[Product] = &[
+    Product {
+        name: "elasticsearch",
+        marker: "org.elasticsearch.",
+        discover: |scene, found| {
+            elasticsearch::discover(&elasticsearch::ELASTICSEARCH, scene, found)
+        },
+    },
+    Product {
+        name: "opensearch",
+        marker: "org.opensearch.",
+        discover: |scene, found| elasticsearch::discover(&opensearch::OPENSEARCH, scene, found),
+    },
+];
+
+/// What the products are looked for in.
+struct Scene<'a> {
+    host: &'a dyn Host,
+    /// The processes that may belong to a product.
+    processes: BTreeMap<i32, Process>,
+}
+
+/// Looks for every product, and adds what is declared.
+pub fn discover(host: &dyn Host, declared: &Declared) -> Discovery {
+    let mut found = Discovery::default();
+    let markers: Vec<&str> = PRODUCTS.iter().map(|product| product.marker).collect();
+    let scene = Scene { host, processes: process::table(host, &markers, &mut found.gaps) };
+    for product in PRODUCTS {
+        (product.discover)(&scene, &mut found);
+    }
+    let declare = |path: &HostPath, usage, service: Option<&String>, namespace: &Namespace| Place {
+        path: path.clone(),
+        usage,
+        service: service.cloned(),
+        namespace: namespace.clone(),
+    };
+    for path in &declared.paths {
+        found.places.push(declare(path, Use::Declared, None, &Namespace::Host));
+    }
+    for repository in &declared.repositories {
+        if repository.kind == "fs" {
+            let (service, namespace) = (repository.service.as_ref(), &repository.namespace);
+            found.places.push(declare(&repository.location, Use::Repository, service, namespace));
+        }
+        found.repositories.push(repository.clone());
+    }
+    found.places.sort_unstable();
+    found.places.dedup();
+    found.services.sort_unstable();
+    found.repositories.sort_unstable();
+    found.repositories.dedup();
+    found.gaps.sort_unstable();
+    found.gaps.dedup();
+    found
+}
+
+#[cfg(test)]
+mod tests;

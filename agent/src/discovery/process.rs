@@ -1,0 +1,256 @@
+//! The process table, as far as discovery needs it: argument lists, parents, accounts, namespaces.
+//!
+//! Argument lists and environments may hold secrets. They live as long as the discovery and are never stored.
+
+use std::collections::BTreeMap;
+
+use atrest_proto::model::{Gap, Reason};
+use zeroize::Zeroizing;
+
+use crate::host::{FileKind, Host};
+use crate::path::HostPath;
+use crate::snapshot::{Namespace, Trouble};
+
+/// The kernel allows an argument list and environment of 6 MiB together at most.
+const ARGUMENTS: usize = 6 << 20;
+const STATUS: usize = 64 << 10;
+
+/// A running program.
+pub struct Process {
+    pub pid: i32,
+    pub argv: Vec<Vec<u8>>,
+}
+
+/// What `/proc/PID/status` tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Status {
+    pub parent: i32,
+    /// Effective.
+    pub uid: u32,
+    /// Effective.
+    pub gid: u32,
+}
+
+/// An environment: looked into by name, never kept or shown.
+pub struct Environment(Zeroizing<Vec<u8>>);
+
+impl Environment {
+    /// One without variables.
+    pub fn empty() -> Self {
+        Self(Zeroizing::new(Vec::new()))
+    }
+
+    /// The environment that process `pid` was started with.
+    pub fn of(host: &dyn Host, pid: i32) -> Result<Self, Trouble> {
+        let path = HostPath::from(format!("/proc/{pid}/environ"));
+        host.read(&Namespace::Host, &path, ARGUMENTS).map(|bytes| Self(Zeroizing::new(bytes)))
+    }
+
+    /// The value of one variable, when it is text.
+    pub fn get(&self, name: &str) -> Option<String> {
+        let value = self
+            .0
+            .split(|byte| *byte == 0)
+            .find_map(|variable| variable.strip_prefix(name.as_bytes())?.strip_prefix(b"="))?;
+        String::from_utf8(value.to_vec()).ok()
+    }
+}
+
+/// The processes whose argument list holds one of `markers`, by pid.
+pub fn table(host: &dyn Host, markers: &[&str], gaps: &mut Vec<Gap>) -> BTreeMap<i32, Process> {
+    let mut processes = BTreeMap::new();
+    let names = match host.list(&Namespace::Host, &HostPath::from("/proc")) {
+        Ok(names) => names,
+        Err(trouble) => {
+            gaps.push(gap("/proc", &trouble, "mount /proc where the agent runs"));
+            return processes;
+        }
+    };
+    let mut sees_init = false;
+    let mut refused = None;
+    for name in names {
+        let Some(pid) = std::str::from_utf8(&name).ok().and_then(|name| name.parse::<i32>().ok())
+        else {
+            continue;
+        };
+        sees_init |= pid == 1;
+        match host.read(
+            &Namespace::Host,
+            &HostPath::from(format!("/proc/{pid}/cmdline")),
+            ARGUMENTS,
+        ) {
+            Ok(bytes) => {
+                let argv: Vec<Vec<u8>> = bytes
+                    .split(|byte| *byte == 0)
+                    .filter(|argument| !argument.is_empty())
+                    .map(<[u8]>::to_vec)
+                    .collect();
+                if markers
+                    .iter()
+                    .any(|marker| argv.iter().any(|argument| contains(argument, marker)))
+                {
+                    processes.insert(pid, Process { pid, argv });
+                }
+            }
+            // It ended in the meantime.
+            Err(trouble) if trouble.reason == Reason::NotFound => {}
+            Err(trouble) => refused = Some(trouble),
+        }
+    }
+    if let Some(trouble) = refused {
+        gaps.push(gap("argument lists of some processes", &trouble, "run the agent as root"));
+    } else if !sees_init && host.is_live() {
+        let trouble =
+            Trouble::new(Reason::NoPermission, "other users' processes are hidden (hidepid)");
+        gaps.push(gap("/proc", &trouble, "run the agent as root"));
+    }
+    processes
+}
+
+fn contains(argument: &[u8], marker: &str) -> bool {
+    argument.windows(marker.len()).any(|window| window == marker.as_bytes())
+}
+
+/// What `/proc/PID/status` says of a process.
+pub fn status(host: &dyn Host, pid: i32) -> Result<Status, Trouble> {
+    let path = HostPath::from(format!("/proc/{pid}/status"));
+    let bytes = host.read(&Namespace::Host, &path, STATUS)?;
+    parse_status(&String::from_utf8_lossy(&bytes)).ok_or_else(|| {
+        Trouble::new(Reason::Unreadable, format!("{path}: without PPid, Uid or Gid"))
+    })
+}
+
+fn parse_status(text: &str) -> Option<Status> {
+    let field = |name: &str, column: usize| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+        line.split_ascii_whitespace().nth(column)
+    };
+    Some(Status {
+        parent: field("PPid:", 0)?.parse().ok()?,
+        uid: field("Uid:", 1)?.parse().ok()?,
+        gid: field("Gid:", 1)?.parse().ok()?,
+    })
+}
+
+/// Whose eyes the paths of a process are to be seen with.
+///
+/// Its own, when its mount namespace or its root directory is not that of process 1.
+pub fn namespace(host: &dyn Host, pid: i32, gaps: &mut Vec<Gap>) -> Namespace {
+    let link = |path: String| host.read_link(&Namespace::Host, &HostPath::from(path));
+    // A recording has the root of another namespace as a directory.
+    let recorded = HostPath::from(format!("/proc/{pid}/root"));
+    let has_own_files = !host.is_live()
+        && host
+            .metadata(&Namespace::Host, &recorded, false)
+            .is_ok_and(|metadata| metadata.kind == FileKind::Directory);
+    if has_own_files {
+        return Namespace::Process(pid);
+    }
+    let own = link(format!("/proc/{pid}/ns/mnt"));
+    let init = link("/proc/1/ns/mnt".to_owned());
+    let root = link(format!("/proc/{pid}/root"));
+    match is_hosts(&own, &init, &root) {
+        Ok(true) => Namespace::Host,
+        Ok(false) => Namespace::Process(pid),
+        // What a recording does not hold was not different, as far as anybody can tell.
+        Err(trouble) if trouble.reason == Reason::NotFound && !host.is_live() => Namespace::Host,
+        Err(trouble) => {
+            let subject = format!("mount namespace of process {pid}");
+            let remedy = "run the agent as root: its paths were looked at as the host sees them";
+            gaps.push(gap(&subject, &trouble, remedy));
+            Namespace::Host
+        }
+    }
+}
+
+type Link = Result<HostPath, Trouble>;
+
+fn is_hosts(own: &Link, init: &Link, root: &Link) -> Result<bool, Trouble> {
+    let is_known_to_differ = matches!((own, init), (Ok(own), Ok(init)) if own != init)
+        || matches!(root, Ok(root) if *root != HostPath::root());
+    if is_known_to_differ {
+        return Ok(false);
+    }
+    match (own, init, root) {
+        (Ok(_), Ok(_), Ok(_)) => Ok(true),
+        (Err(trouble), ..) | (_, Err(trouble), _) | (.., Err(trouble)) => Err(trouble.clone()),
+    }
+}
+
+/// The id of the container that a process is in, from its control group; the first twelve digits.
+pub fn container(host: &dyn Host, pid: i32) -> Option<String> {
+    let path = HostPath::from(format!("/proc/{pid}/cgroup"));
+    let bytes = host.read(&Namespace::Host, &path, STATUS).ok()?;
+    container_id(&String::from_utf8_lossy(&bytes))
+}
+
+/// Docker, containerd, CRI-O and podman all name control groups after the 64 digits of the container.
+fn container_id(cgroup: &str) -> Option<String> {
+    cgroup
+        .split(|character: char| !character.is_ascii_hexdigit())
+        .find(|word| word.len() == 64)
+        .and_then(|id| id.get(..12))
+        .map(str::to_owned)
+}
+
+/// A gap for a trouble.
+pub fn gap(subject: &str, trouble: &Trouble, remedy: &str) -> Gap {
+    Gap {
+        subject: subject.to_owned(),
+        reason: trouble.reason,
+        detail: trouble.detail.clone(),
+        remedy: remedy.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn link(text: &str) -> Link {
+        Ok(HostPath::from(text))
+    }
+
+    fn refused() -> Link {
+        Err(Trouble::new(Reason::NoPermission, "Permission denied"))
+    }
+
+    #[test]
+    fn a_namespace_is_the_hosts_only_when_all_three_links_say_so() {
+        assert_eq!(is_hosts(&link("mnt:[1]"), &link("mnt:[1]"), &link("/")), Ok(true));
+        assert_eq!(is_hosts(&link("mnt:[2]"), &link("mnt:[1]"), &link("/")), Ok(false));
+        assert_eq!(is_hosts(&link("mnt:[1]"), &link("mnt:[1]"), &link("/srv/jail")), Ok(false));
+        assert!(is_hosts(&refused(), &link("mnt:[1]"), &link("/")).is_err());
+        assert!(is_hosts(&link("mnt:[1]"), &link("mnt:[1]"), &refused()).is_err());
+        // One difference decides, whatever else could not be read.
+        assert_eq!(is_hosts(&refused(), &refused(), &link("/srv/jail")), Ok(false));
+    }
+
+    #[test]
+    fn the_status_gives_effective_ids() {
+        let text = "Name:\tjava\nPPid:\t41\nUid:\t0\t101\t101\t101\nGid:\t0\t102\t102\t102\n";
+        assert_eq!(parse_status(text), Some(Status { parent: 41, uid: 101, gid: 102 }));
+        assert_eq!(parse_status("Name:\tjava\n"), None);
+    }
+
+    #[test]
+    fn an_environment_is_asked_by_whole_names() {
+        let environment =
+            Environment(Zeroizing::new(b"ES_PATH=/no\0ES_PATH_CONF=/etc/es\0".to_vec()));
+        assert_eq!(environment.get("ES_PATH_CONF").as_deref(), Some("/etc/es"));
+        assert_eq!(environment.get("PATH_CONF"), None);
+    }
+
+    #[test]
+    fn a_container_is_known_by_its_64_digits() {
+        let id = "4f".repeat(32);
+        for line in [
+            format!("0::/system.slice/docker-{id}.scope"),
+            format!("12:cpu:/docker/{id}"),
+            format!("0::/kubepods.slice/kubepods-pod0a1b.slice/cri-containerd-{id}.scope"),
+        ] {
+            assert_eq!(container_id(&line).as_deref(), Some("4f4f4f4f4f4f"));
+        }
+        assert_eq!(container_id("0::/system.slice/elasticsearch.service"), None);
+    }
+}

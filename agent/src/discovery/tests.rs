@@ -1,0 +1,316 @@
+//! Whole hosts, each a directory with the files of one kind of installation.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use atrest_proto::model::Reason;
+use tempfile::TempDir;
+
+use super::*;
+use crate::host::recorded::RecordedHost;
+
+struct Root(TempDir);
+
+impl Root {
+    fn new() -> Self {
+        let root = Self(tempfile::tempdir().unwrap());
+        root.file("etc/passwd", "root:x:0:0::/:/bin/sh\nelasticsearch:x:101:102::/:/bin/false\n");
+        root.file("etc/group", "root:x:0:\nelasticsearch:x:102:\n");
+        root.process(1, 0, &["/sbin/init"], &[]);
+        root
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn file(&self, path: &str, contents: impl AsRef<[u8]>) {
+        let path = self.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, contents).unwrap();
+    }
+
+    fn process(&self, pid: i32, parent: i32, argv: &[&str], environ: &[&str]) {
+        let join =
+            |texts: &[&str]| texts.iter().map(|text| format!("{text}\0")).collect::<String>();
+        self.file(&format!("proc/{pid}/cmdline"), join(argv));
+        self.file(&format!("proc/{pid}/environ"), join(environ));
+        self.file(
+            &format!("proc/{pid}/status"),
+            format!(
+                "Name:\tx\nPPid:\t{parent}\nUid:\t101\t101\t101\t101\nGid:\t102\t102\t102\t102\n"
+            ),
+        );
+        fs::create_dir_all(self.path().join(format!("proc/{pid}/ns"))).unwrap();
+        self.link("/usr/share/elasticsearch", &format!("proc/{pid}/cwd"));
+        self.link("/", &format!("proc/{pid}/root"));
+        self.link("mnt:[4026531841]", &format!("proc/{pid}/ns/mnt"));
+    }
+
+    fn link(&self, target: &str, path: &str) {
+        let path = self.path().join(path);
+        drop(fs::remove_file(&path));
+        symlink(target, path).unwrap();
+    }
+
+    fn discover(&self) -> Discovery {
+        discover(&RecordedHost::new(self.path()), &Declared::default())
+    }
+}
+
+fn places(found: &Discovery) -> Vec<String> {
+    found.places.iter().map(|place| format!("{} {}", place.usage, place.path)).collect()
+}
+
+const ONE_JVM: &[&str] = &[
+    "/usr/share/elasticsearch/jdk/bin/java",
+    "-Des.path.home=/usr/share/elasticsearch",
+    "-Des.path.conf=/etc/elasticsearch",
+    "-cp",
+    "/usr/share/elasticsearch/lib/*",
+    "org.elasticsearch.bootstrap.Elasticsearch",
+];
+
+#[test]
+fn a_host_without_products_has_nothing() {
+    assert_eq!(Root::new().discover(), Discovery::default());
+}
+
+#[test]
+fn a_package_with_one_jvm() {
+    let root = Root::new();
+    root.file(
+        "etc/elasticsearch/elasticsearch.yml",
+        "cluster.name: prod\nnode.name: es-01\nnode.roles: [master, data]\n\
+         path.data: /var/lib/elasticsearch\npath.logs: /var/log/elasticsearch\npath.repo: [\"/mnt/backup\"]\n",
+    );
+    root.file("usr/share/elasticsearch/lib/elasticsearch-7.17.9.jar", "");
+    root.process(77, 1, ONE_JVM, &["ES_PATH_CONF=/etc/elasticsearch", "SECRET=hunter2"]);
+    let found = root.discover();
+    assert_eq!(
+        places(&found),
+        [
+            "config /etc/elasticsearch",
+            "repository /mnt/backup",
+            "data /var/lib/elasticsearch",
+            "logs /var/log/elasticsearch",
+        ]
+    );
+    let [service] = found.services.as_slice() else { panic!("{found:?}") };
+    assert_eq!((service.name.as_str(), service.state.as_str()), ("elasticsearch", "running"));
+    assert_eq!(service.version.as_deref(), Some("7.17.9"));
+    assert_eq!(service.cluster_name.as_deref(), Some("prod"));
+    assert_eq!(service.roles, ["data", "master"]);
+    let [keystore] = found.keystores.as_slice() else { panic!("{found:?}") };
+    assert_eq!(keystore.path, HostPath::from("/etc/elasticsearch/elasticsearch.keystore"));
+    assert_eq!(
+        keystore.run_as.as_ref().map(|account| account.user.as_str()),
+        Some("elasticsearch")
+    );
+    assert!(found.gaps.is_empty(), "{:?}", found.gaps);
+    assert!(!format!("{found:?}").contains("hunter2"));
+}
+
+#[test]
+fn a_server_below_its_launcher_takes_configuration_and_settings_from_it() {
+    let root = Root::new();
+    root.file("srv/es/config/elasticsearch.yml", "path.data: /ignored\n");
+    root.process(
+        70,
+        1,
+        &[
+            "java",
+            "-Dcli.name=server",
+            "-Des.path.home=/srv/es",
+            "-Des.path.conf=/srv/es/config",
+            "org.elasticsearch.launcher.CliToolLauncher",
+            "-Epath.data=/d1,/d2",
+        ],
+        &[],
+    );
+    root.process(
+        71,
+        70,
+        &[
+            "java",
+            "-Djava.io.tmpdir=/tmp/elasticsearch-5",
+            "-XX:HeapDumpPath=data",
+            "--module-path",
+            "/srv/es/lib",
+            "-m",
+            "org.elasticsearch.server/org.elasticsearch.bootstrap.Elasticsearch",
+        ],
+        &[],
+    );
+    let found = root.discover();
+    assert_eq!(found.services.len(), 1, "{:?}", found.services);
+    assert_eq!(found.services[0].name, "elasticsearch:/srv/es/config");
+    assert_eq!(found.services[0].pid, Some(71));
+    assert_eq!(
+        places(&found),
+        [
+            "data /d1",
+            "data /d2",
+            "config /srv/es/config",
+            "logs /srv/es/logs",
+            "temp /tmp/elasticsearch-5",
+            "heap-dump /usr/share/elasticsearch/data",
+        ]
+    );
+}
+
+#[test]
+fn a_server_whose_launcher_is_gone_takes_it_from_the_environment() {
+    let root = Root::new();
+    root.file("srv/conf/elasticsearch.yml", "path:\n  data: ${DATA_DIR}\n  logs: ${LOGS:/l}\n");
+    let server = "org.elasticsearch.server/org.elasticsearch.bootstrap.Elasticsearch";
+    root.process(
+        71,
+        1,
+        &["java", "--module-path", "/srv/es/lib", "-m", server],
+        &["ES_PATH_CONF=/srv/conf", "DATA_DIR=/from/env"],
+    );
+    assert_eq!(places(&root.discover()), ["data /from/env", "logs /l", "config /srv/conf"]);
+}
+
+#[test]
+fn without_settings_data_and_logs_are_below_the_home() {
+    let root = Root::new();
+    root.process(
+        71,
+        1,
+        &["java", "-Des.path.home=/opt/es", "-Des.path.conf=/opt/es/config", ONE_JVM[5]],
+        &[],
+    );
+    assert_eq!(
+        places(&root.discover()),
+        ["config /opt/es/config", "data /opt/es/data", "logs /opt/es/logs"]
+    );
+}
+
+#[test]
+fn an_installation_that_does_not_run_is_found_by_its_files() {
+    let root = Root::new();
+    root.file("etc/default/elasticsearch", "#ES_HOME=/x\nES_PATH_CONF=\"/srv/conf\"\n");
+    root.file("srv/conf/elasticsearch.yml", "path.data: /srv/data\n");
+    let found = root.discover();
+    assert_eq!(found.services[0].state, "installed");
+    assert_eq!(found.services[0].config_dir.as_deref(), Some("/srv/conf"));
+    assert_eq!(
+        places(&found),
+        ["config /srv/conf", "data /srv/data", "logs /usr/share/elasticsearch/logs"]
+    );
+    assert_eq!(found.keystores[0].run_as.as_ref().map(|account| account.gid), Some(102));
+}
+
+#[test]
+fn what_runs_is_not_found_again_as_installed() {
+    let root = Root::new();
+    root.file("etc/elasticsearch/elasticsearch.yml", "path.data: /d\n");
+    root.process(77, 1, ONE_JVM, &[]);
+    assert_eq!(root.discover().services.len(), 1);
+}
+
+#[test]
+fn opensearch_is_found_under_its_own_names() {
+    let root = Root::new();
+    root.file("etc/opensearch/opensearch.yml", "path.data: /var/lib/opensearch\n");
+    root.process(
+        80,
+        1,
+        &[
+            "java",
+            "-Dopensearch.path.home=/usr/share/opensearch",
+            "-Dopensearch.path.conf=/etc/opensearch",
+            "org.opensearch.bootstrap.OpenSearch",
+        ],
+        &[],
+    );
+    let found = root.discover();
+    assert_eq!(found.services[0].product, "opensearch");
+    assert_eq!(found.keystores[0].path, HostPath::from("/etc/opensearch/opensearch.keystore"));
+    assert!(places(&found).contains(&"data /var/lib/opensearch".to_owned()));
+}
+
+#[test]
+fn a_process_in_another_mount_namespace_is_seen_with_its_own_eyes() {
+    let root = Root::new();
+    root.process(77, 1, ONE_JVM, &[]);
+    root.link("mnt:[4026532999]", "proc/77/ns/mnt");
+    let found = root.discover();
+    assert!(
+        found.places.iter().all(|place| place.namespace == Namespace::Process(77)),
+        "{found:?}"
+    );
+    assert_eq!(found.keystores[0].namespace, Namespace::Process(77));
+    // PrivateTmp of its unit: still the packaged service.
+    assert_eq!(found.services[0].name, "elasticsearch");
+}
+
+#[test]
+fn containers_of_one_image_are_told_apart() {
+    let root = Root::new();
+    for (pid, node) in [(77, "es-a"), (78, "es-b")] {
+        root.process(pid, 1, ONE_JVM, &[]);
+        fs::remove_file(root.path().join(format!("proc/{pid}/root"))).unwrap();
+        root.file(
+            &format!("proc/{pid}/root/etc/elasticsearch/elasticsearch.yml"),
+            format!("node.name: {node}\npath.data: /data\n"),
+        );
+        root.file(&format!("proc/{pid}/cgroup"), format!("0::/docker/{}\n", "ab".repeat(32)));
+    }
+    let found = root.discover();
+    let names: Vec<&str> = found.services.iter().map(|service| service.name.as_str()).collect();
+    assert_eq!(names, ["elasticsearch:es-a", "elasticsearch:es-b"]);
+    assert_eq!(
+        found.places.iter().filter(|place| place.path == HostPath::from("/data")).count(),
+        2
+    );
+}
+
+#[test]
+fn settings_that_cannot_be_read_are_a_gap_and_the_package_is_assumed() {
+    for (contents, part) in [
+        (b"a: [\n".to_vec(), "line "),
+        (b"a: 1\nb: \xff\n".to_vec(), "line 2: not UTF-8"),
+        (vec![b'a'; 10 << 20], ""),
+    ] {
+        let root = Root::new();
+        root.file("etc/elasticsearch/elasticsearch.yml", &contents);
+        root.process(77, 1, ONE_JVM, &[]);
+        let found = root.discover();
+        let [gap] = found.gaps.as_slice() else { panic!("{:?}", found.gaps) };
+        assert_eq!(gap.subject, "/etc/elasticsearch/elasticsearch.yml");
+        assert_eq!(gap.reason, Reason::Unreadable);
+        assert!(gap.detail.contains(part), "{}", gap.detail);
+        assert!(places(&found).contains(&"data /var/lib/elasticsearch".to_owned()));
+    }
+}
+
+#[test]
+fn a_variable_without_value_is_a_gap() {
+    let root = Root::new();
+    root.file("etc/elasticsearch/elasticsearch.yml", "path.data: ${NOWHERE}/x\n");
+    root.process(77, 1, ONE_JVM, &[]);
+    let found = root.discover();
+    assert!(found.gaps.iter().any(|gap| gap.detail.contains("NOWHERE")), "{:?}", found.gaps);
+}
+
+#[test]
+fn what_is_declared_is_added() {
+    let declared = Declared {
+        paths: vec![HostPath::from("/srv/extra")],
+        repositories: vec![repository::Declared {
+            name: "nightly".to_owned(),
+            kind: "fs".to_owned(),
+            location: HostPath::from("/mnt/backup"),
+            service: None,
+            source: "declared".to_owned(),
+            namespace: Namespace::Host,
+        }],
+    };
+    let found = discover(&RecordedHost::new(Root::new().path()), &declared);
+    assert_eq!(places(&found), ["repository /mnt/backup", "declared /srv/extra"]);
+    assert_eq!(found.repositories.len(), 1);
+}

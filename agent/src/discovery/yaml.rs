@@ -1,0 +1,336 @@
+//! YAML settings as Elasticsearch and its kin read them: nested, dotted and listed, all flattened to one spelling.
+//!
+//! Bounded and pure. Only settings that the caller asks for are kept: such files may hold passwords, so neither
+//! values nor the parser's own messages, which quote the file, go any further.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use serde_saphyr::budget::Budget;
+use thiserror::Error;
+
+/// A bigger file is not read: the products' own are a few KiB.
+pub const MAX_SIZE: usize = 1 << 20;
+
+/// Why a file is not settings, and where.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Error {
+    #[error("{size} bytes are more than the {MAX_SIZE} that settings may have")]
+    TooLarge { size: usize },
+    #[error("line {line}: not UTF-8")]
+    Encoding { line: usize },
+    #[error("line {line}, column {column}: not valid YAML, or a setting that stands there twice")]
+    Syntax { line: u64, column: u64 },
+    #[error("not valid YAML, or more of it than settings have")]
+    Invalid,
+    #[error("not a mapping of settings")]
+    Shape,
+    #[error("the setting `{key}` refers to `${{{name}}}`, which has no value")]
+    Unresolved { key: String, name: String },
+}
+
+/// A value of a setting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Setting {
+    Scalar(String),
+    List(Vec<String>),
+}
+
+/// Settings by their dotted names.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Settings(BTreeMap<String, Setting>);
+
+impl Settings {
+    /// The settings in the text of a file that `keep` asks for.
+    pub fn parse(bytes: &[u8], keep: &dyn Fn(&str) -> bool) -> Result<Self, Error> {
+        if bytes.len() > MAX_SIZE {
+            return Err(Error::TooLarge { size: bytes.len() });
+        }
+        let text = std::str::from_utf8(bytes).map_err(|error| {
+            let valid = bytes.get(..error.valid_up_to()).unwrap_or_default();
+            Error::Encoding { line: 1 + valid.iter().filter(|byte| **byte == b'\n').count() }
+        })?;
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let options = serde_saphyr::options! {
+            budget: budget(),
+            leading_zero_numbers_as_strings: true,
+            underscored_numbers_as_strings: true,
+        };
+        let value: Value = serde_saphyr::from_str_with_options(text, options).map_err(|error| {
+            match error.location() {
+                Some(at) if at.line() > 0 => Error::Syntax { line: at.line(), column: at.column() },
+                _ => Error::Invalid,
+            }
+        })?;
+        let mut settings = Self::default();
+        match value {
+            // A file of comments only.
+            Value::Null => {}
+            Value::Object(_) => settings.flatten("", value, keep),
+            Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+                return Err(Error::Shape);
+            }
+        }
+        Ok(settings)
+    }
+
+    /// Sets what `-E` or the environment gives, which goes before the file.
+    pub fn set(&mut self, key: &str, value: &str) {
+        self.0.insert(key.to_owned(), Setting::Scalar(value.to_owned()));
+    }
+
+    /// A setting with one value, `${…}` replaced by what `lookup` gives.
+    pub fn text(
+        &self,
+        key: &str,
+        lookup: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Option<String>, Error> {
+        Ok(self.list(key, lookup)?.into_iter().next())
+    }
+
+    /// A setting with many values: a list, or one text with commas.
+    pub fn list(
+        &self,
+        key: &str,
+        lookup: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Vec<String>, Error> {
+        let mut values = Vec::new();
+        match self.0.get(key) {
+            None => {}
+            Some(Setting::Scalar(text)) => {
+                // Commas that come out of a variable separate too: it is replaced first.
+                let text = substitute(key, text, lookup)?;
+                values.extend(text.split(',').map(|part| part.trim().to_owned()));
+            }
+            Some(Setting::List(items)) => {
+                for item in items {
+                    values.push(substitute(key, item, lookup)?.trim().to_owned());
+                }
+            }
+        }
+        values.retain(|value| !value.is_empty());
+        Ok(values)
+    }
+
+    fn flatten(&mut self, prefix: &str, value: Value, keep: &dyn Fn(&str) -> bool) {
+        match value {
+            Value::Null => {}
+            Value::Bool(truth) => self.add(prefix, &truth.to_string(), keep),
+            Value::Number(number) => self.add(prefix, &number.to_string(), keep),
+            Value::String(text) => self.add(prefix, &text, keep),
+            Value::Array(items) => {
+                for item in items {
+                    match item {
+                        Value::Null | Value::Object(_) | Value::Array(_) => {}
+                        Value::Bool(truth) => self.push(prefix, truth.to_string(), keep),
+                        Value::Number(number) => self.push(prefix, number.to_string(), keep),
+                        Value::String(text) => self.push(prefix, text, keep),
+                    }
+                }
+            }
+            Value::Object(members) => {
+                for (name, member) in members {
+                    let key = if prefix.is_empty() { name } else { format!("{prefix}.{name}") };
+                    self.flatten(&key, member, keep);
+                }
+            }
+        }
+    }
+
+    /// One text. Under two spellings of one key both count: better to look at one path too many.
+    fn add(&mut self, key: &str, text: &str, keep: &dyn Fn(&str) -> bool) {
+        // `path.data.0` is an old spelling of a list.
+        if let Some((parent, index)) = key.rsplit_once('.')
+            && !index.is_empty()
+            && index.bytes().all(|byte| byte.is_ascii_digit())
+        {
+            self.push(parent, text.to_owned(), keep);
+        } else if self.0.contains_key(key) {
+            for part in text.split(',') {
+                self.push(key, part.to_owned(), keep);
+            }
+        } else if keep(key) {
+            self.set(key, text);
+        }
+    }
+
+    fn push(&mut self, key: &str, text: String, keep: &dyn Fn(&str) -> bool) {
+        if !keep(key) {
+            return;
+        }
+        match self.0.entry(key.to_owned()).or_insert_with(|| Setting::List(Vec::new())) {
+            Setting::List(items) => items.push(text),
+            scalar @ Setting::Scalar(_) => {
+                let Setting::Scalar(first) = scalar else { return };
+                let mut items: Vec<String> = first.split(',').map(str::to_owned).collect();
+                items.push(text);
+                *scalar = Setting::List(items);
+            }
+        }
+    }
+}
+
+fn budget() -> Option<Budget> {
+    serde_saphyr::budget! {
+        max_depth: 32,
+        max_nodes: 50_000,
+        max_events: 200_000,
+        max_aliases: 100,
+        max_anchors: 100,
+        max_recorded_anchor_events: 10_000,
+        max_documents: 1,
+        max_inclusion_depth: 0,
+    }
+}
+
+/// `${NAME}` and `${NAME:default}`.
+fn substitute(
+    key: &str,
+    text: &str,
+    lookup: &dyn Fn(&str) -> Option<String>,
+) -> Result<String, Error> {
+    let mut result = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("${") {
+        let Some((inside, after)) = after.split_once('}') else { break };
+        result.push_str(before);
+        let (name, default) = match inside.split_once(':') {
+            Some((name, default)) => (name, Some(default.to_owned())),
+            None => (inside, None),
+        };
+        let value = lookup(name)
+            .or(default)
+            .ok_or_else(|| Error::Unresolved { key: key.to_owned(), name: name.to_owned() })?;
+        result.push_str(&value);
+        rest = after;
+    }
+    result.push_str(rest);
+    Ok(result)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn parse(text: &str) -> Result<Settings, Error> {
+        Settings::parse(text.as_bytes(), &|_| true)
+    }
+
+    fn list(text: &str, key: &str) -> Vec<String> {
+        parse(text).unwrap().list(key, &|name| (name == "DATA").then(|| "/env".to_owned())).unwrap()
+    }
+
+    #[test]
+    fn every_spelling_of_a_list_is_the_same() {
+        for text in [
+            "path.data: /a,/b",
+            "path.data: /a, /b",
+            "path.data: [\"/a\", \"/b\"]",
+            "path.data:\n  - /a\n  - /b\n",
+            "path:\n  data:\n    - /a\n    - /b\n",
+            "path:\n  data: '/a,/b'\n",
+            "path.data.0: /a\npath.data.1: /b\n",
+            "path:\n  data.0: /a\n  data.1: /b\n",
+            "{\"path\": {\"data\": [\"/a\", \"/b\"]}}",
+            "\u{feff}path.data: /a,/b\n",
+            "path.data: &d [/a, /b]\n",
+        ] {
+            assert_eq!(list(text, "path.data"), ["/a", "/b"], "{text}");
+        }
+    }
+
+    #[test]
+    fn two_spellings_of_one_key_both_count() {
+        assert_eq!(list("path.data: /a\npath:\n  data: /b\n", "path.data"), ["/a", "/b"]);
+        assert_eq!(
+            list("path.data: /a,/c\npath:\n  data: [/b]\n", "path.data"),
+            ["/a", "/c", "/b"]
+        );
+    }
+
+    #[test]
+    fn variables_are_replaced_with_their_defaults_where_they_have_none() {
+        assert_eq!(list("path.data: ${DATA}/x", "path.data"), ["/env/x"]);
+        assert_eq!(list("path.data: ${NONE:/d},${DATA}", "path.data"), ["/d", "/env"]);
+        assert_eq!(list("path.data: [\"${NONE:/d}\"]", "path.data"), ["/d"]);
+        let unresolved = parse("path.data: ${NONE}").unwrap().list("path.data", &|_| None);
+        assert_eq!(
+            unresolved.unwrap_err().to_string(),
+            "the setting `path.data` refers to `${NONE}`, which has no value"
+        );
+    }
+
+    #[test]
+    fn comments_nulls_numbers_and_nothing_are_settings_too() {
+        assert_eq!(parse("# nothing\n").unwrap(), Settings::default());
+        assert_eq!(parse("").unwrap(), Settings::default());
+        assert!(list("path.data:\n", "path.data").is_empty());
+        assert_eq!(list("node.name: 007", "node.name"), ["007"]);
+        assert_eq!(list("a.b: true", "a.b"), ["true"]);
+    }
+
+    #[test]
+    fn what_is_not_asked_for_is_not_kept() {
+        let keep = |key: &str| key.starts_with("path.");
+        let text = "path.data: /a\nxpack.security.password: hunter2\npasswords: [hunter2]\n";
+        let settings = Settings::parse(text.as_bytes(), &keep).unwrap();
+        assert!(!format!("{settings:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn an_error_names_the_line_and_never_what_stands_there() {
+        for (text, line) in [
+            ("a: 1\nb: [hunter2\n", 3),
+            ("a: 1\n\tb: hunter2\n", 2),
+            ("a: 1\nb: 2\na: hunter2\n", 3),
+        ] {
+            let error = parse(text).unwrap_err();
+            assert!(
+                matches!(&error, Error::Syntax { line: at, .. } if at.abs_diff(line) <= 1),
+                "{text}: {error}"
+            );
+            assert!(!error.to_string().contains("hunter2"));
+        }
+        assert_eq!(parse("- a\n").unwrap_err(), Error::Shape);
+    }
+
+    #[test]
+    fn other_encodings_are_named_by_line() {
+        let latin1 = b"path.data: /a\n# caf\xe9\n";
+        assert_eq!(Settings::parse(latin1, &|_| true), Err(Error::Encoding { line: 2 }));
+        let utf16: Vec<u8> = "\u{feff}a: b".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        assert_eq!(Settings::parse(&utf16, &|_| true), Err(Error::Encoding { line: 1 }));
+    }
+
+    #[test]
+    fn bombs_and_giants_are_refused_at_once() {
+        let started = Instant::now();
+        let mut bomb = "a0: &a0 [x, x]\n".to_owned();
+        for level in 1..30 {
+            bomb.push_str(&format!("a{level}: &a{level} [*a{0}, *a{0}]\n", level - 1));
+        }
+        assert!(parse(&bomb).is_err());
+        assert!(parse(&"[".repeat(100_000)).is_err());
+        assert!(parse(&"a:\n ".repeat(1000)).is_err());
+        assert!(matches!(parse(&"a".repeat(MAX_SIZE + 1)), Err(Error::TooLarge { .. })));
+        assert!(started.elapsed() < Duration::from_secs(5));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Settings::parse(&bytes, &|_| true);
+        }
+
+        #[test]
+        fn no_text_of_yaml_marks_panics(text in "[-:,\\[\\]{}&*!|>'\"#%@`?$ \na-c0-2]{0,120}") {
+            if let Ok(settings) = parse(&text) {
+                let _ = settings.list("a", &|_| None);
+            }
+        }
+    }
+}

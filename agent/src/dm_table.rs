@@ -1,0 +1,166 @@
+//! Device-mapper table lines: `START LENGTH TARGET ARGS…`, as `dmsetup table` prints them.
+
+use crate::snapshot::DmTarget;
+
+/// Overwrites the volume key of a `crypt` line with zeros of the same length, as `dmsetup table` does.
+///
+/// The second argument of a crypt target is the key in hex, or a reference to the kernel's keyring such as
+/// `:64:logon:cryptsetup:…`, which is no secret and stays. See the kernel's
+/// `Documentation/admin-guide/device-mapper/dm-crypt.rst`. Other targets hold no key; `integrity` may hold one
+/// in its optional arguments (`internal_hash:ALG:KEY`), which is cut off.
+pub fn blank_key(kind: &str, arguments: &mut [u8]) {
+    match kind {
+        "crypt" => {
+            let mut words =
+                arguments.split_mut(|byte| *byte == b' ').filter(|word| !word.is_empty());
+            if let Some(key) = words.nth(1)
+                && key.first() != Some(&b':')
+                && key != b"-"
+            {
+                key.fill(b'0');
+            }
+        }
+        "integrity" => {
+            for word in arguments.split_mut(|byte| *byte == b' ') {
+                let keyed = [&b"internal_hash:"[..], b"journal_crypt:", b"journal_mac:"]
+                    .iter()
+                    .any(|prefix| word.starts_with(prefix));
+                // The third part is the key.
+                if keyed && let Some(key) = word.splitn_mut(3, |byte| *byte == b':').nth(2) {
+                    key.fill(b'0');
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Splits the arguments of a target at blanks.
+pub fn split_args(arguments: &[u8]) -> Vec<String> {
+    arguments
+        .split(|byte| *byte == b' ')
+        .filter(|word| !word.is_empty())
+        .map(|word| String::from_utf8_lossy(word).into_owned())
+        .collect()
+}
+
+/// One line without the device's name: `START LENGTH TARGET ARGS…`.
+pub fn parse_target(line: &[u8]) -> Option<DmTarget> {
+    let mut rest = line;
+    let mut word = || {
+        let start = rest.iter().position(|byte| *byte != b' ')?;
+        let trimmed = rest.get(start..)?;
+        let end = trimmed.iter().position(|byte| *byte == b' ').unwrap_or(trimmed.len());
+        let (word, after) = trimmed.split_at_checked(end)?;
+        rest = after;
+        std::str::from_utf8(word).ok()
+    };
+    let start = word()?.parse().ok()?;
+    let length = word()?.parse().ok()?;
+    let kind = word()?.to_owned();
+    let mut arguments = zeroize::Zeroizing::new(rest.to_vec());
+    blank_key(&kind, &mut arguments);
+    Some(DmTarget { start, length, kind, args: split_args(&arguments) })
+}
+
+/// The tables of all devices, as `dmsetup table` prints them: `NAME: START LENGTH TARGET ARGS…`.
+///
+/// A name may itself hold `: `, so a line belongs to the longest of `names` that it starts with. `None` stands
+/// for a line that belongs to no name or makes no sense; its device then has no table that can be trusted.
+pub fn parse_listing(listing: &[u8], name: &str) -> Option<Vec<DmTarget>> {
+    let mangled = mangle(name);
+    let mut targets = Vec::new();
+    for line in listing.split(|byte| *byte == b'\n') {
+        let Some(rest) =
+            strip_name(line, name.as_bytes()).or_else(|| strip_name(line, mangled.as_bytes()))
+        else {
+            continue;
+        };
+        let rest = rest.strip_suffix(b"\r").unwrap_or(rest);
+        targets.push(parse_target(rest)?);
+    }
+    (!targets.is_empty()).then_some(targets)
+}
+
+fn strip_name<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let rest = line.strip_prefix(name)?.strip_prefix(b": ")?;
+    // What follows must be a number: else this is a longer name that starts with ours.
+    rest.first().filter(|byte| byte.is_ascii_digit())?;
+    Some(rest)
+}
+
+/// `dmsetup` may print bytes outside its whitelist as `\xNN` (`--manglename hex` or `auto`).
+fn mangle(name: &str) -> String {
+    let mut mangled = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() || b"#+-.:=@_".contains(&byte) {
+            mangled.push(char::from(byte));
+        } else {
+            mangled.push_str(&format!("\\x{byte:02x}"));
+        }
+    }
+    mangled
+}
+
+/// Formats a table as `dmsetup table` does, for recordings.
+pub fn format_listing(name: &str, targets: &[DmTarget]) -> String {
+    let mut text = String::new();
+    for target in targets {
+        let DmTarget { start, length, kind, args } = target;
+        text.push_str(&format!("{name}: {start} {length} {kind}"));
+        for arg in args {
+            text.push(' ');
+            text.push_str(arg);
+        }
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_key_is_blanked_and_a_keyring_reference_stays() {
+        let line = format!("0 8 crypt aes-xts-plain64 {} 0 8:2 4096", "ab".repeat(32));
+        assert_eq!(parse_target(line.as_bytes()).unwrap().args[1], "0".repeat(64));
+        let line = "0 8 crypt aes-xts-plain64 :64:logon:cryptsetup:u-d0 0 8:2 4096";
+        assert_eq!(parse_target(line.as_bytes()).unwrap().args[1], ":64:logon:cryptsetup:u-d0");
+    }
+
+    #[test]
+    fn the_keys_of_integrity_targets_are_blanked() {
+        let line =
+            "0 8 integrity 8:1 0 32 J 2 internal_hash:hmac(sha256):c0ffee journal_mac:x:c0ffee";
+        let target = parse_target(line.as_bytes()).unwrap();
+        assert!(!format!("{target:?}").contains("c0ffee"));
+        assert_eq!(target.args[5], "internal_hash:hmac(sha256):000000");
+    }
+
+    #[test]
+    fn names_with_blanks_and_colons_find_their_own_lines() {
+        let listing =
+            b"cr #1: 0 8 linear 8:1 0\ncr #1: 0 9 x: 0 7 linear 8:2 0\na\\x20b: 0 5 zero\n";
+        assert_eq!(parse_listing(listing, "a b").unwrap()[0].kind, "zero");
+        assert_eq!(parse_listing(listing, "nobody"), None);
+        assert_eq!(parse_listing(b"cr #1: 0 8 linear 8:1 0\n", "cr #1").unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_listing_round_trips() {
+        let listing = "vg-lv: 0 10 linear 8:1 2048\nvg-lv: 10 5 linear 8:2 0\n";
+        let targets = parse_listing(listing.as_bytes(), "vg-lv").unwrap();
+        assert_eq!(format_listing("vg-lv", &targets), listing);
+    }
+
+    proptest! {
+        #[test]
+        fn any_line_is_survived(line in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _target = parse_target(&line);
+            let _listing = parse_listing(&line, "x");
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! File systems without a disk: the kernel's own interfaces, and memory.
+
+use atrest_proto::model::Reason;
+
+use crate::layer::Leg;
+use crate::snapshot::{FilesystemFacts, Mount};
+
+/// Interfaces of the kernel: what is written there is not stored as a file.
+pub(super) const PSEUDO: &[&str] = &[
+    "proc",
+    "sysfs",
+    "devpts",
+    "cgroup",
+    "cgroup2",
+    "securityfs",
+    "debugfs",
+    "tracefs",
+    "configfs",
+    "fusectl",
+    "mqueue",
+    "pstore",
+    "efivarfs",
+    "binfmt_misc",
+    "bpf",
+    "selinuxfs",
+    "smackfs",
+    "rpc_pipefs",
+    "nsfs",
+    "resctrl",
+    "nfsd",
+    "cpuset",
+    "functionfs",
+];
+/// Memory that the kernel may swap out (`Documentation/filesystems/tmpfs.rst`).
+pub(super) const SWAPPABLE: &[&str] = &["tmpfs", "devtmpfs"];
+/// Memory that is never swapped out.
+pub(super) const PINNED: &[&str] = &["ramfs", "rootfs", "hugetlbfs"];
+/// A place where something will be mounted on first use.
+pub(super) const AUTOMOUNT: &[&str] = &["autofs"];
+
+pub(super) fn nothing(_mount: &Mount, _facts: &FilesystemFacts) -> Vec<Leg> {
+    vec![Leg::Nothing]
+}
+
+pub(super) fn swappable(_mount: &Mount, _facts: &FilesystemFacts) -> Vec<Leg> {
+    vec![Leg::SwappableMemory]
+}
+
+pub(super) fn pinned(_mount: &Mount, _facts: &FilesystemFacts) -> Vec<Leg> {
+    vec![Leg::Memory]
+}
+
+/// What will be mounted is not known before it is. The kernel's own interfaces below `/proc` hold nothing.
+pub(super) fn automount(mount: &Mount, _facts: &FilesystemFacts) -> Vec<Leg> {
+    if mount.mount_point.is_at_or_below(&"/proc".into()) {
+        return vec![Leg::Nothing];
+    }
+    vec![Leg::Unknown {
+        reason: Reason::UnknownFilesystem,
+        detail: format!("{}: an automount point that nothing is mounted on yet", mount.mount_point),
+    }]
+}

@@ -1,0 +1,202 @@
+//! The running machine.
+//!
+//! Its root may be a directory other than `/`, as in a container that has the host's root mounted there: proc,
+//! sysfs and device nodes are then taken from below that directory.
+
+use std::fs::File;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use atrest_proto::model::Reason;
+
+use super::luks_reader;
+use super::rooted::{Rooted, device_number};
+use super::{Host, Metadata, Resolution, deadline, device_mapper, loop_device, trouble};
+use crate::luks;
+use crate::path::HostPath;
+use crate::snapshot::{
+    BlockDevice, DeviceNumber, DmTarget, Namespace, Observed, Resolved, Trouble,
+};
+
+/// This machine.
+#[derive(Debug, Clone)]
+pub struct LiveHost {
+    root: PathBuf,
+}
+
+impl LiveHost {
+    /// The machine whose root directory is `root`.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// The files that a process in `namespace` sees.
+    fn files(&self, namespace: &Namespace) -> Rooted {
+        match namespace {
+            Namespace::Host => Rooted::new(&self.root),
+            Namespace::Process(pid) => Rooted::new(self.root.join(format!("proc/{pid}/root"))),
+        }
+    }
+
+    /// Opens the node of a device for reading, having made sure that it is that device's.
+    ///
+    /// Never exclusively, and without waiting: a reader that holds nothing cannot disturb.
+    fn open_device(&self, device: &BlockDevice) -> std::io::Result<File> {
+        let mut refused = std::io::Error::from(std::io::ErrorKind::NotFound);
+        let mut nodes = vec![self.root.join("dev").join(&device.name)];
+        nodes.push(self.root.join("dev/block").join(device.number.to_string()));
+        if let Some(dm) = &device.dm {
+            nodes.push(self.root.join("dev/mapper").join(&dm.name));
+        }
+        for node in nodes {
+            let opened = std::fs::OpenOptions::new()
+                .read(true)
+                .custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC | libc::O_NOCTTY)
+                .open(&node)
+                .and_then(|file| Ok((file.metadata()?.rdev(), file)));
+            match opened {
+                Ok((number, file)) if device_number(number) == device.number => return Ok(file),
+                Ok(_) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => refused = error,
+            }
+        }
+        Err(refused)
+    }
+
+    fn resolved(&self, namespace: &Namespace, path: &HostPath) -> Result<Resolved, Trouble> {
+        let files = self.files(namespace);
+        let path = files.resolve(path)?;
+        let real = files.real(&path);
+        let metadata = files.metadata(&path, false)?;
+        Ok(Resolved { mount_id: mount_id(&real), block_device: metadata.block_device, path })
+    }
+}
+
+/// The id of the mount that holds an open file, from `/proc/self/fdinfo` (`proc_pid_fdinfo(5)`).
+fn mount_id(path: &Path) -> Option<u64> {
+    use std::os::fd::AsRawFd as _;
+    let file = std::fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_PATH | libc::O_CLOEXEC | libc::O_NOFOLLOW)
+        .open(path)
+        .ok()?;
+    let info = Rooted::new("/")
+        .read(&HostPath::from(format!("/proc/self/fdinfo/{}", file.as_raw_fd())), 4096)
+        .ok()?;
+    let info = String::from_utf8(info).ok()?;
+    info.lines().find_map(|line| line.strip_prefix("mnt_id:"))?.trim().parse().ok()
+}
+
+/// An extended attribute; `None` when there is none of that name, or the file system has none at all.
+pub(super) fn extended_attribute(path: &Path, name: &str) -> std::io::Result<Option<Vec<u8>>> {
+    /// An attribute value is at most this, `XATTR_SIZE_MAX`.
+    const LARGEST: usize = 64 * 1024;
+    let mut value = vec![0_u8; LARGEST];
+    match rustix::fs::getxattr(path, name, value.as_mut_slice()) {
+        Ok(length) => {
+            value.truncate(length);
+            Ok(Some(value))
+        }
+        Err(rustix::io::Errno::NODATA | rustix::io::Errno::NOTSUP) => Ok(None),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+impl Host for LiveHost {
+    fn read(&self, seen_by: &Namespace, path: &HostPath, limit: usize) -> Result<Vec<u8>, Trouble> {
+        self.files(seen_by).read(path, limit)
+    }
+
+    fn list(&self, seen_by: &Namespace, directory: &HostPath) -> Result<Vec<Vec<u8>>, Trouble> {
+        self.files(seen_by).list(directory)
+    }
+
+    fn read_link(&self, seen_by: &Namespace, path: &HostPath) -> Result<HostPath, Trouble> {
+        self.files(seen_by).read_link(path)
+    }
+
+    fn metadata(
+        &self,
+        seen_by: &Namespace,
+        path: &HostPath,
+        follow: bool,
+    ) -> Result<Metadata, Trouble> {
+        self.files(seen_by).metadata(path, follow)
+    }
+
+    fn attribute(
+        &self,
+        seen_by: &Namespace,
+        path: &HostPath,
+        name: &str,
+    ) -> Result<Option<Vec<u8>>, Trouble> {
+        self.files(seen_by).attribute(path, name)
+    }
+
+    fn resolve(&self, seen_by: &Namespace, path: &HostPath) -> Resolution {
+        let (host, namespace, wanted) = (self.clone(), seen_by.clone(), path.clone());
+        let looked = deadline::run(deadline::PER_ASSET, &path.to_string(), move || {
+            match host.resolved(&namespace, &wanted) {
+                Ok(resolved) => Resolution { at: Observed::Known(resolved), nearest: None },
+                Err(trouble) if trouble.reason == Reason::NotFound => {
+                    let mut parent = wanted.normalised().parent();
+                    while let Some(path) = parent {
+                        if let Ok(resolved) = host.resolved(&namespace, &path) {
+                            return Resolution { at: Observed::Absent, nearest: Some(resolved) };
+                        }
+                        parent = path.parent();
+                    }
+                    Resolution { at: Observed::Absent, nearest: None }
+                }
+                Err(trouble) => Resolution { at: Observed::Unreadable(trouble), nearest: None },
+            }
+        });
+        looked.unwrap_or_else(|trouble| Resolution {
+            at: Observed::Unreadable(trouble),
+            nearest: None,
+        })
+    }
+
+    fn dm_table(&self, device: DeviceNumber, _name: &str) -> Observed<Vec<DmTarget>> {
+        device_mapper::table(&self.root.join("dev/mapper/control"), device)
+    }
+
+    fn loop_backing(&self, device: &BlockDevice) -> Option<DeviceNumber> {
+        loop_device::backing_device(&self.open_device(device).ok()?)
+    }
+
+    fn luks_header(&self, device: &BlockDevice) -> Observed<luks::Header> {
+        let (host, device) = (self.clone(), device.clone());
+        let what = format!("LUKS header of {}", device.node());
+        let bytes = device.sectors.unwrap_or_default().saturating_mul(512);
+        deadline::run(deadline::PER_ASSET, &what, move || {
+            luks_reader::read(|| host.open_device(&device), bytes)
+        })
+        .unwrap_or_else(Observed::Unreadable)
+    }
+
+    fn read_device(
+        &self,
+        device: &BlockDevice,
+        offset: u64,
+        length: usize,
+    ) -> Result<Vec<u8>, Trouble> {
+        let (host, device) = (self.clone(), device.clone());
+        let what = device.node();
+        deadline::run(deadline::PER_ASSET, &what.clone(), move || {
+            let file = host.open_device(&device).map_err(|error| trouble(&error, &what))?;
+            let mut bytes = vec![0_u8; length];
+            file.read_exact_at(&mut bytes, offset).map_err(|error| trouble(&error, &what))?;
+            Ok(bytes)
+        })?
+    }
+
+    fn sees_own_root(&self) -> bool {
+        self.root == Path::new("/")
+    }
+
+    fn is_live(&self) -> bool {
+        true
+    }
+}

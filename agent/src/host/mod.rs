@@ -1,0 +1,135 @@
+//! The one place that touches the machine.
+//!
+//! A host is a root that can be swapped: [`live::LiveHost`] is this machine, [`recorded::RecordedHost`]
+//! replays a directory. Every method is read-only and bounded, and a failure is a [`Trouble`], not an error
+//! that ends the scan.
+
+pub mod block_devices;
+pub mod deadline;
+pub mod device_mapper;
+pub mod filesystem_facts;
+pub mod identity;
+pub mod live;
+pub mod loop_device;
+pub mod luks_reader;
+pub mod record;
+pub mod recorded;
+mod rooted;
+
+use atrest_proto::model::Reason;
+
+use crate::luks;
+use crate::path::HostPath;
+use crate::snapshot::{
+    BlockDevice, DeviceNumber, DmTarget, Namespace, Observed, Resolved, Trouble,
+};
+
+/// What `lstat(2)` or `stat(2)` says of a file.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Metadata {
+    pub kind: FileKind,
+    /// Permission bits with set-id and sticky, `0o7777`.
+    pub mode: u32,
+    pub uid: u32,
+    pub gid: u32,
+    /// In bytes.
+    pub size: u64,
+    pub links: u64,
+    /// The device node that this is, for block devices.
+    pub block_device: Option<DeviceNumber>,
+    /// Change time in seconds since 1970.
+    pub changed_at: i64,
+}
+
+/// The kind of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum FileKind {
+    File,
+    Directory,
+    Symlink,
+    BlockDevice,
+    Other,
+}
+
+/// Where a path leads, and for an absent one what it would rest on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resolution {
+    pub at: Observed<Resolved>,
+    /// The nearest existing parent, when the path itself is absent.
+    pub nearest: Option<Resolved>,
+}
+
+/// A machine, or a recording of one.
+pub trait Host: Send + Sync {
+    /// Reads a file; more than `limit` bytes is [`Reason::Unreadable`], a missing file [`Reason::NotFound`].
+    fn read(&self, seen_by: &Namespace, path: &HostPath, limit: usize) -> Result<Vec<u8>, Trouble>;
+
+    /// The names in a directory, sorted, without `.` and `..`.
+    fn list(&self, seen_by: &Namespace, directory: &HostPath) -> Result<Vec<Vec<u8>>, Trouble>;
+
+    /// What a symbolic link holds.
+    fn read_link(&self, seen_by: &Namespace, path: &HostPath) -> Result<HostPath, Trouble>;
+
+    /// Mode, owner, size. Follows a final symbolic link when `follow` is set.
+    fn metadata(
+        &self,
+        seen_by: &Namespace,
+        path: &HostPath,
+        follow: bool,
+    ) -> Result<Metadata, Trouble>;
+
+    /// An extended attribute, such as `system.posix_acl_access`; `None` when the file has none of that name.
+    fn attribute(
+        &self,
+        seen_by: &Namespace,
+        path: &HostPath,
+        name: &str,
+    ) -> Result<Option<Vec<u8>>, Trouble>;
+
+    /// Resolves symbolic links as a process in `seen_by` would.
+    fn resolve(&self, seen_by: &Namespace, path: &HostPath) -> Resolution;
+
+    /// The live table of a device-mapper device, with volume keys blanked at the point of reading.
+    fn dm_table(&self, device: DeviceNumber, name: &str) -> Observed<Vec<DmTarget>>;
+
+    /// The device of the file system that holds a loop device's backing file, from the kernel.
+    fn loop_backing(&self, device: &BlockDevice) -> Option<DeviceNumber>;
+
+    /// The LUKS header at the start of a device, read from a private copy.
+    fn luks_header(&self, device: &BlockDevice) -> Observed<luks::Header>;
+
+    /// Bytes of a block device, read-only: superblocks, never key material.
+    fn read_device(
+        &self,
+        device: &BlockDevice,
+        offset: u64,
+        length: usize,
+    ) -> Result<Vec<u8>, Trouble>;
+
+    /// Whether this is the running machine: device nodes can be asked.
+    fn is_live(&self) -> bool;
+
+    /// Whether the host's root directory is this process's own.
+    fn sees_own_root(&self) -> bool;
+}
+
+/// Reads a small text file and trims it; what sysfs attributes are.
+pub fn read_text(host: &dyn Host, path: &HostPath) -> Result<String, Trouble> {
+    /// A sysfs attribute is at most a page.
+    const ATTRIBUTE: usize = 4096;
+    let bytes = host.read(&Namespace::Host, path, ATTRIBUTE)?;
+    Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
+}
+
+/// The trouble that an I/O error stands for.
+pub fn trouble(error: &std::io::Error, what: &dyn std::fmt::Display) -> Trouble {
+    use std::io::ErrorKind;
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the standard library's list is open")]
+    let reason = match error.kind() {
+        ErrorKind::NotFound | ErrorKind::NotADirectory => Reason::NotFound,
+        ErrorKind::PermissionDenied => Reason::NoPermission,
+        ErrorKind::TimedOut => Reason::Timeout,
+        _ => Reason::Unreadable,
+    };
+    Trouble::new(reason, format!("{what}: {error}"))
+}

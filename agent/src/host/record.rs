@@ -1,0 +1,244 @@
+//! Writes a recording of this host that [`super::recorded::RecordedHost`] can replay.
+//!
+//! Redacted by construction: only the files that are named here are taken, and tables and headers go through the same
+//! typed facts as everything else, in which keys have no place.
+
+use std::collections::BTreeSet;
+use std::fs::{DirBuilder, File};
+use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use super::{Host, block_devices};
+use crate::discovery::Declared;
+use crate::dm_table;
+use crate::path::HostPath;
+use crate::snapshot::{BlockDevice, DeviceNumber, Namespace, Observed};
+
+/// Small files that are taken whole. None of them holds a secret.
+const WHOLE: &[&str] = &[
+    "/proc/self/mountinfo",
+    "/proc/swaps",
+    "/proc/sys/kernel/hostname",
+    "/proc/sys/kernel/osrelease",
+    "/proc/sys/kernel/random/boot_id",
+    "/etc/os-release",
+];
+/// What is taken of each block device's directory.
+const ATTRIBUTES: &[&str] = &[
+    "dev",
+    "size",
+    "ro",
+    "removable",
+    "partition",
+    "backing_dev",
+    "dm/name",
+    "dm/uuid",
+    "dm/suspended",
+    "md/level",
+    "md/metadata_version",
+    "md/raid_disks",
+    "loop/backing_file",
+];
+const LARGEST: usize = 64 * 1024 * 1024;
+
+/// Why a recording could not be written.
+#[derive(Debug, Error)]
+pub enum RecordError {
+    #[error("{}: exists and is not empty: name a new directory", .0.display())]
+    NotEmpty(PathBuf),
+    #[error("{}: cannot be written", path.display())]
+    Write { path: PathBuf, source: std::io::Error },
+}
+
+/// Records `host` into `directory`; returns how many files were written.
+pub fn record(
+    host: &dyn Host,
+    declared: &Declared,
+    directory: &Path,
+) -> Result<usize, RecordError> {
+    let mut writer = Writer::new(directory)?;
+    for path in WHOLE {
+        writer.copy(host, &HostPath::from(*path))?;
+    }
+    let (devices, _gaps) = block_devices::observe(host);
+    let mut listing = String::new();
+    let mut luks = BTreeSet::<DeviceNumber>::new();
+    for device in devices.values() {
+        writer.device(host, device)?;
+        if let Some(dm) = &device.dm
+            && let Observed::Known(table) = &dm.table
+        {
+            listing.push_str(&dm_table::format_listing(&dm.name, table));
+            let crypt = table.iter().filter(|target| target.kind == "crypt");
+            luks.extend(
+                crypt.filter_map(|target| target.args.get(3)?.parse::<DeviceNumber>().ok()),
+            );
+        }
+        if let Some(backing) = device.looped.as_ref().and_then(|looped| looped.backing_device) {
+            writer
+                .file(&format!("/loop/{}", device.number).into(), backing.to_string().as_bytes())?;
+        }
+    }
+    writer.file(&"/dmsetup-table.txt".into(), listing.as_bytes())?;
+    for device in luks.iter().filter_map(|number| devices.get(number)) {
+        if let Observed::Known(header) = host.luks_header(device) {
+            let json = serde_json::to_vec_pretty(&header).unwrap_or_default();
+            writer.file(&format!("/luks/{}.json", device.number).into(), &json)?;
+        }
+    }
+    writer.btrfs(host)?;
+    writer.journals(host)?;
+    writer.declared(host, declared)?;
+    Ok(writer.written)
+}
+
+struct Writer<'a> {
+    root: &'a Path,
+    written: usize,
+}
+
+impl<'a> Writer<'a> {
+    fn new(root: &'a Path) -> Result<Self, RecordError> {
+        if let Ok(mut entries) = std::fs::read_dir(root)
+            && entries.next().is_some()
+        {
+            return Err(RecordError::NotEmpty(root.to_owned()));
+        }
+        let writer = Self { root, written: 0 };
+        writer.directory(root)?;
+        Ok(writer)
+    }
+
+    /// Names of devices, mounts and hosts are nobody else's business: 0700.
+    fn directory(&self, path: &Path) -> Result<(), RecordError> {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .map_err(|source| RecordError::Write { path: path.to_owned(), source })
+    }
+
+    fn place(&self, path: &HostPath) -> Result<PathBuf, RecordError> {
+        let mut real = self.root.to_owned();
+        for part in path.components() {
+            real.push(HostPath::new(part.to_vec()).as_path());
+        }
+        if let Some(parent) = real.parent() {
+            self.directory(parent)?;
+        }
+        Ok(real)
+    }
+
+    fn file(&mut self, path: &HostPath, bytes: &[u8]) -> Result<(), RecordError> {
+        let real = self.place(path)?;
+        let written = File::options()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&real)
+            .and_then(|mut file| file.write_all(bytes));
+        written.map_err(|source| RecordError::Write { path: real, source })?;
+        self.written += 1;
+        Ok(())
+    }
+
+    fn link(&mut self, path: &HostPath, target: &HostPath) -> Result<(), RecordError> {
+        let real = self.place(path)?;
+        match std::os::unix::fs::symlink(target.as_path(), &real) {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+            Err(source) => Err(RecordError::Write { path: real, source }),
+            Ok(()) => {
+                self.written += 1;
+                Ok(())
+            }
+        }
+    }
+
+    /// Copies a file; what cannot be read is left out, and so unknown to who replays.
+    fn copy(&mut self, host: &dyn Host, path: &HostPath) -> Result<(), RecordError> {
+        match host.read(&Namespace::Host, path, LARGEST) {
+            Ok(bytes) => self.file(path, &bytes),
+            Err(_) => Ok(()),
+        }
+    }
+
+    fn device(&mut self, host: &dyn Host, device: &BlockDevice) -> Result<(), RecordError> {
+        let by_number = HostPath::from(format!("/sys/dev/block/{}", device.number));
+        let Ok(link) = host.read_link(&Namespace::Host, &by_number) else { return Ok(()) };
+        self.link(&by_number, &link)?;
+        // `../../devices/…` from `/sys/dev/block`.
+        let below: Vec<&[u8]> = link.components().filter(|part| *part != b"..").collect();
+        let directory = below.iter().fold(HostPath::from("/sys"), |path, part| path.join(part));
+        let name = device.name.replace('/', "!");
+        let up = HostPath::from("../..");
+        let class = below.iter().fold(up, |path, part| path.join(part));
+        self.link(&HostPath::from("/sys/class/block").join(&name), &class)?;
+        let mut attributes: Vec<String> =
+            ATTRIBUTES.iter().map(|name| (*name).to_owned()).collect();
+        for member in host.list(&Namespace::Host, &directory.join("md")).unwrap_or_default() {
+            let member = String::from_utf8_lossy(&member).into_owned();
+            if member.starts_with("dev-") {
+                attributes.extend(["state", "slot"].map(|what| format!("md/{member}/{what}")));
+            }
+        }
+        for attribute in attributes {
+            self.copy(host, &directory.join(&attribute))?;
+        }
+        for slave in host.list(&Namespace::Host, &directory.join("slaves")).unwrap_or_default() {
+            self.file(&directory.join("slaves").join(&slave), b"")?;
+        }
+        self.copy(host, &format!("/sys/fs/ext4/{name}/journal_task").into())?;
+        let udev = HostPath::from(format!("/run/udev/data/b{}", device.number));
+        self.udev_links(host, &udev)
+    }
+
+    /// Of udev's database the links only: it also holds serial numbers.
+    fn udev_links(&mut self, host: &dyn Host, path: &HostPath) -> Result<(), RecordError> {
+        let Ok(bytes) = host.read(&Namespace::Host, path, LARGEST) else { return Ok(()) };
+        let links: Vec<u8> = bytes
+            .split_inclusive(|byte| *byte == b'\n')
+            .filter(|line| line.starts_with(b"S:"))
+            .flatten()
+            .copied()
+            .collect();
+        self.file(path, &links)
+    }
+
+    fn btrfs(&mut self, host: &dyn Host) -> Result<(), RecordError> {
+        let pools = HostPath::from("/sys/fs/btrfs");
+        for fsid in host.list(&Namespace::Host, &pools).unwrap_or_default() {
+            let devices = pools.join(&fsid).join("devices");
+            for device in host.list(&Namespace::Host, &devices).unwrap_or_default() {
+                self.file(&devices.join(&device), b"")?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The names of running journals.
+    fn journals(&mut self, host: &dyn Host) -> Result<(), RecordError> {
+        let journals = HostPath::from("/proc/fs/jbd2");
+        for journal in host.list(&Namespace::Host, &journals).unwrap_or_default() {
+            self.file(&journals.join(&journal).join("info"), b"")?;
+        }
+        Ok(())
+    }
+
+    /// The directories that were asked about, so that a replay can tell that they exist.
+    fn declared(&mut self, host: &dyn Host, declared: &Declared) -> Result<(), RecordError> {
+        for path in &declared.paths {
+            if let Observed::Known(found) = host.resolve(&Namespace::Host, path).at
+                && found.path == path.normalised()
+                && found.block_device.is_none()
+            {
+                let real = self.place(path)?;
+                self.directory(&real)?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,253 @@
+//! Files below a root directory, seen as a process whose root it is would see them.
+//!
+//! With `/` the kernel resolves; with any other root symbolic links are followed here, so that an absolute
+//! link in a recording or in a container stays inside it.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+
+use atrest_proto::model::Reason;
+
+use super::{FileKind, Metadata, trouble};
+use crate::path::HostPath;
+use crate::snapshot::{DeviceNumber, Trouble};
+
+/// The kernel's own bound, `MAXSYMLINKS` in `include/linux/namei.h`.
+const MAX_LINKS: usize = 40;
+
+/// A directory that stands for `/`.
+#[derive(Debug, Clone)]
+pub(super) struct Rooted {
+    root: PathBuf,
+}
+
+impl Rooted {
+    pub(super) fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// The real path of `path`, without resolving symbolic links.
+    pub(super) fn real(&self, path: &HostPath) -> PathBuf {
+        if self.root == Path::new("/") {
+            return path.as_path().to_path_buf();
+        }
+        let mut real = self.root.clone();
+        for part in path.components() {
+            real.push(HostPath::new(part.to_vec()).as_path());
+        }
+        real
+    }
+
+    /// Resolves symbolic links, `.` and `..`. The last component must exist.
+    pub(super) fn resolve(&self, path: &HostPath) -> Result<HostPath, Trouble> {
+        if self.root == Path::new("/") {
+            return std::fs::canonicalize(path.as_path())
+                .map(HostPath::from)
+                .map_err(|error| trouble(&error, path));
+        }
+        self.walk(path, true)
+    }
+
+    /// Follows `path` component by component. With `last`, also a final symbolic link.
+    fn walk(&self, path: &HostPath, last: bool) -> Result<HostPath, Trouble> {
+        let mut at = HostPath::root();
+        let mut links = 0;
+        let mut todo: Vec<Vec<u8>> = path.components().rev().map(<[u8]>::to_vec).collect();
+        while let Some(part) = todo.pop() {
+            if part == b".." {
+                at = at.parent().unwrap_or_else(HostPath::root);
+                continue;
+            }
+            let next = at.join(&part);
+            let metadata = std::fs::symlink_metadata(self.real(&next))
+                .map_err(|error| trouble(&error, &next))?;
+            if !metadata.file_type().is_symlink() || (todo.is_empty() && !last) {
+                at = next;
+                continue;
+            }
+            links += 1;
+            if links > MAX_LINKS {
+                return Err(Trouble::new(
+                    Reason::Unreadable,
+                    format!("{path}: more than {MAX_LINKS} symbolic links"),
+                ));
+            }
+            let target = self.read_link_at(&next)?;
+            if target.is_absolute() {
+                at = HostPath::root();
+            }
+            todo.extend(target.components().rev().map(<[u8]>::to_vec));
+        }
+        Ok(at)
+    }
+
+    fn read_link_at(&self, path: &HostPath) -> Result<HostPath, Trouble> {
+        std::fs::read_link(self.real(path))
+            .map(HostPath::from)
+            .map_err(|error| trouble(&error, path))
+    }
+
+    /// The real path to open for `path`: its directories resolved inside the root.
+    fn located(&self, path: &HostPath, follow: bool) -> Result<PathBuf, Trouble> {
+        if self.root == Path::new("/") {
+            return Ok(path.as_path().to_path_buf());
+        }
+        self.walk(path, follow).map(|resolved| self.real(&resolved))
+    }
+
+    pub(super) fn read(&self, path: &HostPath, limit: usize) -> Result<Vec<u8>, Trouble> {
+        let file = self.open(path)?;
+        let mut bytes = Vec::new();
+        // One more than the limit tells "exactly the limit" from "more".
+        let bound = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+        file.take(bound).read_to_end(&mut bytes).map_err(|error| trouble(&error, path))?;
+        if bytes.len() > limit {
+            return Err(Trouble::new(
+                Reason::Unreadable,
+                format!("{path}: larger than {limit} bytes, which is more than such a file has"),
+            ));
+        }
+        Ok(bytes)
+    }
+
+    /// Opens a regular file for reading. Without blocking: a FIFO in its place must not hang the scan.
+    fn open(&self, path: &HostPath) -> Result<File, Trouble> {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        let file = std::fs::OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC | libc::O_NOCTTY)
+            .open(self.located(path, true)?)
+            .map_err(|error| trouble(&error, path))?;
+        let kind = file.metadata().map_err(|error| trouble(&error, path))?.file_type();
+        if kind.is_file() {
+            Ok(file)
+        } else {
+            Err(Trouble::new(Reason::Unreadable, format!("{path}: not a regular file")))
+        }
+    }
+
+    pub(super) fn list(&self, directory: &HostPath) -> Result<Vec<Vec<u8>>, Trouble> {
+        let mut names = Vec::new();
+        let entries = std::fs::read_dir(self.located(directory, true)?)
+            .map_err(|error| trouble(&error, directory))?;
+        for entry in entries {
+            let entry = entry.map_err(|error| trouble(&error, directory))?;
+            names.push(HostPath::from(PathBuf::from(entry.file_name())).as_bytes().to_vec());
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    pub(super) fn read_link(&self, path: &HostPath) -> Result<HostPath, Trouble> {
+        std::fs::read_link(self.located(path, false)?)
+            .map(HostPath::from)
+            .map_err(|error| trouble(&error, path))
+    }
+
+    pub(super) fn metadata(&self, path: &HostPath, follow: bool) -> Result<Metadata, Trouble> {
+        let real = self.located(path, follow)?;
+        let metadata =
+            if follow { std::fs::metadata(real) } else { std::fs::symlink_metadata(real) };
+        let metadata = metadata.map_err(|error| trouble(&error, path))?;
+        let kind = metadata.file_type();
+        let kind = if kind.is_file() {
+            FileKind::File
+        } else if kind.is_dir() {
+            FileKind::Directory
+        } else if kind.is_symlink() {
+            FileKind::Symlink
+        } else if kind.is_block_device() {
+            FileKind::BlockDevice
+        } else {
+            FileKind::Other
+        };
+        let block_device = (kind == FileKind::BlockDevice).then(|| device_number(metadata.rdev()));
+        Ok(Metadata {
+            kind,
+            mode: metadata.mode() & 0o7777,
+            uid: metadata.uid(),
+            gid: metadata.gid(),
+            size: metadata.size(),
+            links: metadata.nlink(),
+            block_device,
+            changed_at: metadata.ctime(),
+        })
+    }
+
+    pub(super) fn attribute(
+        &self,
+        path: &HostPath,
+        name: &str,
+    ) -> Result<Option<Vec<u8>>, Trouble> {
+        super::live::extended_attribute(&self.located(path, true)?, name)
+            .map_err(|error| trouble(&error, path))
+    }
+}
+
+/// The parts of a `dev_t`.
+pub(super) fn device_number(raw: u64) -> DeviceNumber {
+    let major = nix::sys::stat::major(raw);
+    let minor = nix::sys::stat::minor(raw);
+    DeviceNumber::new(
+        u32::try_from(major).unwrap_or(u32::MAX),
+        u32::try_from(minor).unwrap_or(u32::MAX),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn tree() -> (tempfile::TempDir, Rooted) {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path();
+        std::fs::create_dir_all(root.join("etc/sub")).unwrap();
+        std::fs::write(root.join("etc/file"), "inside").unwrap();
+        symlink("/etc/file", root.join("absolute")).unwrap();
+        symlink("../../../../etc/file", root.join("etc/sub/climb")).unwrap();
+        symlink("loop", root.join("loop")).unwrap();
+        let rooted = Rooted::new(root);
+        (directory, rooted)
+    }
+
+    #[test]
+    fn links_stay_inside_the_root() {
+        let (_directory, rooted) = tree();
+        for link in ["/absolute", "/etc/sub/climb", "/etc/sub/../file", "/../etc/file"] {
+            assert_eq!(rooted.resolve(&link.into()), Ok("/etc/file".into()), "{link}");
+            assert_eq!(rooted.read(&link.into(), 100).unwrap(), b"inside", "{link}");
+        }
+    }
+
+    #[test]
+    fn a_link_cycle_ends() {
+        let (_directory, rooted) = tree();
+        assert_eq!(rooted.resolve(&"/loop".into()).unwrap_err().reason, Reason::Unreadable);
+    }
+
+    #[test]
+    fn a_file_larger_than_the_limit_is_refused_not_cut() {
+        let (_directory, rooted) = tree();
+        assert!(rooted.read(&"/etc/file".into(), 6).is_ok());
+        let trouble = rooted.read(&"/etc/file".into(), 5).unwrap_err();
+        assert_eq!(trouble.reason, Reason::Unreadable);
+    }
+
+    #[test]
+    fn what_is_missing_is_not_found() {
+        let (_directory, rooted) = tree();
+        assert_eq!(rooted.read(&"/nope".into(), 5).unwrap_err().reason, Reason::NotFound);
+        assert_eq!(rooted.list(&"/nope".into()).unwrap_err().reason, Reason::NotFound);
+    }
+
+    #[test]
+    fn a_fifo_is_refused_without_hanging() {
+        let (directory, rooted) = tree();
+        nix::unistd::mkfifo(&directory.path().join("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert_eq!(rooted.read(&"/fifo".into(), 5).unwrap_err().reason, Reason::Unreadable);
+    }
+}

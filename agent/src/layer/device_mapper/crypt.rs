@@ -1,0 +1,131 @@
+//! `crypt`: `CIPHER KEY IV_OFFSET DEVICE OFFSET [#OPTIONS OPTIONS…]`.
+//!
+//! Encrypts, unless the cipher is null. See the kernel's `dm-crypt.rst`.
+
+use std::collections::BTreeMap;
+
+use atrest_proto::model::EncryptedBy;
+
+use super::{Dissected, device_argument};
+use crate::layer::{Leg, Role};
+use crate::snapshot::{BlockDevice, DmTarget};
+
+/// Where a volume key is kept while the device is open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Key {
+    /// In the table itself: `dmsetup table --showkeys` prints it.
+    Table,
+    /// In the kernel's keyring, by type.
+    Keyring(String),
+    /// There is none.
+    None,
+}
+
+/// What the arguments of a crypt target say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Crypt {
+    /// The specification, such as `aes-xts-plain64` or `capi:authenc(hmac(sha256),xts(aes))-random`.
+    pub cipher: String,
+    pub key: Key,
+    /// The size of the key in bits, all parts together.
+    pub key_bits: Option<u32>,
+    /// Optional arguments, such as `allow_discards`.
+    pub options: Vec<String>,
+}
+
+/// Reads the arguments of a crypt target.
+pub fn read(target: &DmTarget) -> Option<Crypt> {
+    let cipher = target.args.first()?.clone();
+    let key = target.args.get(1)?;
+    let (key, key_bits) = if key == "-" {
+        (Key::None, None)
+    } else if let Some(reference) = key.strip_prefix(':') {
+        // `:SIZE:TYPE:DESCRIPTION`, the size in bytes.
+        let mut parts = reference.splitn(3, ':');
+        let bytes = parts.next()?.parse::<u32>().ok()?;
+        (Key::Keyring(parts.next()?.to_owned()), bytes.checked_mul(8))
+    } else {
+        (Key::Table, u32::try_from(key.len()).ok().and_then(|digits| digits.checked_mul(4)))
+    };
+    Some(Crypt { cipher, key, key_bits, options: target.args.iter().skip(6).cloned().collect() })
+}
+
+/// Whether a specification names the cipher that does nothing, in any of its spellings:
+/// `cipher_null-ecb`, `capi:ecb(cipher_null)-null`, `capi:ecb-cipher_null-…`.
+pub fn is_null(crypt: &Crypt) -> bool {
+    crypt.cipher.contains("cipher_null") || crypt.key == Key::None || crypt.key_bits == Some(0)
+}
+
+pub(super) fn dissect(target: &DmTarget, device: &BlockDevice) -> Option<Dissected> {
+    let crypt = read(target)?;
+    let below = device_argument(target, 3)?;
+    let mut detail = BTreeMap::from([("cipher".to_owned(), crypt.cipher.clone())]);
+    if let Some(bits) = crypt.key_bits {
+        detail.insert("key_bits".to_owned(), bits.to_string());
+    }
+    if is_null(&crypt) {
+        // What is below may still encrypt; where it does not, this is why.
+        let legs = vec![Leg::Device { device: below, role: Role::NullCipher }];
+        return Some(Dissected { legs, shown: Vec::new(), detail });
+    }
+    let by = EncryptedBy {
+        technology: "dm-crypt".to_owned(),
+        device: device.node(),
+        cipher: crypt.cipher,
+        key_bits: crypt.key_bits,
+    };
+    Some(Dissected { legs: vec![Leg::Encrypted(by)], shown: vec![below], detail })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dm_table::parse_target;
+    use crate::snapshot::DeviceNumber;
+
+    const NULL: Leg = Leg::Device { device: DeviceNumber::new(8, 1), role: Role::NullCipher };
+
+    fn legs(line: &str) -> Option<Vec<Leg>> {
+        let target = parse_target(line.as_bytes()).unwrap();
+        dissect(&target, &BlockDevice::default()).map(|found| found.legs)
+    }
+
+    fn key_bits(line: &str) -> Option<u32> {
+        read(&parse_target(line.as_bytes()).unwrap()).unwrap().key_bits
+    }
+
+    #[test]
+    fn a_real_cipher_encrypts() {
+        let inline = format!("0 8 crypt aes-xts-plain64 {} 0 8:1 0", "0".repeat(128));
+        assert!(matches!(legs(&inline).unwrap()[..], [Leg::Encrypted(_)]));
+        assert_eq!(key_bits(&inline), Some(512));
+        let keyring =
+            "0 8 crypt capi:xts(aes)-plain64 :64:logon:cryptsetup:u-d0 0 8:1 0 1 allow_discards";
+        assert!(matches!(legs(keyring).unwrap()[..], [Leg::Encrypted(_)]));
+        assert_eq!(key_bits(keyring), Some(512));
+        let crypt = read(&parse_target(keyring.as_bytes()).unwrap()).unwrap();
+        assert_eq!(crypt.key, Key::Keyring("logon".to_owned()));
+        assert_eq!(crypt.options, ["allow_discards"]);
+    }
+
+    #[test]
+    fn a_null_cipher_does_not_in_any_spelling() {
+        for cipher in [
+            "cipher_null-ecb",
+            "cipher_null-ecb-null",
+            "capi:ecb(cipher_null)-null",
+            "capi:ecb-cipher_null-plain",
+        ] {
+            let line = format!("0 8 crypt {cipher} 00 0 8:1 0");
+            assert_eq!(legs(&line).unwrap(), [NULL], "{cipher}");
+        }
+        assert_eq!(legs("0 8 crypt aes-xts-plain64 - 0 8:1 0").unwrap(), [NULL]);
+        assert_eq!(legs("0 8 crypt aes-xts-plain64 :0:logon:x 0 8:1 0").unwrap(), [NULL]);
+    }
+
+    #[test]
+    fn a_line_that_is_cut_short_is_not_a_pass() {
+        assert_eq!(legs("0 8 crypt aes-xts-plain64 00"), None);
+        assert_eq!(legs("0 8 crypt"), None);
+    }
+}

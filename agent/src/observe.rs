@@ -1,0 +1,183 @@
+//! The one impure step: looks at everything that was discovered and makes a [`Snapshot`].
+//!
+//! A failure is data: it lands where the fact would have been, and the scan goes on.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use atrest_proto::model::{Gap, Reason};
+use jiff::Timestamp;
+
+use crate::discovery::Discovery;
+use crate::host::{Host, block_devices, identity};
+use crate::path::HostPath;
+use crate::snapshot::{
+    BlockDevice, DeviceNumber, MountTable, Namespace, Observed, Snapshot, Swap, Target, Trouble,
+};
+use crate::{host::filesystem_facts, keystore, mounts, swaps};
+
+/// A mount table of 100,000 mounts is about 15 MiB.
+const MOUNTINFO: usize = 64 * 1024 * 1024;
+const SWAPS: usize = 1024 * 1024;
+
+/// Looks at the host.
+pub fn observe(host: &dyn Host, discovery: Discovery, now: Timestamp) -> Snapshot {
+    let (devices, mut gaps) = block_devices::observe(host);
+    let mounts = mount_tables(host, &discovery, &mut gaps);
+    let filesystems = filesystem_facts::observe(host, &mounts, &devices);
+    let luks = luks_headers(host, &devices);
+    for device in devices.values() {
+        let table = device.dm.as_ref().and_then(|dm| dm.table.trouble());
+        if let Some(trouble) = table {
+            gaps.push(Gap {
+                subject: device.node(),
+                reason: trouble.reason,
+                detail: trouble.detail.clone(),
+                remedy: lift(trouble).to_owned(),
+            });
+        }
+    }
+    let keystores =
+        discovery.keystores.iter().map(|place| keystore::observe::observe(host, place)).collect();
+    let targets = discovery
+        .places
+        .into_iter()
+        .map(|place| {
+            let resolution = host.resolve(&place.namespace, &place.path);
+            Target {
+                path: place.path,
+                usage: place.usage,
+                service: place.service,
+                namespace: place.namespace,
+                resolution: resolution.at,
+                nearest: resolution.nearest,
+            }
+        })
+        .collect();
+    gaps.extend(discovery.gaps);
+    gaps.sort_unstable();
+    gaps.dedup();
+    Snapshot {
+        observed_at: now,
+        host: identity::observe(host),
+        mounts,
+        filesystems,
+        swaps: swap_areas(host),
+        targets,
+        services: discovery.services,
+        luks,
+        keystores,
+        repositories: discovery.repositories,
+        gaps,
+        devices,
+    }
+}
+
+fn lift(trouble: &Trouble) -> &'static str {
+    if trouble.reason == Reason::NoPermission {
+        "run the agent as root: reading the kernel's device-mapper tables takes CAP_SYS_ADMIN"
+    } else {
+        ""
+    }
+}
+
+fn mount_tables(
+    host: &dyn Host,
+    discovery: &Discovery,
+    gaps: &mut Vec<Gap>,
+) -> Vec<(Namespace, MountTable)> {
+    let mut namespaces = BTreeSet::from([Namespace::Host]);
+    namespaces.extend(discovery.places.iter().map(|place| place.namespace.clone()));
+    namespaces.extend(discovery.keystores.iter().map(|place| place.namespace.clone()));
+    namespaces.extend(discovery.repositories.iter().map(|place| place.namespace.clone()));
+    namespaces
+        .into_iter()
+        .map(|namespace| {
+            let table = mount_table(host, &namespace);
+            if let Some(trouble) = table.trouble() {
+                gaps.push(Gap {
+                    subject: "mountinfo".to_owned(),
+                    reason: trouble.reason,
+                    detail: trouble.detail.clone(),
+                    remedy: String::new(),
+                });
+            }
+            (namespace, table)
+        })
+        .collect()
+}
+
+fn mount_table(host: &dyn Host, namespace: &Namespace) -> MountTable {
+    let path = match namespace {
+        // Under another root, `self` would be this process in that root's proc.
+        Namespace::Host => HostPath::from(if host.is_live() && !host.sees_own_root() {
+            "/proc/1/mountinfo"
+        } else {
+            "/proc/self/mountinfo"
+        }),
+        Namespace::Process(pid) => HostPath::from(format!("/proc/{pid}/mountinfo")),
+    };
+    let text = match host.read(&Namespace::Host, &path, MOUNTINFO) {
+        Err(trouble) if trouble.reason == Reason::NotFound && !host.is_live() => {
+            host.read(&Namespace::Host, &"/proc/1/mountinfo".into(), MOUNTINFO)
+        }
+        read => read,
+    };
+    match text {
+        Ok(text) => match mounts::parse(&text) {
+            Ok(table) => Observed::Known(table),
+            Err(error) => {
+                Observed::Unreadable(Trouble::new(Reason::Unreadable, format!("{path}: {error}")))
+            }
+        },
+        Err(trouble) => {
+            Observed::Unreadable(Trouble { reason: unmissable(trouble.reason), ..trouble })
+        }
+    }
+}
+
+/// What must be there and is not was not readable: "not found" is for the paths that operators name.
+fn unmissable(reason: Reason) -> Reason {
+    if reason == Reason::NotFound { Reason::Unreadable } else { reason }
+}
+
+fn swap_areas(host: &dyn Host) -> Observed<Vec<Swap>> {
+    let path = HostPath::from("/proc/swaps");
+    let text = match host.read(&Namespace::Host, &path, SWAPS) {
+        Ok(text) => text,
+        // A kernel that was built without swap has no such file.
+        Err(trouble) if trouble.reason == Reason::NotFound && host.is_live() => {
+            return Observed::Known(Vec::new());
+        }
+        Err(trouble) => {
+            return Observed::Unreadable(Trouble { reason: unmissable(trouble.reason), ..trouble });
+        }
+    };
+    let Some(areas) = swaps::parse(&text) else {
+        let detail = format!("{path}: a line that makes no sense");
+        return Observed::Unreadable(Trouble::new(Reason::Unreadable, detail));
+    };
+    let areas = areas.into_iter().map(|(path, kind)| {
+        let resolution = host.resolve(&Namespace::Host, &path).at;
+        Swap { path, kind, resolution }
+    });
+    Observed::Known(areas.collect())
+}
+
+/// The headers of the devices that crypt targets stand on.
+fn luks_headers(
+    host: &dyn Host,
+    devices: &BTreeMap<DeviceNumber, BlockDevice>,
+) -> BTreeMap<DeviceNumber, Observed<crate::luks::Header>> {
+    let mut headers = BTreeMap::new();
+    for device in devices.values() {
+        let Some(dm) = &device.dm else { continue };
+        let targets = dm.table.known().map(Vec::as_slice).unwrap_or_default();
+        for target in targets.iter().filter(|target| target.kind == "crypt") {
+            let below = target.args.get(3).and_then(|number| number.parse::<DeviceNumber>().ok());
+            if let Some(below) = below.and_then(|number| devices.get(&number)) {
+                headers.entry(below.number).or_insert_with(|| host.luks_header(below));
+            }
+        }
+    }
+    headers
+}

@@ -1,0 +1,218 @@
+//! Text for people: the worst first, the stack as a tree, the remedy under each failure.
+
+use std::fmt::Write as _;
+
+use atrest_proto::model::{Finding, Outcome, PathPosture, Posture, Severity, Verdict};
+
+use super::{badness, concerns, tree};
+use crate::posture::summary;
+
+/// Whether to colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    Plain,
+    Colour,
+}
+
+/// What a colour stands for.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Paint {
+    Bad,
+    Doubt,
+    Good,
+    Dim,
+}
+
+impl Style {
+    pub(super) fn paint(self, paint: Paint, text: &str) -> String {
+        // ECMA-48 select graphic rendition.
+        let code = match paint {
+            Paint::Bad => "1;31",
+            Paint::Doubt => "33",
+            Paint::Good => "32",
+            Paint::Dim => "2",
+        };
+        match self {
+            Self::Plain => text.to_owned(),
+            Self::Colour => format!("\x1b[{code}m{text}\x1b[0m"),
+        }
+    }
+
+    fn verdict(self, verdict: Verdict) -> String {
+        let paint = match verdict {
+            Verdict::Unencrypted | Verdict::Partial => Paint::Bad,
+            Verdict::Unknown | Verdict::Claimed => Paint::Doubt,
+            Verdict::Volatile | Verdict::Encrypted => Paint::Good,
+        };
+        self.paint(paint, &format!("{:<11}", verdict.as_str().to_uppercase()))
+    }
+
+    fn outcome(self, outcome: Outcome) -> String {
+        let (paint, word) = match outcome {
+            Outcome::Fail => (Paint::Bad, "FAIL"),
+            Outcome::Unknown => (Paint::Doubt, "UNKNOWN"),
+            Outcome::Pass => (Paint::Good, "pass"),
+            Outcome::NotApplicable => (Paint::Dim, "n/a"),
+        };
+        self.paint(paint, &format!("{word:<7}"))
+    }
+}
+
+/// Columns that text is wrapped to.
+const WIDTH: usize = 80;
+
+/// The answer of `check`.
+pub fn check(posture: &Posture, style: Style) -> String {
+    let mut out = String::new();
+    let mut paths: Vec<&PathPosture> = posture.paths.iter().collect();
+    paths.sort_by_key(|path| (badness(path.verdict), &path.asset));
+    for (index, path) in paths.iter().enumerate() {
+        if index > 0 {
+            out.push('\n');
+        }
+        let _ = writeln!(out, "{} {}{}", style.verdict(path.verdict), path.path, reasons(path));
+        details(path, style, &mut out);
+        let about = posture.findings.iter().filter(|finding| concerns(finding, path));
+        remedies(about, style, &mut out);
+    }
+    gaps(posture, &mut out);
+    out
+}
+
+/// The answer of `scan`.
+pub fn scan(posture: &Posture, style: Style) -> String {
+    let mut out = String::new();
+    let host = &posture.host;
+    let _ = writeln!(out, "Host {} ({}, kernel {})", host.hostname, host.os, host.kernel);
+    for service in &posture.services {
+        let cluster = service.cluster_name.as_deref().unwrap_or("-");
+        let node = service.node_name.as_deref().unwrap_or("-");
+        let _ = writeln!(
+            out,
+            "  {} {} ({}), cluster {cluster}, node {node}",
+            service.product, service.name, service.state
+        );
+    }
+    if posture.services.is_empty() {
+        out.push_str("  no Elasticsearch or OpenSearch was found on this host\n");
+    }
+    section("Where data rests", posture.paths.is_empty(), &mut out);
+    let mut paths: Vec<&PathPosture> = posture.paths.iter().collect();
+    paths.sort_by_key(|path| (badness(path.verdict), &path.asset));
+    for path in paths {
+        let usage = path.usage.as_str();
+        let _ = writeln!(
+            out,
+            "{} {usage:<10} {}{}",
+            style.verdict(path.verdict),
+            path.path,
+            reasons(path)
+        );
+        details(path, style, &mut out);
+    }
+    if !posture.keystores.is_empty() {
+        section("Keystores", false, &mut out);
+        for keystore in &posture.keystores {
+            let version =
+                keystore.format_version.map_or("?".to_owned(), |version| format!("v{version}"));
+            let _ = writeln!(
+                out,
+                "{} {} {} {}:{} {version}, {}",
+                style.verdict(keystore.at_rest),
+                keystore.path,
+                keystore.mode,
+                keystore.owner,
+                keystore.group,
+                keystore.password,
+            );
+        }
+    }
+    if !posture.repositories.is_empty() {
+        section("Snapshot repositories", false, &mut out);
+        for repository in &posture.repositories {
+            let _ = writeln!(
+                out,
+                "{:<11} {} ({}) {}",
+                repository.encryption, repository.name, repository.kind, repository.location
+            );
+        }
+    }
+    section("Findings", false, &mut out);
+    let mut findings: Vec<&Finding> = posture.findings.iter().collect();
+    findings.sort_by(|a, b| order(a).cmp(&order(b)));
+    remedies(findings.into_iter(), style, &mut out);
+    gaps(posture, &mut out);
+    let counts = summary(&posture.findings);
+    let count = |outcome: Outcome| counts.get(outcome.as_str()).copied().unwrap_or_default();
+    let _ = writeln!(
+        out,
+        "\n{} failed, {} unknown, {} passed",
+        count(Outcome::Fail),
+        count(Outcome::Unknown),
+        count(Outcome::Pass)
+    );
+    out
+}
+
+/// Failures first, and of those the most severe.
+fn order(finding: &Finding) -> (Outcome, std::cmp::Reverse<Severity>, &str, &str) {
+    (finding.outcome, std::cmp::Reverse(finding.severity), &finding.check, &finding.asset)
+}
+
+fn section(title: &str, empty: bool, out: &mut String) {
+    let _ = writeln!(out, "\n{title}");
+    if empty {
+        out.push_str(
+            "  nothing to look at: declare paths in the configuration (`paths = [\"/srv/es\"]`)\n",
+        );
+    }
+}
+
+fn reasons(path: &PathPosture) -> String {
+    if path.reasons.is_empty() {
+        return String::new();
+    }
+    let codes: Vec<&str> = path.reasons.iter().map(|reason| reason.as_str()).collect();
+    format!("  ({})", codes.join(", "))
+}
+
+fn details(path: &PathPosture, style: Style, out: &mut String) {
+    if let Some(resolved) = path.resolved.as_ref().filter(|resolved| **resolved != path.path) {
+        let _ = writeln!(out, "  is {resolved}");
+    }
+    if let Some(nearest) = &path.nearest {
+        let _ = writeln!(out, "  would rest on {}, which is {}", nearest.path, nearest.verdict);
+    }
+    tree::draw(path, "  ", style, out);
+}
+
+fn remedies<'a>(findings: impl Iterator<Item = &'a Finding>, style: Style, out: &mut String) {
+    for finding in findings {
+        let _ = writeln!(
+            out,
+            "  {} {} [{}]",
+            style.outcome(finding.outcome),
+            finding.summary,
+            finding.check
+        );
+        if !finding.remedy.is_empty() {
+            let options = textwrap::Options::new(WIDTH)
+                .initial_indent("          -> ")
+                .subsequent_indent("             ");
+            let _ = writeln!(out, "{}", textwrap::fill(&finding.remedy, options));
+        }
+    }
+}
+
+fn gaps(posture: &Posture, out: &mut String) {
+    if posture.gaps.is_empty() {
+        return;
+    }
+    out.push_str("\nCould not be looked at\n");
+    for gap in &posture.gaps {
+        let _ = writeln!(out, "  {}  {} ({})", gap.subject, gap.detail, gap.reason);
+        if !gap.remedy.is_empty() {
+            let _ = writeln!(out, "          -> {}", gap.remedy);
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! `/proc/swaps`: where memory may come to rest. See `proc_swaps(5)`.
+
+use crate::mounts::unescape;
+use crate::path::HostPath;
+
+/// The path and kind of each swap area, in the file's order. `None` when a line makes no sense.
+pub fn parse(text: &[u8]) -> Option<Vec<(HostPath, String)>> {
+    /// The kernel marks a swap file without a name so.
+    const DELETED: &[u8] = b"\\040(deleted)";
+    text.split(|byte| *byte == b'\n')
+        .skip(1)
+        .filter(|line| !line.is_empty())
+        .map(|line| {
+            let mut fields =
+                line.split(|byte| byte.is_ascii_whitespace()).filter(|field| !field.is_empty());
+            let path = fields.next()?;
+            let path = path.strip_suffix(DELETED).unwrap_or(path);
+            let kind = fields.next()?;
+            Some((HostPath::new(unescape(path)), String::from_utf8_lossy(kind).into_owned()))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn partitions_and_files_are_read() {
+        let text = b"Filename\t\t\t\tType\t\tSize\tUsed\tPriority\n/dev/dm-1                               partition\t1712124\t0\t-1\n/swap\\040file file 10 0 -2\n";
+        let swaps = parse(text).unwrap();
+        assert_eq!(swaps[0], ("/dev/dm-1".into(), "partition".to_owned()));
+        assert_eq!(swaps[1], ("/swap file".into(), "file".to_owned()));
+    }
+
+    #[test]
+    fn no_swap_is_an_empty_list_and_nonsense_is_none() {
+        assert_eq!(parse(b"Filename Type Size Used Priority\n"), Some(Vec::new()));
+        assert_eq!(parse(b""), Some(Vec::new()));
+        assert_eq!(parse(b"Filename\n/dev/sda1\n"), None);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_survived(text in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {
+            let _parsed = parse(&text);
+        }
+    }
+}

@@ -1,0 +1,363 @@
+//! The proof: from a path down every leg to what holds its contents.
+//!
+//! Pure: judges a [`Snapshot`] and touches nothing. The verdict and the stack that is shown as its proof come from the
+//! same dissection of each layer.
+
+mod outcome;
+mod stack;
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use atrest_proto::model::{NearestParent, PathPosture, Reason, Use};
+
+pub use outcome::Outcome;
+
+use crate::layer::{self, Anatomy, Leg, Role};
+use crate::mounts::{Covering, Index};
+use crate::path::HostPath;
+use crate::snapshot::{
+    DeviceNumber, LoopFacts, Mount, Namespace, Observed, Resolved, Snapshot, Swap, Target,
+};
+use crate::{filesystem, snapshot};
+
+/// Deeper than any stack that the kernel builds; a recording may claim anything.
+const MAX_DEPTH: usize = 48;
+
+/// Judges the paths of one snapshot. What was found out about a device is kept for the next path.
+pub struct Evaluator<'a> {
+    snapshot: &'a Snapshot,
+    /// By namespace, as [`Snapshot::mounts`].
+    tables: Vec<(&'a Namespace, Result<Index<'a>, snapshot::Trouble>)>,
+    anatomies: RefCell<BTreeMap<DeviceNumber, Rc<Anatomy>>>,
+    judged: RefCell<BTreeMap<DeviceNumber, Rc<Outcome>>>,
+    swap: RefCell<Option<Rc<Outcome>>>,
+}
+
+/// The stable id of a target: its use and path, and whose eyes it is seen with when not the host's.
+pub fn asset(target: &Target) -> String {
+    match &target.namespace {
+        Namespace::Host => format!("{}:{}", target.usage, target.path),
+        Namespace::Process(_) => {
+            let service = target.service.as_deref().unwrap_or("process");
+            format!("{}:{}@{service}", target.usage, target.path)
+        }
+    }
+}
+
+/// Where in the walk we are: what is being judged must not be asked for again.
+#[derive(Default)]
+struct Walk {
+    devices: BTreeSet<DeviceNumber>,
+    mounts: BTreeSet<u64>,
+    in_swap: bool,
+    depth: usize,
+}
+
+impl<'a> Evaluator<'a> {
+    /// Prepares to judge `snapshot`.
+    pub fn new(snapshot: &'a Snapshot) -> Self {
+        let tables = snapshot
+            .mounts
+            .iter()
+            .map(|(namespace, table)| {
+                let index = match table {
+                    Observed::Known(mounts) => Ok(Index::new(mounts)),
+                    Observed::Absent => {
+                        Err(snapshot::Trouble::new(Reason::Unreadable, "there is no mount table"))
+                    }
+                    Observed::Unreadable(trouble) => Err(trouble.clone()),
+                };
+                (namespace, index)
+            })
+            .collect();
+        Self {
+            snapshot,
+            tables,
+            anatomies: RefCell::default(),
+            judged: RefCell::default(),
+            swap: RefCell::default(),
+        }
+    }
+
+    /// The verdict on a target, with its proof.
+    pub fn target(&self, target: &Target) -> PathPosture {
+        let mut posture = self.posture(
+            asset(target),
+            &target.path,
+            target.usage,
+            &target.namespace,
+            &target.resolution,
+        );
+        posture.service.clone_from(&target.service);
+        if let (Observed::Absent, Some(nearest)) = (&target.resolution, &target.nearest) {
+            let outcome = self.resolved(nearest, &target.namespace, &mut Walk::default());
+            posture.nearest =
+                Some(NearestParent { path: nearest.path.to_string(), verdict: outcome.verdict() });
+        }
+        posture
+    }
+
+    /// The verdict on a swap area.
+    pub fn swap_area(&self, swap: &Swap) -> PathPosture {
+        let asset = format!("swap:{}", swap.path);
+        self.posture(asset, &swap.path, Use::Swap, &Namespace::Host, &swap.resolution)
+    }
+
+    fn posture(
+        &self,
+        asset: String,
+        path: &HostPath,
+        usage: Use,
+        namespace: &Namespace,
+        resolution: &Observed<Resolved>,
+    ) -> PathPosture {
+        let (outcome, stack) = match resolution {
+            Observed::Known(resolved) => (
+                self.resolved(resolved, namespace, &mut Walk::default()),
+                self.stack(resolved, namespace),
+            ),
+            Observed::Absent => {
+                (Outcome::unknown(Reason::NotFound, format!("{path}: does not exist")), Vec::new())
+            }
+            Observed::Unreadable(trouble) => {
+                (Outcome::unknown(trouble.reason, trouble.detail.clone()), Vec::new())
+            }
+        };
+        PathPosture {
+            asset,
+            path: path.to_string(),
+            resolved: resolution.known().map(|resolved| resolved.path.to_string()),
+            usage,
+            service: None,
+            verdict: outcome.verdict(),
+            reasons: outcome.reasons(),
+            plain: outcome.plain_legs(),
+            encrypted_by: outcome.encrypted_by(),
+            claimed_by: outcome.claimed_by(),
+            stack,
+            nearest: None,
+        }
+    }
+
+    fn resolved(&self, resolved: &Resolved, namespace: &Namespace, walk: &mut Walk) -> Outcome {
+        match resolved.block_device {
+            Some(device) => (*self.device(device, walk)).clone(),
+            None => self.tree(&resolved.path, resolved.mount_id, namespace, walk),
+        }
+    }
+
+    fn table(&self, namespace: &Namespace) -> Result<&Index<'a>, snapshot::Trouble> {
+        let found = self.tables.iter().find(|(of, _)| *of == namespace);
+        match found {
+            Some((_, Ok(index))) => Ok(index),
+            Some((_, Err(trouble))) => Err(trouble.clone()),
+            None => Err(snapshot::Trouble::new(
+                Reason::Unreadable,
+                "the mount table of that namespace was not read",
+            )),
+        }
+    }
+
+    fn covering(
+        &self,
+        path: &HostPath,
+        mount_id: Option<u64>,
+        namespace: &Namespace,
+    ) -> Result<Covering<'a>, snapshot::Trouble> {
+        self.table(namespace)?.covering(path, mount_id).ok_or_else(|| {
+            snapshot::Trouble::new(Reason::Unreadable, format!("{path}: no mount holds it"))
+        })
+    }
+
+    /// A directory and everything mounted at or below it.
+    fn tree(
+        &self,
+        path: &HostPath,
+        mount_id: Option<u64>,
+        namespace: &Namespace,
+        walk: &mut Walk,
+    ) -> Outcome {
+        let covering = match self.covering(path, mount_id, namespace) {
+            Ok(covering) => covering,
+            Err(trouble) => return Outcome::unknown(trouble.reason, trouble.detail),
+        };
+        let mut outcome = self.mount(covering.own, namespace, walk);
+        for mount in &covering.below {
+            let below = self.mount(mount, namespace, walk);
+            outcome.absorb(&below, Role::Submount, &[format!("{} (mounted)", mount.mount_point)]);
+        }
+        outcome
+    }
+
+    /// The file system of one mount.
+    fn mount(&self, mount: &Mount, namespace: &Namespace, walk: &mut Walk) -> Outcome {
+        if !walk.mounts.insert(mount.id) || walk.depth >= MAX_DEPTH {
+            return Outcome::unknown(
+                Reason::Unreadable,
+                format!("{}: stands on itself", mount.mount_point),
+            );
+        }
+        walk.depth += 1;
+        let legs = filesystem::dissect(mount, &self.snapshot.filesystems);
+        let outcome = self.legs(&legs, &mount.mount_point.to_string(), namespace, walk);
+        walk.depth -= 1;
+        walk.mounts.remove(&mount.id);
+        outcome
+    }
+
+    fn anatomy(&self, number: DeviceNumber) -> Option<Rc<Anatomy>> {
+        if let Some(known) = self.anatomies.borrow().get(&number) {
+            return Some(Rc::clone(known));
+        }
+        let device = self.snapshot.devices.get(&number)?;
+        let anatomy = Rc::new(layer::dissect(device));
+        self.anatomies.borrow_mut().insert(number, Rc::clone(&anatomy));
+        Some(anatomy)
+    }
+
+    fn device(&self, number: DeviceNumber, walk: &mut Walk) -> Rc<Outcome> {
+        if let Some(known) = self.judged.borrow().get(&number) {
+            return Rc::clone(known);
+        }
+        let Some((device, anatomy)) = self.snapshot.devices.get(&number).zip(self.anatomy(number))
+        else {
+            let detail = format!("{number}: there is no such block device");
+            return Rc::new(Outcome::unknown(Reason::Unreadable, detail));
+        };
+        let node = device.node();
+        if walk.depth >= MAX_DEPTH || !walk.devices.insert(number) {
+            let detail = format!("{node}: stands on itself, or on more than {MAX_DEPTH} layers");
+            return Rc::new(Outcome::unknown(Reason::Unreadable, detail));
+        }
+        walk.depth += 1;
+        let outcome = Rc::new(self.legs(&anatomy.legs, &node, &Namespace::Host, walk));
+        walk.depth -= 1;
+        walk.devices.remove(&number);
+        self.judged.borrow_mut().insert(number, Rc::clone(&outcome));
+        outcome
+    }
+
+    fn legs(&self, legs: &[Leg], node: &str, namespace: &Namespace, walk: &mut Walk) -> Outcome {
+        let mut outcome = Outcome::default();
+        for leg in legs {
+            match leg {
+                Leg::Device { device, role } => {
+                    let below = self.device(*device, walk);
+                    let via = self.snapshot.devices.get(device).map(snapshot::BlockDevice::node);
+                    outcome.absorb(&below, *role, via.as_slice());
+                }
+                Leg::LoopFile(looped) => {
+                    let below = self.loop_file(looped, walk);
+                    outcome.absorb(&below, Role::Contents, &[looped.backing_file.to_string()]);
+                }
+                Leg::Path { path, role } => {
+                    let below = self.named_path(path, namespace, walk);
+                    outcome.absorb(&below, *role, &[path.to_string()]);
+                }
+                Leg::SwappableMemory => {
+                    outcome.memory();
+                    outcome.absorb(&self.all_swap(walk), Role::Swap, &[]);
+                }
+                Leg::Encrypted(by) => outcome.encrypted(by.clone()),
+                Leg::Plain(reason) => outcome.plain(node, *reason),
+                Leg::Claimed { reason, who } => outcome.claimed(*reason, who.clone()),
+                Leg::Memory => outcome.memory(),
+                Leg::Nothing => {}
+                Leg::Unknown { reason, detail } => outcome.undecided(*reason, detail.clone()),
+            }
+        }
+        outcome
+    }
+
+    /// The file below a loop device: by the device of its file system where the kernel told it, else by its path.
+    fn loop_file(&self, looped: &LoopFacts, walk: &mut Walk) -> Outcome {
+        let namespace = Namespace::Host;
+        if let Some(device) = looped.backing_device {
+            let mounted = self.tables.iter().find_map(|(of, index)| {
+                index.as_ref().ok()?.of_device(device).map(|mount| (mount, *of))
+            });
+            if let Some((mount, of)) = mounted {
+                return self.mount(mount, of, walk);
+            }
+            if !device.is_anonymous() {
+                return (*self.device(device, walk)).clone();
+            }
+        }
+        let path = &looped.backing_file;
+        if looped.deleted || !path.is_absolute() {
+            let detail = format!("{path}: a loop device's file that has no name any more");
+            return Outcome::unknown(Reason::Unreadable, detail);
+        }
+        match self.covering(path, None, &namespace) {
+            Ok(covering) => self.mount(covering.own, &namespace, walk),
+            Err(trouble) => Outcome::unknown(trouble.reason, trouble.detail),
+        }
+    }
+
+    /// A path that a layer names: a device node, or a directory.
+    fn named_path(&self, path: &HostPath, namespace: &Namespace, walk: &mut Walk) -> Outcome {
+        let text = path.to_string();
+        let device = self.snapshot.devices.values().find(|device| {
+            device.node() == text || text.strip_prefix("/dev/") == Some(device.name.as_str())
+        });
+        match device {
+            Some(device) => (*self.device(device.number, walk)).clone(),
+            None if path.is_at_or_below(&"/dev".into()) => Outcome::unknown(
+                Reason::Unreadable,
+                format!("{path}: not the name of a block device that is known"),
+            ),
+            None => match self.covering(&path.normalised(), None, namespace) {
+                Ok(covering) => self.mount(covering.own, namespace, walk),
+                Err(trouble) => Outcome::unknown(trouble.reason, trouble.detail),
+            },
+        }
+    }
+
+    /// All swap areas together: where memory may come to rest.
+    fn all_swap(&self, walk: &mut Walk) -> Rc<Outcome> {
+        if let Some(known) = self.swap.borrow().as_ref() {
+            return Rc::clone(known);
+        }
+        if walk.in_swap {
+            // A swap file on tmpfs: the kernel refuses it, so this is a recording that makes no sense.
+            return Rc::new(Outcome::unknown(
+                Reason::Unreadable,
+                "swap stands on itself".to_owned(),
+            ));
+        }
+        walk.in_swap = true;
+        let mut outcome = Outcome::default();
+        match &self.snapshot.swaps {
+            Observed::Known(swaps) => {
+                for swap in swaps {
+                    let below = match &swap.resolution {
+                        Observed::Known(resolved) => {
+                            self.resolved(resolved, &Namespace::Host, walk)
+                        }
+                        Observed::Absent => Outcome::unknown(
+                            Reason::Unreadable,
+                            format!("{}: a swap area that is not there", swap.path),
+                        ),
+                        Observed::Unreadable(trouble) => {
+                            Outcome::unknown(trouble.reason, trouble.detail.clone())
+                        }
+                    };
+                    outcome.absorb(&below, Role::Contents, &[swap.path.to_string()]);
+                }
+            }
+            Observed::Absent => {
+                outcome
+                    .undecided(Reason::Unreadable, "it is not known what swap there is".to_owned());
+            }
+            Observed::Unreadable(trouble) => {
+                outcome.undecided(trouble.reason, trouble.detail.clone())
+            }
+        }
+        walk.in_swap = false;
+        let outcome = Rc::new(outcome);
+        *self.swap.borrow_mut() = Some(Rc::clone(&outcome));
+        outcome
+    }
+}
