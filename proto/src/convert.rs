@@ -269,6 +269,14 @@ impl From<model::PathPosture> for v1::PathPosture {
             plain: path.plain.into_iter().map(Into::into).collect(),
             encrypted_by: path.encrypted_by.into_iter().map(Into::into).collect(),
             claimed_by: path.claimed_by,
+            undecided: path
+                .undecided
+                .into_iter()
+                .map(|leg| v1::Undecided {
+                    reason: leg.reason.as_str().to_owned(),
+                    detail: leg.detail,
+                })
+                .collect(),
             layers,
             roots,
             nearest: path.nearest.map(|nearest| v1::NearestParent {
@@ -305,6 +313,14 @@ impl TryFrom<v1::PathPosture> for model::PathPosture {
             plain: path.plain.into_iter().map(Into::into).collect(),
             encrypted_by: path.encrypted_by.into_iter().map(Into::into).collect(),
             claimed_by: path.claimed_by,
+            undecided: path
+                .undecided
+                .into_iter()
+                .map(|leg| model::Undecided {
+                    reason: leg.reason.parse().unwrap_or(model::Reason::Unreadable),
+                    detail: leg.detail,
+                })
+                .collect(),
             stack,
             nearest: path.nearest.map(|nearest| model::NearestParent {
                 path: nearest.path,
@@ -517,6 +533,10 @@ mod tests {
             }],
             encrypted_by: Vec::new(),
             claimed_by: Vec::new(),
+            undecided: vec![model::Undecided {
+                reason: model::Reason::Timeout,
+                detail: "no answer".to_owned(),
+            }],
             stack: vec![layer("a", vec![layer("b", vec![layer("c", vec![])]), layer("d", vec![])])],
             nearest: None,
         }

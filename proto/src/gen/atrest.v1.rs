@@ -124,6 +124,16 @@ pub struct PathPosture {
     pub roots: ::prost::alloc::vec::Vec<u32>,
     #[prost(message, optional, tag = "13")]
     pub nearest: ::core::option::Option<NearestParent>,
+    #[prost(message, repeated, tag = "14")]
+    pub undecided: ::prost::alloc::vec::Vec<Undecided>,
+}
+/// A leg that could not be decided.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Undecided {
+    #[prost(string, tag = "1")]
+    pub reason: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub detail: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Keystore {
@@ -375,7 +385,7 @@ pub struct EnrollResponse {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AttachRequest {
-    #[prost(oneof = "attach_request::Message", tags = "1, 2, 3")]
+    #[prost(oneof = "attach_request::Message", tags = "1, 2, 3, 4")]
     pub message: ::core::option::Option<attach_request::Message>,
 }
 /// Nested message and enum types in `AttachRequest`.
@@ -388,11 +398,13 @@ pub mod attach_request {
         Report(super::Report),
         #[prost(message, tag = "3")]
         Heartbeat(super::Heartbeat),
+        #[prost(message, tag = "4")]
+        Renew(super::RenewRequest),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AttachResponse {
-    #[prost(oneof = "attach_response::Message", tags = "1, 2, 3")]
+    #[prost(oneof = "attach_response::Message", tags = "1, 2, 3, 4")]
     pub message: ::core::option::Option<attach_response::Message>,
 }
 /// Nested message and enum types in `AttachResponse`.
@@ -405,6 +417,8 @@ pub mod attach_response {
         Ack(super::Ack),
         #[prost(message, tag = "3")]
         Resync(super::Resync),
+        #[prost(message, tag = "4")]
+        Renewed(super::Renewed),
     }
 }
 /// Opens the stream.
@@ -459,6 +473,23 @@ pub struct Ack {
 pub struct Resync {
     #[prost(string, tag = "1")]
     pub why: ::prost::alloc::string::String,
+}
+/// Asks for a fresh certificate for the key that this stream was opened with.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RenewRequest {
+    /// A PKCS#10 certificate signing request, DER, made with the same key. Only its public key is used.
+    #[prost(bytes = "vec", tag = "1")]
+    pub csr: ::prost::alloc::vec::Vec<u8>,
+}
+/// Answers a renew request. The stream goes on under the new certificate's validity.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Renewed {
+    /// The agent's certificate first, then any intermediates, each DER.
+    #[prost(bytes = "vec", repeated, tag = "1")]
+    pub certificate_chain: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    /// The authorities to trust for the server from now on, each DER.
+    #[prost(bytes = "vec", repeated, tag = "2")]
+    pub authorities: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
 }
 /// Generated client implementations.
 pub mod enrollment_service_client {
@@ -1164,6 +1195,12 @@ pub struct FleetFinding {
     pub first_seen_at: ::core::option::Option<::prost_types::Timestamp>,
     #[prost(message, optional, tag = "5")]
     pub changed_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// Set while the failure has not been seen to pass: an outcome of `unknown` does not end it.
+    #[prost(message, optional, tag = "6")]
+    pub opened_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// Set when the asset has been missing from the host's reports since then.
+    #[prost(message, optional, tag = "7")]
+    pub absent_since: ::core::option::Option<::prost_types::Timestamp>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListFindingsRequest {

@@ -8,6 +8,6 @@ mod words;
 pub use finding::{Finding, Gap, Outcome, Severity};
 pub use layer::{EncryptedBy, Layer, PlainLeg};
 pub use posture::{
-    Host, Keystore, NearestParent, Password, PathPosture, Posture, Repository, Service,
+    Host, Keystore, NearestParent, Password, PathPosture, Posture, Repository, Service, Undecided,
 };
 pub use words::{Reason, UnknownWord, Use, Verdict};

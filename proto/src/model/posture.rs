@@ -68,10 +68,20 @@ pub struct PathPosture {
     pub encrypted_by: Vec<EncryptedBy>,
     /// Who claims to encrypt, and what backs it.
     pub claimed_by: Vec<String>,
+    /// The legs that could not be decided, and why, sorted.
+    pub undecided: Vec<Undecided>,
     pub stack: Vec<Layer>,
     /// For a path that does not exist: what it would rest on.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub nearest: Option<NearestParent>,
+}
+
+/// A leg that could not be decided.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Undecided {
+    pub reason: Reason,
+    /// What stood in the way.
+    pub detail: String,
 }
 
 /// The nearest existing parent of a path that does not exist.
