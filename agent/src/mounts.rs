@@ -113,16 +113,22 @@ impl<'a> Index<'a> {
     /// Builds the index, in time proportional to the table.
     pub fn new(mounts: &'a [Mount]) -> Self {
         let mut by_id = BTreeMap::new();
-        let mut children = BTreeMap::new();
         let mut at: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for mount in mounts {
             by_id.insert(mount.id, mount);
-            if mount.parent != mount.id {
-                children.insert((mount.parent, &mount.mount_point), mount);
-            }
             at.entry(&mount.mount_point).or_default().push(mount);
         }
-        Self { mounts, by_id, children, at }
+        let mut index = Self { mounts, by_id, children: BTreeMap::new(), at };
+        let root = index.root_mount().map(|root| root.id);
+        for mount in mounts.iter().filter(|mount| mount.parent != mount.id) {
+            // A mount whose parent is not listed hangs on nothing that is known: it is taken as visible.
+            let parent = match root {
+                Some(root) if !index.by_id.contains_key(&mount.parent) && mount.id != root => root,
+                Some(_) | None => mount.parent,
+            };
+            index.children.insert((parent, &mount.mount_point), mount);
+        }
+        index
     }
 
     /// The mount with this id.
@@ -136,12 +142,25 @@ impl<'a> Index<'a> {
     /// so that a mount below a hidden directory is not taken for a visible one.
     pub fn holding(&self, path: &HostPath) -> Option<&'a Mount> {
         let mut at = HostPath::root();
-        let mut mount = self.climb(self.root_mount()?, &at);
+        let Some(root) = self.root_mount() else { return self.longest(path) };
+        let mut mount = self.climb(root, &at);
         for part in path.components() {
             at = at.join(part);
             mount = self.climb(mount, &at);
         }
         Some(mount)
+    }
+
+    /// Without a root mount, as in a chroot to a plain directory: the last mount on the longest prefix.
+    fn longest(&self, path: &HostPath) -> Option<&'a Mount> {
+        let mut point = Some(path.clone());
+        while let Some(at) = point {
+            if let Some(mount) = self.at.get(&at).and_then(|mounts| mounts.last()) {
+                return Some(mount);
+            }
+            point = at.parent();
+        }
+        None
     }
 
     /// Goes up through everything mounted on `point` of `mount`, to the visible mount.
@@ -261,6 +280,15 @@ mod tests {
         let index = Index::new(&mounts);
         let covering = index.covering(&"/data".into(), None).unwrap();
         assert_eq!(covering.below.iter().map(|mount| mount.id).collect::<Vec<_>>(), [4]);
+    }
+
+    #[test]
+    fn a_mount_whose_parent_is_not_listed_is_visible() {
+        let mounts = table(
+            "22 1 0:22 / /proc rw - proc proc rw\n43 1 254:2 / / rw - ext4 root rw\n44 1 254:3 / /home rw - xfs home rw\n",
+        );
+        assert_eq!(holder(&mounts, "/home/x"), "home");
+        assert_eq!(holder(&mounts, "/srv"), "root");
     }
 
     #[test]

@@ -2,6 +2,19 @@
 //!
 //! A check is plain data and a pure function. [`ALL`] names them all; nothing registers itself.
 
+mod keystore_at_rest;
+#[cfg(test)]
+mod keystore_fixture;
+mod keystore_format;
+mod keystore_password;
+mod keystore_permissions;
+#[cfg(test)]
+mod luks_fixture;
+mod luks_header;
+mod luks_kdf;
+mod luks_keyslots;
+mod luks_volume;
+mod outcome;
 mod swap_encrypted;
 mod volume_encrypted;
 
@@ -50,7 +63,17 @@ pub struct Context<'a> {
 }
 
 /// Every check, in the order of the catalogue.
-pub static ALL: &[&Check] = &[&volume_encrypted::CHECK, &swap_encrypted::CHECK];
+pub static ALL: &[&Check] = &[
+    &volume_encrypted::CHECK,
+    &swap_encrypted::CHECK,
+    &luks_kdf::CHECK,
+    &luks_keyslots::CHECK,
+    &luks_header::CHECK,
+    &keystore_permissions::CHECK,
+    &keystore_password::CHECK,
+    &keystore_format::CHECK,
+    &keystore_at_rest::CHECK,
+];
 
 /// The check with this id.
 pub fn find(id: &str) -> Option<&'static Check> {
@@ -60,7 +83,6 @@ pub fn find(id: &str) -> Option<&'static Check> {
 /// NIST SP 800-53 revision 5.
 pub(crate) const NIST_SC_28_1: Control = Control { framework: "NIST SP 800-53r5", id: "SC-28(1)" };
 pub(crate) const NIST_SC_12: Control = Control { framework: "NIST SP 800-53r5", id: "SC-12" };
-pub(crate) const NIST_CP_9_8: Control = Control { framework: "NIST SP 800-53r5", id: "CP-9(8)" };
 /// Disk encryption alone does not satisfy this one on fixed disks; the text of the check says so.
 pub(crate) const PCI_3_5_1_2: Control = Control { framework: "PCI DSS 4.0.1", id: "3.5.1.2" };
 pub(crate) const PCI_3_5_1_3: Control = Control { framework: "PCI DSS 4.0.1", id: "3.5.1.3" };

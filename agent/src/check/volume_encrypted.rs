@@ -64,7 +64,12 @@ fn summary(path: &PathPosture) -> String {
             format!("{what} is encrypted in part only: plaintext on {}", plain.join(", "))
         }
         Verdict::Claimed => format!("{what}: {} says that it encrypts", path.claimed_by.join(", ")),
-        Verdict::Unknown => format!("{what} could not be decided: {}", codes(&path.reasons)),
+        Verdict::Unknown => match path.undecided.first() {
+            Some(leg) if !leg.detail.is_empty() => {
+                format!("{what} could not be decided: {}", leg.detail)
+            }
+            Some(_) | None => format!("{what} could not be decided: {}", codes(&path.reasons)),
+        },
     }
 }
 
@@ -165,6 +170,7 @@ mod tests {
             plain,
             encrypted_by: Vec::new(),
             claimed_by: Vec::new(),
+            undecided: Vec::new(),
             stack: Vec::new(),
             nearest: None,
         }

@@ -5,6 +5,7 @@
 
 use atrest_proto::model::{Gap, Reason, Service, Use};
 
+use super::arguments::{argument_after, command_line, java_places, property};
 use super::process::{self, Environment, Process, Status, gap};
 use super::yaml::{self, Settings};
 use super::{Discovery, KeystorePlace, Place, Scene};
@@ -181,7 +182,7 @@ fn running(
     let config = named.unwrap_or_else(|| home.join("config"));
     Some(Node {
         pid: Some(pid),
-        run_as: status.and_then(|status| account(host, &namespace, status)),
+        run_as: status.map(|status| account(host, &namespace, status)),
         container: process::container(host, pid),
         config: absolute(&cwd, &config),
         home: absolute(&cwd, &home),
@@ -230,14 +231,14 @@ fn installed(family: &Family, host: &dyn Host) -> Option<Node> {
     })
 }
 
-fn account(host: &dyn Host, namespace: &Namespace, status: Status) -> Option<Account> {
+fn account(host: &dyn Host, namespace: &Namespace, status: Status) -> Account {
     let accounts = Accounts::read(host, namespace).unwrap_or_default();
-    Some(Account {
+    Account {
         uid: status.uid,
         gid: status.gid,
         user: accounts.user(status.uid),
         group: accounts.group(status.gid),
-    })
+    }
 }
 
 /// Everything that is known of one node goes into `found`.
@@ -273,7 +274,7 @@ fn describe(family: &Family, host: &dyn Host, node: &Node, found: &mut Discovery
     };
     let mut places = Vec::new();
     let mut add = |usage: Use, paths: Vec<HostPath>| {
-        places.extend(paths.into_iter().map(|path| (usage, path)))
+        places.extend(paths.into_iter().map(|path| (usage, path)));
     };
     let data = paths(list("path.data"));
     add(
@@ -355,54 +356,6 @@ fn settings(
     (settings, is_read)
 }
 
-/// The settings given as `-Ekey=value` or `-E key=value`.
-fn command_line(arguments: &[Vec<u8>]) -> Vec<(String, String)> {
-    let mut settings = Vec::new();
-    let mut arguments = arguments.iter();
-    while let Some(argument) = arguments.next() {
-        let setting = match argument.strip_prefix(b"-E") {
-            Some([]) => arguments.next().map(Vec::as_slice),
-            other => other,
-        };
-        let text = setting.and_then(|setting| std::str::from_utf8(setting).ok());
-        if let Some((key, value)) = text.and_then(|text| text.split_once('=')) {
-            settings.push((key.to_owned(), value.to_owned()));
-        }
-    }
-    settings
-}
-
-/// Where the Java machine itself writes: dumps, logs, temporary files.
-fn java_places(arguments: &[Vec<u8>]) -> Vec<(Use, HostPath)> {
-    let mut places = Vec::new();
-    for argument in arguments {
-        let value = |prefix: &str| {
-            argument.strip_prefix(prefix.as_bytes()).filter(|value| !value.is_empty())
-        };
-        // Patterns such as `hs_err_pid%p.log` stand in the last component only.
-        let directory = |file: &[u8]| {
-            HostPath::new(file.to_vec()).parent().unwrap_or_else(|| HostPath::from("."))
-        };
-        if let Some(path) = value("-XX:HeapDumpPath=") {
-            places.push((Use::HeapDump, HostPath::new(path.to_vec())));
-        } else if let Some(path) = value("-Djava.io.tmpdir=") {
-            places.push((Use::Temp, HostPath::new(path.to_vec())));
-        } else if let Some(file) = value("-XX:ErrorFile=")
-            .or_else(|| value("-XX:ReplayDataFile="))
-            .or_else(|| value("-Xloggc:"))
-        {
-            places.push((Use::Logs, directory(file)));
-        } else if let Some(log) = value("-Xlog:") {
-            // `-Xlog:WHAT:file=PATH:DECORATORS:OUTPUT`.
-            let text = String::from_utf8_lossy(log);
-            if let Some(file) = text.split(':').find_map(|part| part.strip_prefix("file=")) {
-                places.push((Use::Logs, directory(file.trim_matches('"').as_bytes())));
-            }
-        }
-    }
-    places
-}
-
 /// What tells this node from others of the host, the same after a restart.
 fn name(family: &Family, host: &dyn Host, node: &Node, node_name: Option<&str>) -> String {
     if let Some(container) = &node.container {
@@ -429,27 +382,6 @@ fn version(family: &Family, host: &dyn Host, node: &Node) -> Option<String> {
         let version = name.strip_prefix(family.jar)?.strip_suffix(".jar")?;
         version.starts_with(|first: char| first.is_ascii_digit()).then(|| version.to_owned())
     })
-}
-
-/// The last `-Dname=value`.
-fn property(arguments: &[Vec<u8>], name: &str) -> Option<HostPath> {
-    let prefix = format!("-D{name}=");
-    let value =
-        arguments.iter().rev().find_map(|argument| argument.strip_prefix(prefix.as_bytes()))?;
-    (!value.is_empty()).then(|| HostPath::new(value.to_vec()))
-}
-
-/// The argument after `name`, or joined to it with `=`.
-fn argument_after(arguments: &[Vec<u8>], name: &str) -> Option<HostPath> {
-    let mut arguments = arguments.iter();
-    while let Some(argument) = arguments.next() {
-        match argument.strip_prefix(name.as_bytes()) {
-            Some([]) => return arguments.next().map(|value| HostPath::new(value.clone())),
-            Some([b'=', value @ ..]) => return Some(HostPath::new(value.to_vec())),
-            Some(_) | None => {}
-        }
-    }
-    None
 }
 
 /// The last assignment to `name` in a file that shells source.
@@ -482,10 +414,6 @@ fn absolute(cwd: &HostPath, path: &HostPath) -> HostPath {
 mod tests {
     use super::*;
 
-    fn arguments(texts: &[&str]) -> Vec<Vec<u8>> {
-        texts.iter().map(|text| text.as_bytes().to_vec()).collect()
-    }
-
     #[test]
     fn dot_dot_goes_by_the_text() {
         let absolute =
@@ -496,42 +424,11 @@ mod tests {
     }
 
     #[test]
-    fn settings_of_the_command_line_are_read_in_both_forms() {
-        let found =
-            command_line(&arguments(&["-Epath.data=/a,/b", "-E", "path.logs=/l", "-E", "broken"]));
-        assert_eq!(
-            found,
-            [("path.data", "/a,/b"), ("path.logs", "/l")]
-                .map(|(k, v)| (k.to_owned(), v.to_owned()))
-        );
-    }
-
-    #[test]
-    fn the_java_machine_writes_where_its_options_say() {
-        let found = java_places(&arguments(&[
-            "-Djava.io.tmpdir=/tmp/elasticsearch-1",
-            "-XX:HeapDumpPath=/var/lib/elasticsearch",
-            "-XX:ErrorFile=/var/log/elasticsearch/hs_err_pid%p.log",
-            "-Xlog:gc*,gc+age=trace:file=/var/log/es/gc.log:utctime,level:filecount=32",
-            "-Xlog:disable",
-            "-XX:ReplayDataFile=replay_pid%p.log",
-        ]));
-        assert_eq!(
-            found,
-            [
-                (Use::Temp, "/tmp/elasticsearch-1"),
-                (Use::HeapDump, "/var/lib/elasticsearch"),
-                (Use::Logs, "/var/log/elasticsearch"),
-                (Use::Logs, "/var/log/es"),
-                (Use::Logs, "."),
-            ]
-            .map(|(usage, path)| (usage, HostPath::from(path)))
-        );
-    }
-
-    #[test]
     fn a_tool_started_by_the_launcher_is_no_node() {
-        let process = |texts: &[&str]| Process { pid: 7, argv: arguments(texts) };
+        let process = |texts: &[&str]| Process {
+            pid: 7,
+            argv: texts.iter().map(|text| text.as_bytes().to_vec()).collect(),
+        };
         let class = "org.elasticsearch.launcher.CliToolLauncher";
         assert!(is_launcher(&ELASTICSEARCH, &process(&["java", "-Dcli.name=server", class])));
         assert!(!is_launcher(&ELASTICSEARCH, &process(&["java", "-Dcli.name=keystore", class])));

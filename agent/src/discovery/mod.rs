@@ -2,6 +2,7 @@
 //!
 //! Reads through [`Host`] only. Names and paths leave this module, never the value of a setting that may be secret.
 
+mod arguments;
 mod elasticsearch;
 mod opensearch;
 mod process;
@@ -59,7 +60,7 @@ pub static PRODUCTS: &[Product] = &[
         name: "elasticsearch",
         marker: "org.elasticsearch.",
         discover: |scene, found| {
-            elasticsearch::discover(&elasticsearch::ELASTICSEARCH, scene, found)
+            elasticsearch::discover(&elasticsearch::ELASTICSEARCH, scene, found);
         },
     },
     Product {

@@ -16,38 +16,38 @@ const ARGUMENTS: usize = 6 << 20;
 const STATUS: usize = 64 << 10;
 
 /// A running program.
-pub struct Process {
-    pub pid: i32,
-    pub argv: Vec<Vec<u8>>,
+pub(super) struct Process {
+    pub(super) pid: i32,
+    pub(super) argv: Vec<Vec<u8>>,
 }
 
 /// What `/proc/PID/status` tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Status {
-    pub parent: i32,
+pub(super) struct Status {
+    pub(super) parent: i32,
     /// Effective.
-    pub uid: u32,
+    pub(super) uid: u32,
     /// Effective.
-    pub gid: u32,
+    pub(super) gid: u32,
 }
 
 /// An environment: looked into by name, never kept or shown.
-pub struct Environment(Zeroizing<Vec<u8>>);
+pub(super) struct Environment(Zeroizing<Vec<u8>>);
 
 impl Environment {
     /// One without variables.
-    pub fn empty() -> Self {
+    pub(super) fn empty() -> Self {
         Self(Zeroizing::new(Vec::new()))
     }
 
     /// The environment that process `pid` was started with.
-    pub fn of(host: &dyn Host, pid: i32) -> Result<Self, Trouble> {
+    pub(super) fn of(host: &dyn Host, pid: i32) -> Result<Self, Trouble> {
         let path = HostPath::from(format!("/proc/{pid}/environ"));
         host.read(&Namespace::Host, &path, ARGUMENTS).map(|bytes| Self(Zeroizing::new(bytes)))
     }
 
     /// The value of one variable, when it is text.
-    pub fn get(&self, name: &str) -> Option<String> {
+    pub(super) fn get(&self, name: &str) -> Option<String> {
         let value = self
             .0
             .split(|byte| *byte == 0)
@@ -57,7 +57,11 @@ impl Environment {
 }
 
 /// The processes whose argument list holds one of `markers`, by pid.
-pub fn table(host: &dyn Host, markers: &[&str], gaps: &mut Vec<Gap>) -> BTreeMap<i32, Process> {
+pub(super) fn table(
+    host: &dyn Host,
+    markers: &[&str],
+    gaps: &mut Vec<Gap>,
+) -> BTreeMap<i32, Process> {
     let mut processes = BTreeMap::new();
     let names = match host.list(&Namespace::Host, &HostPath::from("/proc")) {
         Ok(names) => names,
@@ -112,7 +116,7 @@ fn contains(argument: &[u8], marker: &str) -> bool {
 }
 
 /// What `/proc/PID/status` says of a process.
-pub fn status(host: &dyn Host, pid: i32) -> Result<Status, Trouble> {
+pub(super) fn status(host: &dyn Host, pid: i32) -> Result<Status, Trouble> {
     let path = HostPath::from(format!("/proc/{pid}/status"));
     let bytes = host.read(&Namespace::Host, &path, STATUS)?;
     parse_status(&String::from_utf8_lossy(&bytes)).ok_or_else(|| {
@@ -134,8 +138,8 @@ fn parse_status(text: &str) -> Option<Status> {
 
 /// Whose eyes the paths of a process are to be seen with.
 ///
-/// Its own, when its mount namespace or its root directory is not that of process 1.
-pub fn namespace(host: &dyn Host, pid: i32, gaps: &mut Vec<Gap>) -> Namespace {
+/// Its own, when its mount namespace or its root directory is not the one that the host is looked at with.
+pub(super) fn namespace(host: &dyn Host, pid: i32, gaps: &mut Vec<Gap>) -> Namespace {
     let link = |path: String| host.read_link(&Namespace::Host, &HostPath::from(path));
     // A recording has the root of another namespace as a directory.
     let recorded = HostPath::from(format!("/proc/{pid}/root"));
@@ -147,9 +151,12 @@ pub fn namespace(host: &dyn Host, pid: i32, gaps: &mut Vec<Gap>) -> Namespace {
         return Namespace::Process(pid);
     }
     let own = link(format!("/proc/{pid}/ns/mnt"));
-    let init = link("/proc/1/ns/mnt".to_owned());
+    // `Namespace::Host` is what this agent sees, which may be in a namespace of its own, unless it looks at
+    // another root: then it is what that root's first process sees.
+    let is_own = host.is_live() && host.sees_own_root();
+    let reference = link(if is_own { "/proc/self/ns/mnt" } else { "/proc/1/ns/mnt" }.to_owned());
     let root = link(format!("/proc/{pid}/root"));
-    match is_hosts(&own, &init, &root) {
+    match is_hosts(&own, &reference, &root) {
         Ok(true) => Namespace::Host,
         Ok(false) => Namespace::Process(pid),
         // What a recording does not hold was not different, as far as anybody can tell.
@@ -165,20 +172,20 @@ pub fn namespace(host: &dyn Host, pid: i32, gaps: &mut Vec<Gap>) -> Namespace {
 
 type Link = Result<HostPath, Trouble>;
 
-fn is_hosts(own: &Link, init: &Link, root: &Link) -> Result<bool, Trouble> {
-    let is_known_to_differ = matches!((own, init), (Ok(own), Ok(init)) if own != init)
+fn is_hosts(own: &Link, reference: &Link, root: &Link) -> Result<bool, Trouble> {
+    let is_known_to_differ = matches!((own, reference), (Ok(own), Ok(reference)) if own != reference)
         || matches!(root, Ok(root) if *root != HostPath::root());
     if is_known_to_differ {
         return Ok(false);
     }
-    match (own, init, root) {
+    match (own, reference, root) {
         (Ok(_), Ok(_), Ok(_)) => Ok(true),
         (Err(trouble), ..) | (_, Err(trouble), _) | (.., Err(trouble)) => Err(trouble.clone()),
     }
 }
 
 /// The id of the container that a process is in, from its control group; the first twelve digits.
-pub fn container(host: &dyn Host, pid: i32) -> Option<String> {
+pub(super) fn container(host: &dyn Host, pid: i32) -> Option<String> {
     let path = HostPath::from(format!("/proc/{pid}/cgroup"));
     let bytes = host.read(&Namespace::Host, &path, STATUS).ok()?;
     container_id(&String::from_utf8_lossy(&bytes))
@@ -194,7 +201,7 @@ fn container_id(cgroup: &str) -> Option<String> {
 }
 
 /// A gap for a trouble.
-pub fn gap(subject: &str, trouble: &Trouble, remedy: &str) -> Gap {
+pub(super) fn gap(subject: &str, trouble: &Trouble, remedy: &str) -> Gap {
     Gap {
         subject: subject.to_owned(),
         reason: trouble.reason,
@@ -207,6 +214,7 @@ pub fn gap(subject: &str, trouble: &Trouble, remedy: &str) -> Gap {
 mod tests {
     use super::*;
 
+    #[expect(clippy::unnecessary_wraps, reason = "links are what is read, and may be refused")]
     fn link(text: &str) -> Link {
         Ok(HostPath::from(text))
     }

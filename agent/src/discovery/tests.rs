@@ -32,8 +32,7 @@ impl Root {
     }
 
     fn process(&self, pid: i32, parent: i32, argv: &[&str], environ: &[&str]) {
-        let join =
-            |texts: &[&str]| texts.iter().map(|text| format!("{text}\0")).collect::<String>();
+        let join = |texts: &[&str]| texts.iter().flat_map(|text| [*text, "\0"]).collect::<String>();
         self.file(&format!("proc/{pid}/cmdline"), join(argv));
         self.file(&format!("proc/{pid}/environ"), join(environ));
         self.file(

@@ -78,6 +78,9 @@ impl RecordedHost {
         if let Ok(number) = read_text(self, &by_name) {
             return number.parse().ok();
         }
+        if let Some(number) = self.by_link(&sysfs) {
+            return Some(number);
+        }
         if let Some(dm_name) = name.strip_prefix(b"mapper/") {
             return self.dm_named(&String::from_utf8_lossy(dm_name));
         }
@@ -87,6 +90,15 @@ impl RecordedHost {
     fn numbers(&self) -> Vec<DeviceNumber> {
         let names = self.files.list(&"/sys/dev/block".into()).unwrap_or_default();
         names.iter().filter_map(|name| String::from_utf8_lossy(name).parse().ok()).collect()
+    }
+
+    /// Of a recording without `/sys/class`: the links by number end in the kernel's name.
+    fn by_link(&self, sysfs: &[u8]) -> Option<DeviceNumber> {
+        self.numbers().into_iter().find(|number| {
+            self.files
+                .read_link(&format!("/sys/dev/block/{number}").into())
+                .is_ok_and(|link| link.file_name() == Some(sysfs))
+        })
     }
 
     fn dm_named(&self, name: &str) -> Option<DeviceNumber> {
@@ -175,11 +187,18 @@ impl Host for RecordedHost {
     }
 
     fn resolve(&self, seen_by: &Namespace, path: &HostPath) -> Resolution {
-        if *seen_by == Namespace::Host
-            && path.is_at_or_below(&"/dev".into())
-            && let Some(device) = self.device_at(path)
-        {
-            return found(path.normalised(), Some(device));
+        let path = &path.normalised();
+        if *seen_by == Namespace::Host && path.is_at_or_below(&"/dev".into()) {
+            if let Some(device) = self.device_at(path) {
+                return found(path.clone(), Some(device));
+            }
+            let is_directory =
+                self.files.metadata(path, true).map(|at| at.kind == FileKind::Directory);
+            let is_mount_point = self.mount_points.contains(path);
+            if !is_directory.unwrap_or(false) && !is_mount_point {
+                // A device node that the recording does not know must not pass for a file in memory.
+                return Resolution { at: Observed::Absent, nearest: None };
+            }
         }
         let inside = self.seen_by(seen_by, path);
         let root = self.seen_by(seen_by, &HostPath::root());
@@ -195,20 +214,17 @@ impl Host for RecordedHost {
                 };
                 found(seen, None)
             }
-            Err(trouble) if trouble.reason == Reason::NotFound => {
-                let path = path.normalised();
-                match self.first_missing(&path) {
-                    Some(missing) if !self.may_have_existed(&path, &missing) => Resolution {
-                        at: Observed::Absent,
-                        nearest: missing.parent().map(|path| Resolved {
-                            path,
-                            mount_id: None,
-                            block_device: None,
-                        }),
-                    },
-                    Some(_) | None => found(path, None),
-                }
-            }
+            Err(trouble) if trouble.reason == Reason::NotFound => match self.first_missing(path) {
+                Some(missing) if !self.may_have_existed(path, &missing) => Resolution {
+                    at: Observed::Absent,
+                    nearest: missing.parent().map(|path| Resolved {
+                        path,
+                        mount_id: None,
+                        block_device: None,
+                    }),
+                },
+                Some(_) | None => found(path.clone(), None),
+            },
             Err(trouble) => Resolution { at: Observed::Unreadable(trouble), nearest: None },
         }
     }

@@ -421,7 +421,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
-            let _ = parse(&bytes);
+            drop(parse(&bytes));
         }
 
         #[test]
@@ -432,7 +432,7 @@ mod tests {
             let mut bytes = keystore(ES, version, 0);
             bytes.truncate(32);
             bytes.extend_from_slice(&body);
-            let _ = parse(&seal(bytes));
+            drop(parse(&seal(bytes)));
         }
     }
 }

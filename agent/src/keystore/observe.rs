@@ -141,7 +141,9 @@ fn parents(
         let mut next = start.parent();
         while let Some(path) = next {
             next = path.parent();
-            if parents.iter().any(|known| known.path == path) {
+            // The root of a recording is a directory of whoever keeps it, not the host's.
+            let is_elsewhere = path == HostPath::root() && !host.is_live();
+            if is_elsewhere || parents.iter().any(|known| known.path == path) {
                 continue;
             }
             match host.metadata(&place.namespace, &path, true) {
@@ -151,4 +153,130 @@ fn parents(
         }
     }
     parents
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+
+    use rustix::fs::XattrFlags;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::host::recorded::RecordedHost;
+    use crate::keystore::elasticsearch::fixture;
+
+    /// A root with a keystore of mode 0640 in `/etc/elasticsearch`.
+    fn root() -> TempDir {
+        let root = tempfile::tempdir().unwrap();
+        let config = root.path().join("etc/elasticsearch");
+        fs::create_dir_all(&config).unwrap();
+        let file = config.join("elasticsearch.keystore");
+        fs::write(&file, fixture::keystore("elasticsearch.keystore", 7, 1)).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+        let owner = fs::metadata(&file).unwrap();
+        let passwd = format!(
+            "es:x:{}:{}::/:/bin/sh\neve:x:4711:4711::/:/bin/sh\n",
+            owner.uid(),
+            owner.gid()
+        );
+        fs::write(root.path().join("etc/passwd"), passwd).unwrap();
+        fs::write(root.path().join("etc/group"), format!("es:x:{}:\n", owner.gid())).unwrap();
+        root
+    }
+
+    fn look(root: &TempDir, path: &str) -> Observation {
+        let place = Place {
+            path: HostPath::from(path),
+            namespace: Namespace::Host,
+            product: "elasticsearch".to_owned(),
+            service: None,
+            run_as: None,
+        };
+        observe(&RecordedHost::new(root.path()), &place)
+    }
+
+    const KEYSTORE: &str = "/etc/elasticsearch/elasticsearch.keystore";
+
+    #[test]
+    fn mode_owner_parents_and_contents_are_seen() {
+        let seen = look(&root(), KEYSTORE);
+        assert_eq!(seen.file.known().map(|file| file.mode), Some(0o640));
+        assert_eq!((seen.owner.as_str(), seen.group.as_str()), ("es", "es"));
+        let parents: Vec<String> =
+            seen.parents.iter().map(|parent| parent.path.to_string()).collect();
+        assert_eq!(parents, ["/etc/elasticsearch", "/etc"]);
+        let contents = seen.contents.known().unwrap();
+        assert_eq!((contents.version, contents.has_password), (7, Some(true)));
+        assert!(seen.acl.is_empty() && seen.troubles.is_empty(), "{seen:?}");
+    }
+
+    #[test]
+    fn behind_a_link_both_the_links_parents_and_the_files_count() {
+        let root = root();
+        fs::create_dir_all(root.path().join("srv/es")).unwrap();
+        symlink(KEYSTORE, root.path().join("srv/es/elasticsearch.keystore")).unwrap();
+        let seen = look(&root, "/srv/es/elasticsearch.keystore");
+        assert!(seen.is_symlink);
+        assert_eq!(
+            seen.resolved.as_ref().map(|real| real.path.to_string()).as_deref(),
+            Some(KEYSTORE)
+        );
+        let parents: Vec<String> =
+            seen.parents.iter().map(|parent| parent.path.to_string()).collect();
+        assert_eq!(parents, ["/etc/elasticsearch", "/etc", "/srv/es", "/srv"]);
+        assert!(seen.contents.known().is_some());
+    }
+
+    #[test]
+    fn a_real_access_control_list_is_seen_with_names() {
+        let root = root();
+        let entry = |tag: u16, rights: u16, id: u32| {
+            [&tag.to_le_bytes()[..], &rights.to_le_bytes(), &id.to_le_bytes()].concat()
+        };
+        let own = u32::MAX;
+        let list = [
+            2_u32.to_le_bytes().to_vec(),
+            entry(1, 6, own),
+            entry(2, 4, 4711),
+            entry(4, 4, own),
+            entry(0x10, 4, own),
+            entry(0x20, 0, own),
+        ]
+        .concat();
+        let file = root.path().join(KEYSTORE.trim_start_matches('/'));
+        if let Err(error) = rustix::fs::setxattr(&file, acl::ATTRIBUTE, &list, XattrFlags::empty())
+        {
+            println!("skipped: this file system has no access-control lists: {error}");
+            return;
+        }
+        assert_eq!(look(&root, KEYSTORE).acl, ["user:eve:r--"]);
+    }
+
+    #[test]
+    fn a_keystore_that_is_damaged_says_why_and_where() {
+        let root = root();
+        let file = root.path().join(KEYSTORE.trim_start_matches('/'));
+        let mut bytes = fixture::keystore("elasticsearch.keystore", 7, 1);
+        bytes[50] ^= 1;
+        fs::write(&file, bytes).unwrap();
+        let seen = look(&root, KEYSTORE);
+        let trouble = seen.contents.trouble().unwrap();
+        assert_eq!(trouble.reason, Reason::Unreadable);
+        assert!(
+            trouble.detail.contains(KEYSTORE) && trouble.detail.contains("checksum"),
+            "{trouble}"
+        );
+        fs::write(&file, vec![0; 2 << 20]).unwrap();
+        assert!(look(&root, KEYSTORE).contents.trouble().is_some());
+    }
+
+    #[test]
+    fn what_is_not_there_is_absent_and_a_directory_is_no_keystore() {
+        let root = root();
+        let seen = look(&root, "/etc/elasticsearch/opensearch.keystore");
+        assert_eq!((seen.file, seen.contents), (Observed::Absent, Observed::Absent));
+        assert!(look(&root, "/etc/elasticsearch").contents.trouble().is_some());
+    }
 }

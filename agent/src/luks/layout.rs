@@ -152,7 +152,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..600), offset in any::<u64>()) {
-            let _ = (start(&bytes), second(&bytes, offset), names(&bytes));
+            drop((start(&bytes), second(&bytes, offset), names(&bytes)));
         }
     }
 }

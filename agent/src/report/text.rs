@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use atrest_proto::model::{Finding, Outcome, PathPosture, Posture, Severity, Verdict};
+use atrest_proto::model::{Finding, Layer, Outcome, PathPosture, Posture, Severity, Verdict};
 
 use super::{badness, concerns, tree};
 use crate::posture::summary;
@@ -184,6 +184,26 @@ fn details(path: &PathPosture, style: Style, out: &mut String) {
         let _ = writeln!(out, "  would rest on {}, which is {}", nearest.path, nearest.verdict);
     }
     tree::draw(path, "  ", style, out);
+    let unsaid: Vec<&str> = path
+        .undecided
+        .iter()
+        .map(|leg| leg.detail.as_str())
+        .filter(|detail| !drawn(&path.stack, detail))
+        .collect();
+    for detail in unsaid.iter().take(UNDECIDED_SHOWN) {
+        let _ = writeln!(out, "  {}  {detail}", style.paint(Paint::Doubt, "?"));
+    }
+    if let Some(more) = unsaid.len().checked_sub(UNDECIDED_SHOWN).filter(|more| *more > 0) {
+        let _ = writeln!(out, "  {}  and {more} more", style.paint(Paint::Doubt, "?"));
+    }
+}
+
+/// More undecided legs than this are counted; the JSON has them all.
+const UNDECIDED_SHOWN: usize = 5;
+
+/// Whether the tree already has a node that says this.
+fn drawn(layers: &[Layer], detail: &str) -> bool {
+    layers.iter().any(|layer| layer.name == detail || drawn(&layer.children, detail))
 }
 
 fn remedies<'a>(findings: impl Iterator<Item = &'a Finding>, style: Style, out: &mut String) {

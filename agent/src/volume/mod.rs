@@ -5,6 +5,8 @@
 
 mod outcome;
 mod stack;
+#[cfg(test)]
+mod tests;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,6 +34,8 @@ pub struct Evaluator<'a> {
     tables: Vec<(&'a Namespace, Result<Index<'a>, snapshot::Trouble>)>,
     anatomies: RefCell<BTreeMap<DeviceNumber, Rc<Anatomy>>>,
     judged: RefCell<BTreeMap<DeviceNumber, Rc<Outcome>>>,
+    /// By mount id: ids are unique across namespaces.
+    judged_mounts: RefCell<BTreeMap<u64, Rc<Outcome>>>,
     swap: RefCell<Option<Rc<Outcome>>>,
 }
 
@@ -77,6 +81,7 @@ impl<'a> Evaluator<'a> {
             tables,
             anatomies: RefCell::default(),
             judged: RefCell::default(),
+            judged_mounts: RefCell::default(),
             swap: RefCell::default(),
         }
     }
@@ -136,6 +141,7 @@ impl<'a> Evaluator<'a> {
             plain: outcome.plain_legs(),
             encrypted_by: outcome.encrypted_by(),
             claimed_by: outcome.claimed_by(),
+            undecided: outcome.undecided_legs(),
             stack,
             nearest: None,
         }
@@ -183,7 +189,7 @@ impl<'a> Evaluator<'a> {
             Ok(covering) => covering,
             Err(trouble) => return Outcome::unknown(trouble.reason, trouble.detail),
         };
-        let mut outcome = self.mount(covering.own, namespace, walk);
+        let mut outcome = (*self.mount(covering.own, namespace, walk)).clone();
         for mount in &covering.below {
             let below = self.mount(mount, namespace, walk);
             outcome.absorb(&below, Role::Submount, &[format!("{} (mounted)", mount.mount_point)]);
@@ -192,18 +198,22 @@ impl<'a> Evaluator<'a> {
     }
 
     /// The file system of one mount.
-    fn mount(&self, mount: &Mount, namespace: &Namespace, walk: &mut Walk) -> Outcome {
-        if !walk.mounts.insert(mount.id) || walk.depth >= MAX_DEPTH {
-            return Outcome::unknown(
+    fn mount(&self, mount: &Mount, namespace: &Namespace, walk: &mut Walk) -> Rc<Outcome> {
+        if let Some(known) = self.judged_mounts.borrow().get(&mount.id) {
+            return Rc::clone(known);
+        }
+        if walk.depth >= MAX_DEPTH || !walk.mounts.insert(mount.id) {
+            return Rc::new(Outcome::unknown(
                 Reason::Unreadable,
                 format!("{}: stands on itself", mount.mount_point),
-            );
+            ));
         }
         walk.depth += 1;
         let legs = filesystem::dissect(mount, &self.snapshot.filesystems);
-        let outcome = self.legs(&legs, &mount.mount_point.to_string(), namespace, walk);
+        let outcome = Rc::new(self.legs(&legs, &mount.mount_point.to_string(), namespace, walk));
         walk.depth -= 1;
         walk.mounts.remove(&mount.id);
+        self.judged_mounts.borrow_mut().insert(mount.id, Rc::clone(&outcome));
         outcome
     }
 
@@ -279,7 +289,7 @@ impl<'a> Evaluator<'a> {
                 index.as_ref().ok()?.of_device(device).map(|mount| (mount, *of))
             });
             if let Some((mount, of)) = mounted {
-                return self.mount(mount, of, walk);
+                return (*self.mount(mount, of, walk)).clone();
             }
             if !device.is_anonymous() {
                 return (*self.device(device, walk)).clone();
@@ -291,7 +301,7 @@ impl<'a> Evaluator<'a> {
             return Outcome::unknown(Reason::Unreadable, detail);
         }
         match self.covering(path, None, &namespace) {
-            Ok(covering) => self.mount(covering.own, &namespace, walk),
+            Ok(covering) => (*self.mount(covering.own, &namespace, walk)).clone(),
             Err(trouble) => Outcome::unknown(trouble.reason, trouble.detail),
         }
     }
@@ -309,7 +319,7 @@ impl<'a> Evaluator<'a> {
                 format!("{path}: not the name of a block device that is known"),
             ),
             None => match self.covering(&path.normalised(), None, namespace) {
-                Ok(covering) => self.mount(covering.own, namespace, walk),
+                Ok(covering) => (*self.mount(covering.own, namespace, walk)).clone(),
                 Err(trouble) => Outcome::unknown(trouble.reason, trouble.detail),
             },
         }

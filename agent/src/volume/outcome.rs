@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use atrest_proto::model::{EncryptedBy, PlainLeg, Reason, Verdict};
+use atrest_proto::model::{EncryptedBy, PlainLeg, Reason, Undecided, Verdict};
 
 use crate::layer::Role;
 
@@ -124,6 +124,14 @@ impl Outcome {
     /// The layers that encrypt, sorted.
     pub fn encrypted_by(&self) -> Vec<EncryptedBy> {
         self.encrypted.union(&self.encrypted_swap).cloned().collect()
+    }
+
+    /// The legs that could not be decided, sorted.
+    pub fn undecided_legs(&self) -> Vec<Undecided> {
+        self.unknown
+            .iter()
+            .map(|(reason, detail)| Undecided { reason: *reason, detail: detail.clone() })
+            .collect()
     }
 
     /// Who claims to encrypt.

@@ -16,7 +16,8 @@ const MAX_ROOTS: usize = 100;
 impl Evaluator<'_> {
     /// The layers from a resolved path down.
     pub(super) fn stack(&self, resolved: &Resolved, namespace: &Namespace) -> Vec<Layer> {
-        let mut drawing = Drawing { evaluator: self, drawn: BTreeSet::new(), depth: 0 };
+        let mut drawing =
+            Drawing { evaluator: self, drawn: BTreeSet::new(), mounts: BTreeSet::new(), depth: 0 };
         if let Some(device) = resolved.block_device {
             return vec![drawing.device(device)];
         }
@@ -44,6 +45,8 @@ impl Evaluator<'_> {
 struct Drawing<'e, 'a> {
     evaluator: &'e Evaluator<'a>,
     drawn: BTreeSet<DeviceNumber>,
+    /// By id: ids are unique across namespaces.
+    mounts: BTreeSet<u64>,
     depth: usize,
 }
 
@@ -65,10 +68,12 @@ impl Drawing<'_, '_> {
         if mount.root != HostPath::root() {
             detail.insert("root".to_owned(), mount.root.to_string());
         }
+        let first = self.mounts.insert(mount.id);
         Layer {
             major_minor: Some(mount.device.to_string()),
             detail,
-            children: self.legs(&legs, namespace),
+            repeated_above: !first,
+            children: if first { self.legs(&legs, namespace) } else { Vec::new() },
             ..leaf("mount", mount.mount_point.to_string())
         }
     }

@@ -105,7 +105,7 @@ fn confine() -> nix::Result<()> {
 
 fn examine() -> Answer {
     match header() {
-        Ok(header) => Answer::Header(header),
+        Ok(header) => Answer::Header(Box::new(header)),
         Err(error) => Answer::Refused(refusal(&error)),
     }
 }

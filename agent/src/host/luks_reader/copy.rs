@@ -153,7 +153,7 @@ mod tests {
         file
     }
 
-    fn luks2(magic: &[u8; 6], size: u64) -> Vec<u8> {
+    fn luks2(magic: [u8; 6], size: u64) -> Vec<u8> {
         let mut bytes = magic.to_vec();
         bytes.extend_from_slice(&2_u16.to_be_bytes());
         bytes.extend_from_slice(&size.to_be_bytes());
@@ -178,8 +178,8 @@ mod tests {
 
     #[test]
     fn of_luks2_both_headers_are_copied_and_no_keyslot_area() {
-        let first = luks2(b"LUKS\xba\xbe", 0x4000);
-        let second = luks2(b"SKUL\xba\xbe", 0x4000);
+        let first = luks2(*b"LUKS\xba\xbe", 0x4000);
+        let second = luks2(*b"SKUL\xba\xbe", 0x4000);
         let device = device(&[(0, &first), (0x4000, &second), (0x8000, &[0xaa; 4096])], 1 << 24);
         assert_eq!(copied(&device), [(0, 0x4000), (0x4000, 0x4000)]);
     }
@@ -187,7 +187,7 @@ mod tests {
     #[test]
     fn a_second_header_is_found_when_the_first_is_gone() {
         for size in LUKS2_SIZES {
-            let second = luks2(b"SKUL\xba\xbe", size);
+            let second = luks2(*b"SKUL\xba\xbe", size);
             let device = device(&[(size, &second)], 1 << 24);
             assert_eq!(copied(&device), [(0, 0x4000), (size, usize::try_from(size).unwrap())]);
         }
@@ -202,7 +202,7 @@ mod tests {
 
     #[test]
     fn the_copy_has_the_size_of_the_device_and_what_changes_in_it_shows() {
-        let first = luks2(b"LUKS\xba\xbe", 0x4000);
+        let first = luks2(*b"LUKS\xba\xbe", 0x4000);
         let device = device(&[(0, &first)], 1 << 24);
         let Found::Header(copy) = take(&device, 1 << 40).unwrap() else { panic!("no header") };
         assert_eq!(copy.handle().unwrap().metadata().unwrap().len(), 1 << 40);

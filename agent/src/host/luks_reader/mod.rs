@@ -57,7 +57,7 @@ impl Helper {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Answer {
-    Header(Header),
+    Header(Box<Header>),
     /// Why libcryptsetup refused the header.
     Refused(String),
 }
@@ -111,7 +111,7 @@ pub fn read_with(
             continue;
         }
         return match answer {
-            Answer::Header(header) => Observed::Known(header),
+            Answer::Header(header) => Observed::Known(*header),
             Answer::Refused(why) => unreadable(why),
         };
     }
@@ -149,10 +149,10 @@ fn parse(copy: &PrivateCopy, helper: &Helper) -> Result<Answer, Trouble> {
     match answer {
         Answer::Header(header) => {
             let mut header =
-                luks::checked(header).map_err(|error| failed("refused answer of", &error))?;
+                luks::checked(*header).map_err(|error| failed("refused answer of", &error))?;
             // Whatever libcryptsetup repaired in the copy is damaged on the device.
             header.damaged = copy.changed().map_err(|error| failed("comparing after", &error))?;
-            Ok(Answer::Header(header))
+            Ok(Answer::Header(Box::new(header)))
         }
         Answer::Refused(why) => Ok(Answer::Refused(luks::clean(&why))),
     }

@@ -1,0 +1,137 @@
+//! What the argument list of a Java server says: properties, settings, and where the machine itself writes.
+
+use atrest_proto::model::Use;
+
+use crate::path::HostPath;
+
+/// The settings given as `-Ekey=value` or `-E key=value`.
+pub(super) fn command_line(arguments: &[Vec<u8>]) -> Vec<(String, String)> {
+    let mut settings = Vec::new();
+    let mut arguments = arguments.iter();
+    while let Some(argument) = arguments.next() {
+        let setting = match argument.strip_prefix(b"-E") {
+            Some([]) => arguments.next().map(Vec::as_slice),
+            other => other,
+        };
+        let text = setting.and_then(|setting| std::str::from_utf8(setting).ok());
+        if let Some((key, value)) = text.and_then(|text| text.split_once('=')) {
+            settings.push((key.to_owned(), value.to_owned()));
+        }
+    }
+    settings
+}
+
+/// Where the Java machine itself writes: dumps, logs, temporary files.
+pub(super) fn java_places(arguments: &[Vec<u8>]) -> Vec<(Use, HostPath)> {
+    let mut places = Vec::new();
+    for argument in arguments {
+        let value = |prefix: &str| {
+            argument.strip_prefix(prefix.as_bytes()).filter(|value| !value.is_empty())
+        };
+        // Patterns such as `hs_err_pid%p.log` stand in the last component only.
+        let directory = |file: &[u8]| {
+            HostPath::new(file.to_vec()).parent().unwrap_or_else(|| HostPath::from("."))
+        };
+        if let Some(path) = value("-XX:HeapDumpPath=") {
+            places.push((Use::HeapDump, HostPath::new(path.to_vec())));
+        } else if let Some(path) = value("-Djava.io.tmpdir=") {
+            places.push((Use::Temp, HostPath::new(path.to_vec())));
+        } else if let Some(file) = value("-XX:ErrorFile=")
+            .or_else(|| value("-XX:ReplayDataFile="))
+            .or_else(|| value("-Xloggc:"))
+        {
+            places.push((Use::Logs, directory(file)));
+        } else if let Some(log) = value("-Xlog:") {
+            // `-Xlog:WHAT:file=PATH:DECORATORS:OUTPUT`.
+            let text = String::from_utf8_lossy(log);
+            if let Some(file) = text.split(':').find_map(|part| part.strip_prefix("file=")) {
+                places.push((Use::Logs, directory(file.trim_matches('"').as_bytes())));
+            }
+        }
+    }
+    places
+}
+
+/// The last `-Dname=value`.
+pub(super) fn property(arguments: &[Vec<u8>], name: &str) -> Option<HostPath> {
+    let prefix = format!("-D{name}=");
+    let value =
+        arguments.iter().rev().find_map(|argument| argument.strip_prefix(prefix.as_bytes()))?;
+    (!value.is_empty()).then(|| HostPath::new(value.to_vec()))
+}
+
+/// The argument after `name`, or joined to it with `=`.
+pub(super) fn argument_after(arguments: &[Vec<u8>], name: &str) -> Option<HostPath> {
+    let mut arguments = arguments.iter();
+    while let Some(argument) = arguments.next() {
+        match argument.strip_prefix(name.as_bytes()) {
+            Some([]) => return arguments.next().map(|value| HostPath::new(value.clone())),
+            Some([b'=', value @ ..]) => return Some(HostPath::new(value.to_vec())),
+            Some(_) | None => {}
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arguments(texts: &[&str]) -> Vec<Vec<u8>> {
+        texts.iter().map(|text| text.as_bytes().to_vec()).collect()
+    }
+
+    #[test]
+    fn settings_of_the_command_line_are_read_in_both_forms() {
+        let found =
+            command_line(&arguments(&["-Epath.data=/a,/b", "-E", "path.logs=/l", "-E", "broken"]));
+        assert_eq!(
+            found,
+            [("path.data", "/a,/b"), ("path.logs", "/l")]
+                .map(|(k, v)| (k.to_owned(), v.to_owned()))
+        );
+    }
+
+    #[test]
+    fn the_java_machine_writes_where_its_options_say() {
+        let found = java_places(&arguments(&[
+            "-Djava.io.tmpdir=/tmp/elasticsearch-1",
+            "-XX:HeapDumpPath=/var/lib/elasticsearch",
+            "-XX:ErrorFile=/var/log/elasticsearch/hs_err_pid%p.log",
+            "-Xlog:gc*,gc+age=trace:file=/var/log/es/gc.log:utctime,level:filecount=32",
+            "-Xlog:disable",
+            "-XX:ReplayDataFile=replay_pid%p.log",
+        ]));
+        assert_eq!(
+            found,
+            [
+                (Use::Temp, "/tmp/elasticsearch-1"),
+                (Use::HeapDump, "/var/lib/elasticsearch"),
+                (Use::Logs, "/var/log/elasticsearch"),
+                (Use::Logs, "/var/log/es"),
+                (Use::Logs, "."),
+            ]
+            .map(|(usage, path)| (usage, HostPath::from(path)))
+        );
+    }
+
+    #[test]
+    fn of_properties_the_last_counts() {
+        let arguments = arguments(&[
+            "-Des.path.conf=/a",
+            "-Des.path.conf=/b",
+            "-Des.path.confx=/c",
+            "-Dempty=",
+        ]);
+        assert_eq!(property(&arguments, "es.path.conf"), Some(HostPath::from("/b")));
+        assert_eq!(property(&arguments, "empty"), None);
+    }
+
+    #[test]
+    fn an_option_has_its_value_beside_or_joined() {
+        let lib = Some(HostPath::from("/es/lib"));
+        assert_eq!(argument_after(&arguments(&["--module-path", "/es/lib"]), "--module-path"), lib);
+        assert_eq!(argument_after(&arguments(&["--module-path=/es/lib"]), "--module-path"), lib);
+        assert_eq!(argument_after(&arguments(&["--module-path"]), "--module-path"), None);
+    }
+}

@@ -1,0 +1,286 @@
+//! The walk, against cases and against a second evaluator that is naive and obviously right.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use atrest_proto::model::{Reason, Use, Verdict};
+use proptest::prelude::*;
+
+use super::*;
+use crate::dm_table::parse_target;
+use crate::mounts;
+use crate::snapshot::{BlockDevice, DmFacts, FilesystemFacts};
+
+/// A host with these devices and this mount table, no swap.
+fn host(devices: Vec<BlockDevice>, mountinfo: &str) -> Snapshot {
+    Snapshot {
+        observed_at: jiff::Timestamp::UNIX_EPOCH,
+        host: atrest_proto::model::Host::default(),
+        mounts: vec![(
+            Namespace::Host,
+            Observed::Known(mounts::parse(mountinfo.as_bytes()).unwrap()),
+        )],
+        devices: devices.into_iter().map(|device| (device.number, device)).collect(),
+        filesystems: FilesystemFacts::default(),
+        swaps: Observed::Known(Vec::new()),
+        targets: Vec::new(),
+        services: Vec::new(),
+        luks: BTreeMap::new(),
+        keystores: Vec::new(),
+        repositories: Vec::new(),
+        gaps: Vec::new(),
+    }
+}
+
+fn number(minor: usize) -> DeviceNumber {
+    DeviceNumber::new(8, u32::try_from(minor).unwrap())
+}
+
+fn disk(minor: usize) -> BlockDevice {
+    BlockDevice { number: number(minor), name: format!("d{minor}"), ..BlockDevice::default() }
+}
+
+fn mapped(minor: usize, lines: &[String], below: &[usize]) -> BlockDevice {
+    BlockDevice {
+        number: number(minor),
+        name: format!("dm-{minor}"),
+        slaves: below.iter().map(|minor| number(*minor)).collect(),
+        is_virtual: true,
+        dm: Some(DmFacts {
+            name: format!("m{minor}"),
+            uuid: String::new(),
+            suspended: false,
+            table: Observed::Known(
+                lines.iter().map(|line| parse_target(line.as_bytes()).unwrap()).collect(),
+            ),
+        }),
+        ..BlockDevice::default()
+    }
+}
+
+fn crypt(minor: usize, below: usize, cipher: &str) -> BlockDevice {
+    mapped(minor, &[format!("0 8 crypt {cipher} {} 0 8:{below} 0", "0".repeat(128))], &[below])
+}
+
+fn linear(minor: usize, below: &[usize]) -> BlockDevice {
+    let lines: Vec<String> = below.iter().map(|below| format!("0 8 linear 8:{below} 0")).collect();
+    mapped(minor, &lines, below)
+}
+
+fn target(path: &str) -> Target {
+    Target {
+        path: path.into(),
+        usage: Use::Data,
+        service: None,
+        namespace: Namespace::Host,
+        resolution: Observed::Known(Resolved {
+            path: path.into(),
+            mount_id: None,
+            block_device: None,
+        }),
+        nearest: None,
+    }
+}
+
+fn judge(snapshot: &Snapshot, path: &str) -> PathPosture {
+    Evaluator::new(snapshot).target(&target(path))
+}
+
+const ROOT: &str = "1 0 8:0 / / rw - ext4 /dev/d0 rw\n";
+
+#[test]
+fn a_volume_over_an_encrypted_and_a_plain_disk_names_the_plain_one() {
+    let devices =
+        vec![disk(0), disk(1), crypt(2, 1, "aes-xts-plain64"), disk(3), linear(4, &[2, 3])];
+    let snapshot = host(devices, &format!("{ROOT}2 1 8:4 / /data rw - ext4 /dev/mapper/m4 rw\n"));
+    let posture = judge(&snapshot, "/data");
+    assert_eq!(posture.verdict, Verdict::Partial);
+    assert_eq!(posture.reasons, [Reason::PlainDevice]);
+    assert_eq!(posture.plain[0].device, "/dev/d3");
+    assert_eq!(posture.plain[0].via, ["/dev/mapper/m4"]);
+    assert_eq!(posture.encrypted_by[0].device, "/dev/mapper/m2");
+    assert_eq!(posture.stack[0].children[0].children.len(), 2);
+}
+
+#[test]
+fn a_plain_mount_below_an_encrypted_one_gets_out() {
+    let devices = vec![disk(0), disk(1), crypt(2, 1, "aes-xts-plain64"), disk(3)];
+    let table =
+        format!("{ROOT}2 1 8:2 / /data rw - ext4 x rw\n3 2 8:3 / /data/logs rw - ext4 y rw\n");
+    let posture = judge(&host(devices, &table), "/data");
+    assert_eq!(posture.verdict, Verdict::Partial);
+    assert_eq!(posture.reasons, [Reason::PlainSubmount]);
+    assert_eq!(posture.plain[0].device, "/dev/d3");
+}
+
+#[test]
+fn a_mount_that_a_later_one_hides_still_counts() {
+    let devices = vec![disk(0), disk(1), crypt(2, 1, "aes-xts-plain64")];
+    let table = format!("{ROOT}2 1 8:0 /x /data rw - ext4 x rw\n3 2 8:2 / /data rw - ext4 y rw\n");
+    let posture = judge(&host(devices, &table), "/data/sub");
+    // Below the path itself there is nothing hidden.
+    assert_eq!(posture.verdict, Verdict::Encrypted);
+    let devices = vec![disk(0), disk(1), crypt(2, 1, "aes-xts-plain64")];
+    let posture = judge(&host(devices, &table), "/data");
+    assert_eq!(posture.verdict, Verdict::Partial);
+}
+
+#[test]
+fn a_null_cipher_over_encryption_is_encrypted_and_over_a_disk_is_not() {
+    let devices = vec![disk(0), crypt(1, 0, "cipher_null-ecb")];
+    let posture = judge(&host(devices, "1 0 8:1 / / rw - ext4 x rw\n"), "/");
+    assert_eq!(posture.verdict, Verdict::Unencrypted);
+    assert_eq!(posture.reasons, [Reason::NullCipher]);
+    assert_eq!(posture.plain[0].device, "/dev/d0");
+    let devices = vec![disk(0), crypt(1, 0, "aes-xts-plain64"), crypt(2, 1, "cipher_null-ecb")];
+    let posture = judge(&host(devices, "1 0 8:2 / / rw - ext4 x rw\n"), "/");
+    assert_eq!(posture.verdict, Verdict::Encrypted);
+}
+
+#[test]
+fn a_cycle_of_devices_is_unknown_and_ends() {
+    let devices = vec![linear(0, &[1]), linear(1, &[0])];
+    let posture = judge(&host(devices, "1 0 8:0 / / rw - ext4 x rw\n"), "/");
+    assert_eq!(posture.verdict, Verdict::Unknown);
+    assert_eq!(posture.reasons, [Reason::Unreadable]);
+}
+
+#[test]
+fn a_stack_deeper_than_any_is_unknown_and_ends() {
+    let mut devices: Vec<BlockDevice> = (1..5000).map(|at| linear(at, &[at - 1])).collect();
+    devices.push(disk(0));
+    let posture = judge(&host(devices, "1 0 8:4999 / / rw - ext4 x rw\n"), "/");
+    assert_eq!(posture.verdict, Verdict::Unknown);
+}
+
+#[test]
+fn a_mount_whose_device_vanished_is_unknown() {
+    let posture = judge(&host(Vec::new(), ROOT), "/");
+    assert_eq!(posture.verdict, Verdict::Unknown);
+    assert!(posture.undecided[0].detail.contains("8:0"));
+}
+
+#[test]
+fn an_overlay_on_itself_ends() {
+    let table = "1 0 0:9 / / rw - overlay o rw,upperdir=/a,workdir=/b\n";
+    let posture = judge(&host(Vec::new(), table), "/");
+    assert_eq!(posture.verdict, Verdict::Unknown);
+}
+
+#[test]
+fn a_path_that_is_not_there_says_what_it_would_rest_on() {
+    let devices = vec![disk(0), crypt(1, 0, "aes-xts-plain64")];
+    let snapshot = host(devices, "1 0 8:1 / / rw - ext4 x rw\n");
+    let missing = Target {
+        resolution: Observed::Absent,
+        nearest: Some(Resolved { path: "/srv".into(), mount_id: None, block_device: None }),
+        ..target("/srv/es")
+    };
+    let posture = Evaluator::new(&snapshot).target(&missing);
+    assert_eq!(posture.verdict, Verdict::Unknown);
+    assert_eq!(posture.reasons, [Reason::NotFound]);
+    assert_eq!(posture.nearest.unwrap().verdict, Verdict::Encrypted);
+}
+
+#[test]
+fn memory_is_volatile_until_swap_is_plain() {
+    let table = "1 0 0:9 / / rw - tmpfs t rw\n";
+    assert_eq!(judge(&host(vec![disk(0)], table), "/").verdict, Verdict::Volatile);
+    let mut swapping = host(vec![disk(0)], table);
+    let device = Resolved { path: "/dev/d0".into(), mount_id: None, block_device: Some(number(0)) };
+    swapping.swaps = Observed::Known(vec![Swap {
+        path: "/dev/d0".into(),
+        kind: "partition".to_owned(),
+        resolution: Observed::Known(device),
+    }]);
+    let posture = judge(&swapping, "/");
+    assert_eq!(posture.verdict, Verdict::Partial);
+    assert_eq!(posture.reasons, [Reason::PlainSwap]);
+}
+
+/// What one generated device is; the numbers are devices below it, always smaller than its own.
+#[derive(Debug, Clone)]
+enum Kind {
+    Disk,
+    Crypt(usize),
+    Null(usize),
+    Linear(Vec<usize>),
+    /// A table that could not be read.
+    Sealed(usize),
+}
+
+fn kinds() -> impl Strategy<Value = Vec<Kind>> {
+    let step = |at: usize| {
+        if at == 0 {
+            return Just(Kind::Disk).boxed();
+        }
+        prop_oneof![
+            2 => Just(Kind::Disk),
+            2 => (0..at).prop_map(Kind::Crypt),
+            1 => (0..at).prop_map(Kind::Null),
+            4 => proptest::collection::vec(0..at, 1..4).prop_map(Kind::Linear),
+            1 => (0..at).prop_map(Kind::Sealed),
+        ]
+        .boxed()
+    };
+    (1_usize..14).prop_flat_map(move |count| (0..count).map(step).collect::<Vec<_>>())
+}
+
+fn built(at: usize, kind: &Kind) -> BlockDevice {
+    match kind {
+        Kind::Disk => disk(at),
+        Kind::Crypt(below) => crypt(at, *below, "aes-xts-plain64"),
+        Kind::Null(below) => crypt(at, *below, "cipher_null-ecb"),
+        Kind::Linear(below) => linear(at, below),
+        Kind::Sealed(below) => {
+            let mut device = linear(at, &[*below]);
+            if let Some(dm) = &mut device.dm {
+                dm.table = Observed::Unreadable(snapshot::Trouble::new(Reason::NoPermission, "no"));
+            }
+            device
+        }
+    }
+}
+
+/// Every route from a device to its end, one by one: the letter of the end, and the device that it is.
+fn routes(kinds: &[Kind], at: usize) -> Vec<(char, usize)> {
+    match &kinds[at] {
+        Kind::Disk => vec![('p', at)],
+        Kind::Crypt(_) => vec![('e', at)],
+        Kind::Sealed(_) => vec![('u', at)],
+        Kind::Null(below) => routes(kinds, *below),
+        Kind::Linear(below) => below.iter().flat_map(|below| routes(kinds, *below)).collect(),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+    #[test]
+    fn the_walk_agrees_with_every_route_taken_one_by_one(kinds in kinds()) {
+        let top = kinds.len() - 1;
+        let devices = kinds.iter().enumerate().map(|(at, kind)| built(at, kind)).collect();
+        let snapshot = host(devices, &format!("1 0 8:{top} / / rw - ext4 x rw\n"));
+        let posture = judge(&snapshot, "/");
+
+        let ends: BTreeSet<(char, usize)> = routes(&kinds, top).into_iter().collect();
+        let has = |letter| ends.iter().any(|(end, _)| *end == letter);
+        let expected = match (has('p'), has('u'), has('e')) {
+            (true, false, false) => Verdict::Unencrypted,
+            (true, _, _) => Verdict::Partial,
+            (false, true, _) => Verdict::Unknown,
+            (false, false, _) => Verdict::Encrypted,
+        };
+        prop_assert_eq!(posture.verdict, expected);
+        let plain: BTreeSet<String> = posture.plain.iter().map(|leg| leg.device.clone()).collect();
+        let expected: BTreeSet<String> =
+            ends.iter().filter(|(end, _)| *end == 'p').map(|(_, at)| format!("/dev/d{at}")).collect();
+        prop_assert_eq!(plain, expected);
+        let by: BTreeSet<String> = posture.encrypted_by.iter().map(|by| by.device.clone()).collect();
+        let expected: BTreeSet<String> =
+            ends.iter().filter(|(end, _)| *end == 'e').map(|(_, at)| format!("/dev/mapper/m{at}")).collect();
+        prop_assert_eq!(by, expected);
+        // Asked for by device, the answer is the same.
+        let by_device = Resolved { path: "/dev/x".into(), mount_id: None, block_device: Some(number(top)) };
+        let asked = Target { resolution: Observed::Known(by_device), ..target("/dev/x") };
+        prop_assert_eq!(Evaluator::new(&snapshot).target(&asked).verdict, posture.verdict);
+    }
+}
