@@ -1,1 +1,27 @@
-//! Holds the posture of the fleet.
+//! Holds the posture of the fleet, and tells people when it is not what it should be.
+//!
+//! ```text
+//! grpc (agents) → fleet::Observation → hub → store ⟨ fleet::apply → alert::decide ⟩ → ack
+//!                                       ↓                                   ↓
+//!                                     roster                             outbox → notify
+//!                                       ↓
+//!                        grpc (operators) → atrestctl
+//! ```
+//! [`fleet`], [`alert`], [`enrollment`] and [`access`] are pure; `serve` puts the parts together.
+
+pub mod access;
+pub mod alert;
+pub mod authority;
+pub mod clock;
+pub mod config;
+pub mod drain;
+pub mod enrollment;
+pub mod fleet;
+mod grpc;
+pub mod hub;
+pub mod logging;
+pub mod notify;
+pub mod serve;
+pub mod state_dir;
+pub mod store;
+mod tls;

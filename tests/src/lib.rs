@@ -1,1 +1,4 @@
 //! What the tests of several packages share: the VM tier, the in-process fleet, the golden hosts.
+
+pub mod synthetic;
+pub mod vm;

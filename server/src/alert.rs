@@ -1,0 +1,273 @@
+//! Which changes of findings people are told of. Pure.
+//!
+//! Decided by level, not by edge: an open finding that matters has an alert firing, one that is not
+//! open has none, whatever was missed in between. Firing and resolved alternate per asset.
+
+use atrest_proto::model::{Finding, Severity};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::fleet::{Applied, Body, FindingKey, FindingState, HostState};
+
+/// What is worth an alert.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Policy {
+    pub min_severity: Severity,
+}
+
+/// Where an alert stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AlertState {
+    Firing,
+    Resolved,
+}
+
+impl AlertState {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Firing => "firing",
+            Self::Resolved => "resolved",
+        }
+    }
+}
+
+/// One episode of one finding that people are told of, as it was when it began.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alert {
+    /// The same for the same host, check, asset and episode, whoever computes it.
+    pub alert_id: String,
+    pub host_id: String,
+    pub hostname: String,
+    pub cluster: String,
+    pub finding: Finding,
+    pub path: String,
+    pub devices: Vec<String>,
+    pub episode: u32,
+    pub started_at: Timestamp,
+    pub ended_at: Option<Timestamp>,
+}
+
+impl Alert {
+    pub const fn state(&self) -> AlertState {
+        if self.ended_at.is_some() { AlertState::Resolved } else { AlertState::Firing }
+    }
+}
+
+/// What is to be done about alerts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AlertChange {
+    Fire(Box<Alert>),
+    Resolve { alert_id: String, ended_at: Timestamp },
+}
+
+impl AlertChange {
+    pub fn alert_id(&self) -> &str {
+        match self {
+            Self::Fire(alert) => &alert.alert_id,
+            Self::Resolve { alert_id, .. } => alert_id,
+        }
+    }
+
+    /// The state that people are told.
+    pub const fn state(&self) -> AlertState {
+        match self {
+            Self::Fire(_) => AlertState::Firing,
+            Self::Resolve { .. } => AlertState::Resolved,
+        }
+    }
+}
+
+/// Decides what to tell of a change, and notes in the state what was told.
+pub fn decide(applied: &mut Applied, policy: Policy) -> Vec<AlertChange> {
+    let mut changes = Vec::new();
+    for (key, body) in &applied.touched {
+        let Some(finding) = applied.state.findings.get(key) else { continue };
+        let Some(change) = judge(&applied.state, key, finding, body.as_ref(), policy) else {
+            continue;
+        };
+        if let Some(finding) = applied.state.findings.get_mut(key) {
+            finding.alerting = change.state() == AlertState::Firing;
+        }
+        changes.push(change);
+    }
+    changes
+}
+
+fn judge(
+    host: &HostState,
+    key: &FindingKey,
+    finding: &FindingState,
+    body: Option<&Body>,
+    policy: Policy,
+) -> Option<AlertChange> {
+    let alert_id = alert_id(host.host_id.as_str(), key, finding.episode);
+    match (finding.opened_at, finding.alerting) {
+        (Some(started_at), false) if finding.severity >= policy.min_severity => {
+            let body = body?;
+            Some(AlertChange::Fire(Box::new(Alert {
+                alert_id,
+                host_id: host.host_id.as_str().to_owned(),
+                hostname: host.hostname.clone(),
+                cluster: host.cluster.clone(),
+                finding: body.finding.clone(),
+                path: body.place.path.clone(),
+                devices: body.place.devices.clone(),
+                episode: finding.episode,
+                started_at,
+                ended_at: None,
+            })))
+        }
+        (None, true) => Some(AlertChange::Resolve { alert_id, ended_at: finding.changed_at }),
+        (Some(_), _) | (None, false) => None,
+    }
+}
+
+/// A stable id: receivers deduplicate on it.
+fn alert_id(host_id: &str, key: &FindingKey, episode: u32) -> String {
+    let mut hash = Sha256::new();
+    for part in ["atrest.alert/1", host_id, &key.check, &key.asset, &episode.to_string()] {
+        hash.update(part.as_bytes());
+        hash.update([0]);
+    }
+    hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use atrest_proto::model::{Host, Outcome};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::fleet::{HostId, NodeState, Observation, Place, apply};
+
+    const POLICY: Policy = Policy { min_severity: Severity::Medium };
+
+    fn fresh() -> HostState {
+        HostState {
+            host_id: HostId::random(),
+            hostname: "es-1".to_owned(),
+            cluster: "prod".to_owned(),
+            revision: 0,
+            sequence: 0,
+            digest: None,
+            verdict: NodeState::Unknown,
+            findings: BTreeMap::new(),
+        }
+    }
+
+    fn report(
+        previous: HostState,
+        sequence: u64,
+        findings: &[(&str, Outcome, Severity)],
+    ) -> (HostState, Vec<AlertChange>) {
+        let at = Timestamp::from_second(i64::try_from(sequence).unwrap()).unwrap();
+        let findings = findings.iter().map(|(asset, outcome, severity)| {
+            let finding = Finding {
+                check: "volume_encrypted".to_owned(),
+                asset: (*asset).to_owned(),
+                outcome: *outcome,
+                severity: *severity,
+                summary: String::new(),
+                remedy: String::new(),
+                reasons: Vec::new(),
+                evidence: BTreeMap::new(),
+                affects: Vec::new(),
+            };
+            let place = Place { path: "/srv/es".to_owned(), devices: vec!["/dev/sdb".to_owned()] };
+            (FindingKey::from(&finding), Body::new(finding, place))
+        });
+        let seen = Observation {
+            sequence,
+            digest: [0; 32],
+            observed_at: at,
+            host: Host::default(),
+            verdict: NodeState::Encrypted,
+            findings: findings.collect(),
+        };
+        let mut applied = apply(previous, seen, at).unwrap();
+        let changes = decide(&mut applied, POLICY);
+        (applied.state, changes)
+    }
+
+    #[test]
+    fn an_alert_names_the_place_and_the_plain_device() {
+        let (_, changes) = report(fresh(), 1, &[("data:/srv/es", Outcome::Fail, Severity::High)]);
+        let [AlertChange::Fire(alert)] = changes.as_slice() else { panic!("{changes:?}") };
+        assert_eq!(alert.path, "/srv/es");
+        assert_eq!(alert.devices, ["/dev/sdb"]);
+        assert_eq!(alert.cluster, "prod");
+    }
+
+    #[test]
+    fn too_little_is_not_told_until_it_gets_worse() {
+        let (state, changes) = report(fresh(), 1, &[("a", Outcome::Fail, Severity::Low)]);
+        assert!(changes.is_empty());
+        let (state, changes) = report(state, 2, &[("a", Outcome::Fail, Severity::High)]);
+        assert_eq!(changes.len(), 1);
+        let (_, changes) = report(state, 3, &[("a", Outcome::Fail, Severity::High)]);
+        assert!(changes.is_empty(), "told once");
+    }
+
+    #[test]
+    fn an_asset_that_vanishes_keeps_its_alert() {
+        let (state, fired) = report(fresh(), 1, &[("a", Outcome::Fail, Severity::High)]);
+        let (state, changes) = report(state, 2, &[]);
+        assert!(changes.is_empty());
+        let (_, changes) = report(state, 3, &[("a", Outcome::Pass, Severity::High)]);
+        assert_eq!(changes.len(), 1);
+        assert_eq!(changes[0].alert_id(), fired[0].alert_id());
+        assert_eq!(changes[0].state(), AlertState::Resolved);
+    }
+
+    proptest! {
+        /// Any order of reports ends in the right set of firing alerts, and per asset firing and
+        /// resolved alternate, each pair with an id of its own.
+        #[test]
+        fn the_firing_alerts_are_the_open_findings_that_matter(
+            reports in prop::collection::vec(
+                prop::collection::btree_map(
+                    0_u8..3,
+                    (prop::sample::select(Outcome::ALL), prop::sample::select(Severity::ALL)),
+                    0..3,
+                ),
+                1..20,
+            ),
+        ) {
+            let mut state = fresh();
+            let mut firing = BTreeSet::new();
+            let mut used = BTreeSet::new();
+            for (sequence, findings) in (1..).zip(&reports) {
+                let assets: Vec<_> = findings.keys().map(|asset| format!("data:/{asset}")).collect();
+                let findings: Vec<_> = assets
+                    .iter()
+                    .zip(findings.values())
+                    .map(|(asset, (outcome, severity))| (asset.as_str(), *outcome, *severity))
+                    .collect();
+                let (next, changes) = report(state, sequence, &findings);
+                for change in changes {
+                    match change.state() {
+                        AlertState::Firing => {
+                            prop_assert!(used.insert(change.alert_id().to_owned()), "an id twice");
+                            prop_assert!(firing.insert(change.alert_id().to_owned()));
+                        }
+                        AlertState::Resolved => prop_assert!(firing.remove(change.alert_id())),
+                    }
+                }
+                for finding in next.findings.values() {
+                    prop_assert!(!finding.alerting || finding.is_open());
+                    if finding.is_open() && finding.absent_since.is_none()
+                        && finding.outcome == Outcome::Fail && finding.severity >= POLICY.min_severity
+                    {
+                        prop_assert!(finding.alerting);
+                    }
+                }
+                prop_assert_eq!(u32::try_from(firing.len()).unwrap(), next.firing());
+                state = next;
+            }
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! `atrestctl alerts`: what people were told, and whether they were.
+
+use atrest_proto::model::Finding;
+use atrest_proto::v1;
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::connect::{Connection, explain};
+use crate::render::{Cell, Screen, Tone, ago, exact, now, time};
+
+/// An alert, for programs.
+#[derive(Debug, Serialize)]
+struct Alert {
+    alert_id: String,
+    state: &'static str,
+    host_id: String,
+    hostname: String,
+    started_at: Option<Timestamp>,
+    ended_at: Option<Timestamp>,
+    finding: Option<Finding>,
+    deliveries: Vec<Delivery>,
+}
+
+#[derive(Debug, Serialize)]
+struct Delivery {
+    notifier: String,
+    state: &'static str,
+    status: String,
+    attempts: u32,
+    last_error: String,
+    delivered_at: Option<Timestamp>,
+}
+
+#[derive(Debug, Serialize)]
+struct Alerts {
+    schema: &'static str,
+    alerts: Vec<Alert>,
+}
+
+fn word(state: i32) -> &'static str {
+    match v1::AlertState::try_from(state) {
+        Ok(v1::AlertState::Resolved) => "resolved",
+        Ok(v1::AlertState::Firing | v1::AlertState::Unspecified) | Err(_) => "firing",
+    }
+}
+
+impl From<v1::Alert> for Alert {
+    fn from(alert: v1::Alert) -> Self {
+        Self {
+            alert_id: alert.alert_id,
+            state: word(alert.state),
+            host_id: alert.host_id,
+            hostname: alert.hostname,
+            started_at: time(alert.started_at),
+            ended_at: time(alert.ended_at),
+            finding: alert.finding.and_then(|finding| Finding::try_from(finding).ok()),
+            deliveries: alert
+                .deliveries
+                .into_iter()
+                .map(|delivery| Delivery {
+                    notifier: delivery.notifier,
+                    state: word(delivery.state),
+                    status: delivery.status,
+                    attempts: delivery.attempts,
+                    last_error: delivery.last_error,
+                    delivered_at: time(delivery.delivered_at),
+                })
+                .collect(),
+        }
+    }
+}
+
+pub(crate) async fn run(
+    connection: &mut Connection,
+    screen: &mut Screen,
+    resolved: bool,
+) -> anyhow::Result<()> {
+    let state = if resolved { v1::AlertState::Resolved } else { v1::AlertState::Firing };
+    let mut alerts = Vec::new();
+    let mut page_token = String::new();
+    loop {
+        let request = v1::ListAlertsRequest { state: state.into(), page_size: 0, page_token };
+        let page = connection.fleet.list_alerts(request).await.map_err(explain)?.into_inner();
+        alerts.extend(page.alerts.into_iter().map(Alert::from));
+        if page.next_page_token.is_empty() {
+            break;
+        }
+        page_token = page.next_page_token;
+    }
+    let alerts = Alerts { schema: "atrest.alerts/1", alerts };
+    if !screen.json(&alerts)? {
+        print(screen, &alerts.alerts, resolved, now());
+    }
+    Ok(())
+}
+
+fn print(screen: &mut Screen, alerts: &[Alert], resolved: bool, now: Timestamp) {
+    if alerts.is_empty() {
+        screen.line(if resolved { "no alert is over" } else { "no alert is firing" });
+        return;
+    }
+    for alert in alerts {
+        let mut cells = vec![Cell::word(alert.state)];
+        if let Some(finding) = &alert.finding {
+            cells.push(Cell::word(finding.severity.as_str()));
+            cells.push(Cell::new(alert.hostname.as_str(), Tone::Heading));
+            cells.push(finding.check.as_str().into());
+            cells.push(finding.asset.as_str().into());
+        }
+        screen.row(&cells);
+        if let Some(finding) = &alert.finding {
+            screen.line(&format!("     {}", finding.summary));
+        }
+        let until = match alert.ended_at {
+            Some(ended_at) => format!(" until {}", exact(Some(ended_at))),
+            None => String::new(),
+        };
+        let since = exact(alert.started_at);
+        let since = format!("     since {since}{until} ({})", ago(alert.started_at, now));
+        screen.row(&[Cell::new(since, Tone::Faint)]);
+        for delivery in &alert.deliveries {
+            print_delivery(screen, delivery);
+        }
+    }
+    screen.line("");
+    screen.line(&format!("{} alerts", alerts.len()));
+}
+
+fn print_delivery(screen: &mut Screen, delivery: &Delivery) {
+    let Delivery { notifier, state, status, attempts, last_error, .. } = delivery;
+    let mut cells = vec![
+        Cell::from(format!("     {notifier}: {state}")),
+        Cell::word(status.as_str()),
+        Cell::new(format!("after {attempts} attempts"), Tone::Faint),
+    ];
+    if !last_error.is_empty() {
+        cells.push(Cell::new(format!("({last_error})"), Tone::Doubt));
+    }
+    screen.row(&cells);
+}

@@ -1,0 +1,217 @@
+//! The command line of `atrestctl`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use atrest_proto::model::Outcome;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use jiff::SignedDuration;
+
+use crate::connect::Connection;
+use crate::render::Screen;
+use crate::{alerts, findings, node, nodes, status, tokens, webhook};
+
+/// Everything is well.
+const OK: u8 = 0;
+/// It was asked for rightly, but did not work.
+const FAILED: u8 = 1;
+/// Usage.
+const USAGE: u8 = 64;
+
+/// See the posture of the fleet, and let hosts in
+#[derive(Debug, Parser)]
+#[command(name = "atrestctl", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(flatten)]
+    connection: ConnectionArgs,
+    /// How to print
+    #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Where the server is, and who asks.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ConnectionArgs {
+    /// The operators' port
+    #[arg(
+        long,
+        global = true,
+        env = "ATREST_SERVER",
+        value_name = "URL",
+        default_value = "https://localhost:7444"
+    )]
+    pub(crate) server: String,
+    /// The authority that signed the server's certificate
+    #[arg(
+        long,
+        global = true,
+        env = "ATREST_CA",
+        value_name = "FILE",
+        default_value = "/var/lib/atrest-server/ca.pem"
+    )]
+    pub(crate) ca: PathBuf,
+    /// The file that holds your token
+    #[arg(
+        long,
+        global = true,
+        env = "ATREST_TOKEN_FILE",
+        value_name = "FILE",
+        default_value = "/var/lib/atrest-server/admin.token"
+    )]
+    pub(crate) token_file: PathBuf,
+}
+
+/// For people or for programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// The fleet in numbers
+    Status,
+    /// All hosts, worst first
+    Nodes {
+        /// Only hosts in this state
+        #[arg(long, value_enum)]
+        state: Option<nodes::State>,
+    },
+    /// One host: its paths, what they rest on, and what to do
+    Node {
+        /// A host name or host id
+        node: String,
+    },
+    /// What fails, what could not be decided, and what to do about it
+    Findings {
+        /// Only this outcome: fail, unknown, pass or not_applicable
+        #[arg(long)]
+        outcome: Option<Outcome>,
+        /// Only this check
+        #[arg(long)]
+        check: Option<String>,
+        /// Only this host
+        #[arg(long)]
+        node: Option<String>,
+    },
+    /// Alerts, and what became of telling them
+    Alerts {
+        /// Those that are over, instead of those that are firing
+        #[arg(long)]
+        resolved: bool,
+    },
+    /// Enrolment tokens
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Try webhooks out
+    #[command(subcommand)]
+    Webhook(WebhookCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum TokenCommand {
+    /// Make a token: prints the string for `atrest-agent enroll`, which is shown only now
+    Create {
+        /// The cluster that hosts enrolled with it belong to
+        #[arg(long, default_value = "")]
+        cluster: String,
+        /// How many hosts may enrol with it
+        #[arg(long, default_value_t = 1)]
+        uses: u32,
+        /// How long it may be used, such as 30m or 8h [default: what the server says, 1h]
+        #[arg(long, value_name = "TIME")]
+        ttl: Option<SignedDuration>,
+        /// The host whose place the new one takes, by name or id
+        #[arg(long, value_name = "HOST")]
+        replace: Option<String>,
+    },
+    /// All tokens, the newest first
+    List,
+    /// Make a token useless
+    Revoke {
+        /// Its id, as `token list` shows it
+        token_id: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum WebhookCommand {
+    /// Receive webhooks on this machine, check their signatures, and print them
+    Listen {
+        #[arg(long, default_value_t = 9099)]
+        port: u16,
+        /// The secret that the server signs with
+        #[arg(long, value_name = "FILE")]
+        secret_file: PathBuf,
+        /// Leave after this many
+        #[arg(long, value_name = "N")]
+        count: Option<u64>,
+    },
+    /// Print a new secret, for a file that the server and the receiver share
+    Secret,
+}
+
+/// Runs the command that the arguments ask for.
+pub(crate) fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Nothing can be told to who closed the stream.
+            drop(error.print());
+            return ExitCode::from(if error.use_stderr() { USAGE } else { OK });
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return complain(&error.into()),
+    };
+    let mut screen = Screen::stdout(cli.format);
+    match runtime.block_on(dispatch(cli, &mut screen)).and_then(|()| screen.finish()) {
+        Ok(()) => ExitCode::from(OK),
+        Err(error) => complain(&error),
+    }
+}
+
+async fn dispatch(cli: Cli, screen: &mut Screen) -> anyhow::Result<()> {
+    let connect = || Connection::open(&cli.connection);
+    match cli.command {
+        Command::Status => status::run(&mut connect().await?, screen).await,
+        Command::Nodes { state } => nodes::run(&mut connect().await?, screen, state).await,
+        Command::Node { node } => node::run(&mut connect().await?, screen, node).await,
+        Command::Findings { outcome, check, node } => {
+            findings::run(&mut connect().await?, screen, outcome, check, node).await
+        }
+        Command::Alerts { resolved } => alerts::run(&mut connect().await?, screen, resolved).await,
+        Command::Token(TokenCommand::Create { cluster, uses, ttl, replace }) => {
+            let ask = tokens::Ask { cluster, uses, ttl, replace };
+            tokens::create(&mut connect().await?, screen, ask).await
+        }
+        Command::Token(TokenCommand::List) => tokens::list(&mut connect().await?, screen).await,
+        Command::Token(TokenCommand::Revoke { token_id }) => {
+            tokens::revoke(&mut connect().await?, screen, token_id).await
+        }
+        Command::Webhook(WebhookCommand::Listen { port, secret_file, count }) => {
+            webhook::listen(screen, port, &secret_file, count).await
+        }
+        Command::Webhook(WebhookCommand::Secret) => {
+            screen.line(&webhook::secret());
+            Ok(())
+        }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "what the shell says to who called it")]
+fn complain(error: &anyhow::Error) -> ExitCode {
+    // Who closed our output has read enough.
+    let closed = error
+        .downcast_ref::<std::io::Error>()
+        .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe);
+    if closed {
+        return ExitCode::from(OK);
+    }
+    eprintln!("atrestctl: {error:#}");
+    ExitCode::from(FAILED)
+}

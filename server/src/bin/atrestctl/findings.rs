@@ -1,0 +1,104 @@
+//! `atrestctl findings`: what fails across the fleet, and what to do about it.
+
+use atrest_proto::model::{Finding, Outcome};
+use atrest_proto::v1;
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::connect::{Connection, explain};
+use crate::node::print_finding;
+use crate::render::{Cell, Screen, Tone, ago, now, time};
+
+/// A finding, for programs.
+#[derive(Debug, Serialize)]
+struct FleetFinding {
+    host_id: String,
+    hostname: String,
+    first_seen_at: Option<Timestamp>,
+    changed_at: Option<Timestamp>,
+    opened_at: Option<Timestamp>,
+    absent_since: Option<Timestamp>,
+    #[serde(flatten)]
+    finding: Finding,
+}
+
+#[derive(Debug, Serialize)]
+struct Findings {
+    schema: &'static str,
+    findings: Vec<FleetFinding>,
+}
+
+pub(crate) async fn run(
+    connection: &mut Connection,
+    screen: &mut Screen,
+    outcome: Option<Outcome>,
+    check: Option<String>,
+    node: Option<String>,
+) -> anyhow::Result<()> {
+    let mut findings = Vec::new();
+    let mut page_token = String::new();
+    loop {
+        let request = v1::ListFindingsRequest {
+            outcome: outcome.map_or(v1::Outcome::Unspecified, Into::into).into(),
+            check: check.clone().unwrap_or_default(),
+            node: node.clone().unwrap_or_default(),
+            page_size: 0,
+            page_token,
+        };
+        let page = connection.fleet.list_findings(request).await.map_err(explain)?.into_inner();
+        for row in page.findings {
+            findings.extend(read(row)?);
+        }
+        if page.next_page_token.is_empty() {
+            break;
+        }
+        page_token = page.next_page_token;
+    }
+    // The server's order is by severity; within one, people look for hosts.
+    findings.sort_by(|a, b| {
+        let key = |row: &FleetFinding| {
+            (row.finding.outcome, std::cmp::Reverse(row.finding.severity), row.hostname.clone())
+        };
+        key(a).cmp(&key(b))
+    });
+    let findings = Findings { schema: "atrest.findings/1", findings };
+    if !screen.json(&findings)? {
+        print(screen, &findings.findings, now());
+    }
+    Ok(())
+}
+
+fn read(row: v1::FleetFinding) -> anyhow::Result<Option<FleetFinding>> {
+    let Some(finding) = row.finding else { return Ok(None) };
+    Ok(Some(FleetFinding {
+        host_id: row.host_id,
+        hostname: row.hostname,
+        first_seen_at: time(row.first_seen_at),
+        changed_at: time(row.changed_at),
+        opened_at: time(row.opened_at),
+        absent_since: time(row.absent_since),
+        finding: Finding::try_from(finding)?,
+    }))
+}
+
+fn print(screen: &mut Screen, findings: &[FleetFinding], now: Timestamp) {
+    if findings.is_empty() {
+        screen.line("no findings");
+        return;
+    }
+    for row in findings {
+        print_finding(screen, &row.finding, Some(&row.hostname));
+        if let Some(opened_at) = row.opened_at {
+            let since =
+                format!("       failing since {opened_at:.0} ({})", ago(Some(opened_at), now));
+            screen.row(&[Cell::new(since, Tone::Faint)]);
+        }
+        if let Some(absent) = row.absent_since {
+            let note =
+                format!("       no longer reported since {absent:.0}: not seen is not fixed");
+            screen.row(&[Cell::new(note, Tone::Doubt)]);
+        }
+    }
+    screen.line("");
+    screen.line(&format!("{} findings", findings.len()));
+}

@@ -1,0 +1,18 @@
+//! `atrestctl`: how operators see and steer the fleet from a terminal. Everything comes over the operators' port.
+
+mod alerts;
+mod cli;
+mod connect;
+mod findings;
+mod node;
+mod nodes;
+mod render;
+mod status;
+mod tokens;
+mod webhook;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::run()
+}

@@ -1,0 +1,175 @@
+//! `atrestctl nodes`: all hosts, worst first.
+
+use atrest_proto::v1;
+use clap::ValueEnum;
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::connect::{Connection, explain};
+use crate::render::{Cell, Screen, Tone, ago, now, time};
+
+/// A state to look for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum State {
+    Unencrypted,
+    Partial,
+    Stale,
+    Unknown,
+    Claimed,
+    Encrypted,
+}
+
+impl State {
+    const fn to_wire(self) -> v1::NodeState {
+        match self {
+            Self::Unencrypted => v1::NodeState::Unencrypted,
+            Self::Partial => v1::NodeState::Partial,
+            Self::Stale => v1::NodeState::Stale,
+            Self::Unknown => v1::NodeState::Unknown,
+            Self::Claimed => v1::NodeState::Claimed,
+            Self::Encrypted => v1::NodeState::Encrypted,
+        }
+    }
+}
+
+/// The word for a state; what a newer server says beyond these is unknown here.
+pub(crate) fn word(state: i32) -> &'static str {
+    match v1::NodeState::try_from(state) {
+        Ok(v1::NodeState::Unencrypted) => "unencrypted",
+        Ok(v1::NodeState::Partial) => "partial",
+        Ok(v1::NodeState::Stale) => "stale",
+        Ok(v1::NodeState::Claimed) => "claimed",
+        Ok(v1::NodeState::Encrypted) => "encrypted",
+        Ok(v1::NodeState::Unknown | v1::NodeState::Unspecified) | Err(_) => "unknown",
+    }
+}
+
+/// A host, for programs.
+#[derive(Debug, Serialize)]
+pub(crate) struct Node {
+    pub(crate) host_id: String,
+    pub(crate) hostname: String,
+    pub(crate) cluster: String,
+    pub(crate) state: &'static str,
+    pub(crate) connected: bool,
+    pub(crate) failing_findings: u32,
+    pub(crate) enrolled_at: Option<Timestamp>,
+    pub(crate) last_seen_at: Option<Timestamp>,
+    pub(crate) observed_at: Option<Timestamp>,
+    pub(crate) sequence: u64,
+    pub(crate) agent_version: String,
+}
+
+impl From<v1::Node> for Node {
+    fn from(node: v1::Node) -> Self {
+        Self {
+            host_id: node.host_id,
+            hostname: node.hostname,
+            cluster: node.cluster,
+            state: word(node.state),
+            connected: node.connected,
+            failing_findings: node.failing_findings,
+            enrolled_at: time(node.enrolled_at),
+            last_seen_at: time(node.last_seen_at),
+            observed_at: time(node.observed_at),
+            sequence: node.sequence,
+            agent_version: node.agent_version,
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Nodes {
+    schema: &'static str,
+    nodes: Vec<Node>,
+}
+
+pub(crate) async fn run(
+    connection: &mut Connection,
+    screen: &mut Screen,
+    state: Option<State>,
+) -> anyhow::Result<()> {
+    let mut nodes = Vec::new();
+    let mut page_token = String::new();
+    loop {
+        let request = v1::ListNodesRequest {
+            state: state.map_or(v1::NodeState::Unspecified, State::to_wire).into(),
+            page_size: 0,
+            page_token,
+        };
+        let page = connection.fleet.list_nodes(request).await.map_err(explain)?.into_inner();
+        nodes.extend(page.nodes.into_iter().map(Node::from));
+        if page.next_page_token.is_empty() {
+            break;
+        }
+        page_token = page.next_page_token;
+    }
+    let nodes = Nodes { schema: "atrest.nodes/1", nodes };
+    if !screen.json(&nodes)? {
+        print(screen, &nodes.nodes, now());
+    }
+    Ok(())
+}
+
+fn print(screen: &mut Screen, nodes: &[Node], now: Timestamp) {
+    if nodes.is_empty() {
+        screen.line("no hosts: `atrestctl token create` makes a token to enrol one with");
+        return;
+    }
+    let rows: Vec<_> = nodes
+        .iter()
+        .map(|node| {
+            let tone = if node.failing_findings > 0 { Tone::Bad } else { Tone::Plain };
+            vec![
+                Cell::word(node.state),
+                node.hostname.as_str().into(),
+                node.cluster.as_str().into(),
+                Cell::new(node.failing_findings.to_string(), tone),
+                if node.connected { "now".into() } else { ago(node.last_seen_at, now).into() },
+                node.agent_version.as_str().into(),
+                Cell::new(node.host_id.as_str(), Tone::Faint),
+            ]
+        })
+        .collect();
+    screen.table(&["STATE", "NODE", "CLUSTER", "FAILING", "SEEN", "AGENT", "ID"], &rows);
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::*;
+
+    #[test]
+    fn one_line_sums_up_a_host() {
+        let now = Timestamp::from_second(1_000_000).unwrap();
+        let node = Node {
+            host_id: "11111111-2222-4333-8444-555555555555".to_owned(),
+            hostname: "es-1".to_owned(),
+            cluster: "prod".to_owned(),
+            state: "stale",
+            connected: false,
+            failing_findings: 2,
+            enrolled_at: None,
+            last_seen_at: Timestamp::from_second(999_000).ok(),
+            observed_at: None,
+            sequence: 7,
+            agent_version: "0.1.0".to_owned(),
+        };
+        let mut screen = Screen::plain();
+        print(&mut screen, &[node], now);
+        expect![[r"
+            STATE  NODE  CLUSTER  FAILING  SEEN        AGENT  ID
+            stale  es-1  prod     2        16 min ago  0.1.0  11111111-2222-4333-8444-555555555555
+        "]]
+        .assert_eq(screen.text());
+    }
+
+    #[test]
+    fn every_state_can_be_looked_for() {
+        for state in State::value_variants() {
+            let name = state.to_possible_value().unwrap();
+            assert_eq!(name.get_name(), word(state.to_wire().into()));
+        }
+    }
+}

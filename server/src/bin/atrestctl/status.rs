@@ -1,0 +1,117 @@
+//! `atrestctl status`: the fleet in numbers.
+
+use atrest_proto::v1;
+use serde::Serialize;
+
+use crate::connect::{Connection, explain};
+use crate::render::{Cell, Screen, Tone};
+
+/// The answer, for programs.
+#[derive(Debug, Serialize)]
+struct Status {
+    schema: &'static str,
+    enrolled: u64,
+    encrypted: u64,
+    partial: u64,
+    unencrypted: u64,
+    claimed: u64,
+    unknown: u64,
+    stale: u64,
+    connected: u64,
+    failing_findings: u64,
+    firing_alerts: u64,
+}
+
+pub(crate) async fn run(connection: &mut Connection, screen: &mut Screen) -> anyhow::Result<()> {
+    let status = connection
+        .fleet
+        .get_fleet_status(v1::GetFleetStatusRequest {})
+        .await
+        .map_err(explain)?
+        .into_inner();
+    let status = Status {
+        schema: "atrest.status/1",
+        enrolled: status.enrolled,
+        encrypted: status.encrypted,
+        partial: status.partial,
+        unencrypted: status.unencrypted,
+        claimed: status.claimed,
+        unknown: status.unknown,
+        stale: status.stale,
+        connected: status.connected,
+        failing_findings: status.failing_findings,
+        firing_alerts: status.firing_alerts,
+    };
+    if !screen.json(&status)? {
+        print(screen, &status);
+    }
+    Ok(())
+}
+
+fn print(screen: &mut Screen, status: &Status) {
+    let states = [
+        ("unencrypted", status.unencrypted, "plaintext rests on at least one path"),
+        ("partial", status.partial, "some of it rests in plaintext"),
+        ("stale", status.stale, "not heard of for too long: what was known is no longer evidence"),
+        ("unknown", status.unknown, "could not be decided"),
+        ("claimed", status.claimed, "somebody else says so, the host cannot prove it"),
+        ("encrypted", status.encrypted, "proven, down to the devices"),
+    ];
+    let rows: Vec<_> = states
+        .into_iter()
+        .map(|(state, count, meaning)| {
+            let tone = if count == 0 { Tone::Faint } else { Tone::of(state) };
+            vec![
+                Cell::new(state, tone),
+                Cell::new(format!("{count:>6}"), tone),
+                Cell::new(meaning, Tone::Faint),
+            ]
+        })
+        .collect();
+    let Status { enrolled, connected, failing_findings, firing_alerts, .. } = status;
+    screen.line(&format!("{enrolled} hosts enrolled, {connected} connected"));
+    screen.line("");
+    screen.table(&["STATE", " HOSTS", ""], &rows);
+    screen.line("");
+    screen.line(&format!("{failing_findings} failing findings, {firing_alerts} firing alerts"));
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::*;
+
+    #[test]
+    fn the_worst_stands_first() {
+        let mut screen = Screen::plain();
+        let status = Status {
+            schema: "atrest.status/1",
+            enrolled: 3,
+            encrypted: 1,
+            partial: 0,
+            unencrypted: 1,
+            claimed: 0,
+            unknown: 0,
+            stale: 1,
+            connected: 2,
+            failing_findings: 2,
+            firing_alerts: 1,
+        };
+        print(&mut screen, &status);
+        expect![[r"
+            3 hosts enrolled, 2 connected
+
+            STATE         HOSTS  
+            unencrypted       1  plaintext rests on at least one path
+            partial           0  some of it rests in plaintext
+            stale             1  not heard of for too long: what was known is no longer evidence
+            unknown           0  could not be decided
+            claimed           0  somebody else says so, the host cannot prove it
+            encrypted         1  proven, down to the devices
+
+            2 failing findings, 1 firing alerts
+        "]]
+        .assert_eq(screen.text());
+    }
+}

@@ -1,0 +1,146 @@
+//! The command line of `atrest-server`.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use atrest_server::config::{Config, Problem};
+use atrest_server::logging;
+use clap::{Args, Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::info;
+
+/// Everything is well.
+const OK: u8 = 0;
+/// It was asked for rightly, but did not work.
+const FAILED: u8 = 1;
+/// Usage or configuration.
+const USAGE: u8 = 64;
+
+const DEFAULT_CONFIG: &str = "/etc/atrest/server.toml";
+
+/// Enrols atrest's agents, holds the posture of the fleet, and alerts on what is not encrypted
+#[derive(Debug, Parser)]
+#[command(name = "atrest-server", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve agents and operators until told to stop
+    Serve {
+        #[command(flatten)]
+        config: ConfigArgs,
+        /// Where the authority, the database and the admin token are kept
+        #[arg(long, value_name = "DIR")]
+        state_dir: Option<PathBuf>,
+        /// The agents' port
+        #[arg(long, value_name = "ADDRESS:PORT")]
+        listen: Option<SocketAddr>,
+        /// The operators' port
+        #[arg(long, value_name = "ADDRESS:PORT")]
+        admin_listen: Option<SocketAddr>,
+    },
+    /// Check the configuration: everything that is wrong with it, at once
+    Validate {
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
+}
+
+#[derive(Debug, Args)]
+struct ConfigArgs {
+    /// The configuration [default: /etc/atrest/server.toml, if there is one]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// Runs the command that the arguments ask for.
+pub(crate) fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Nothing can be told to who closed the stream.
+            drop(error.print());
+            return ExitCode::from(if error.use_stderr() { USAGE } else { OK });
+        }
+    };
+    let (Command::Serve { config, .. } | Command::Validate { config }) = &cli.command;
+    let mut parsed = match load(config) {
+        Ok(parsed) => parsed,
+        Err(complaint) => {
+            say(&complaint);
+            return ExitCode::from(USAGE);
+        }
+    };
+    match cli.command {
+        Command::Validate { .. } => {
+            say("the configuration is valid");
+            ExitCode::from(OK)
+        }
+        Command::Serve { state_dir, listen, admin_listen, .. } => {
+            parsed.state_dir = state_dir.unwrap_or(parsed.state_dir);
+            parsed.agents.listen = listen.unwrap_or(parsed.agents.listen);
+            parsed.operators.listen = admin_listen.unwrap_or(parsed.operators.listen);
+            logging::start(parsed.log.format, &parsed.log.filter);
+            match serve(parsed) {
+                Ok(()) => ExitCode::from(OK),
+                Err(error) => {
+                    say(&format!("atrest-server: {error:#}"));
+                    ExitCode::from(FAILED)
+                }
+            }
+        }
+    }
+}
+
+/// Reads the configuration. No file where nobody named one is an empty file.
+fn load(args: &ConfigArgs) -> Result<Config, String> {
+    let path = args.config.as_deref().unwrap_or(Path::new(DEFAULT_CONFIG));
+    let text = match read(path) {
+        Ok(text) => text,
+        Err(error) if args.config.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
+            String::new()
+        }
+        Err(error) => return Err(format!("{}: {error}", path.display())),
+    };
+    Config::parse(&text).map_err(|problems| complain(path, &problems))
+}
+
+#[expect(clippy::disallowed_methods, reason = "the shell reads the operator's own configuration")]
+fn read(path: &Path) -> std::io::Result<String> {
+    std::fs::read_to_string(path)
+}
+
+fn complain(path: &Path, problems: &[Problem]) -> String {
+    let lines: Vec<_> =
+        problems.iter().map(|problem| format!("{}:{problem}", path.display())).collect();
+    lines.join("\n")
+}
+
+fn serve(config: Config) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("could not start the runtime")?;
+    runtime.block_on(async {
+        // Before anything is told: a signal during the start is not lost.
+        let mut terminate = signal(SignalKind::terminate()).context("no signal handler")?;
+        let mut interrupt = signal(SignalKind::interrupt()).context("no signal handler")?;
+        let running = atrest_server::serve::start(config).await?;
+        tokio::select! {
+            _ = terminate.recv() => info!(signal = "SIGTERM", "asked to stop"),
+            _ = interrupt.recv() => info!(signal = "SIGINT", "asked to stop"),
+        }
+        running.shutdown().await;
+        Ok(())
+    })
+}
+
+#[expect(clippy::print_stderr, reason = "what the shell says to who called it")]
+fn say(text: &str) {
+    eprintln!("{text}");
+}

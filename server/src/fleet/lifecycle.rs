@@ -1,0 +1,70 @@
+//! The life of one finding: open, resolved, open again. Only a pass ends it.
+
+use atrest_proto::model::Outcome;
+use jiff::Timestamp;
+
+use super::observation::Body;
+use super::{FindingState, TransitionKind};
+
+/// The finding after it was seen at `at`, and what happened to it.
+pub(super) fn meet(
+    previous: Option<&FindingState>,
+    seen: &Body,
+    at: Timestamp,
+) -> (FindingState, Option<TransitionKind>) {
+    let outcome = seen.finding.outcome;
+    let mut next = previous.cloned().unwrap_or(FindingState {
+        outcome,
+        severity: seen.finding.severity,
+        content: seen.content,
+        first_seen_at: at,
+        changed_at: at,
+        opened_at: None,
+        episode: 0,
+        alerting: false,
+        absent_since: None,
+    });
+    // A host whose clock went back must not end an episode before it began.
+    let at = at.max(next.changed_at);
+    if next.outcome != outcome {
+        next.changed_at = at;
+    }
+    next.outcome = outcome;
+    next.severity = seen.finding.severity;
+    next.content = seen.content;
+    next.absent_since = None;
+
+    let kind = match (outcome, next.opened_at) {
+        (Outcome::Fail, None) => {
+            next.opened_at = Some(at);
+            next.episode = next.episode.saturating_add(1);
+            Some(if next.episode == 1 { TransitionKind::Opened } else { TransitionKind::Reopened })
+        }
+        (Outcome::Pass | Outcome::NotApplicable, Some(_)) => {
+            next.opened_at = None;
+            Some(TransitionKind::Resolved)
+        }
+        (Outcome::Fail, Some(_))
+        | (Outcome::Unknown, _)
+        | (Outcome::Pass | Outcome::NotApplicable, None) => None,
+    };
+    (next, kind)
+}
+
+/// The finding after a report that does not speak of it; `None` when nothing is left to say.
+pub(super) fn miss(
+    previous: &FindingState,
+    at: Timestamp,
+) -> Option<(FindingState, Option<TransitionKind>)> {
+    let settled = match previous.outcome {
+        Outcome::Pass | Outcome::NotApplicable => !previous.is_open(),
+        Outcome::Fail | Outcome::Unknown => false,
+    };
+    if settled {
+        // One that has ever failed is remembered: its next episode must not be taken for its first.
+        return (previous.episode > 0).then(|| (previous.clone(), None));
+    }
+    let kind = previous.absent_since.is_none().then_some(TransitionKind::Absent);
+    let absent_since = Some(previous.absent_since.unwrap_or(at));
+    Some((FindingState { absent_since, ..previous.clone() }, kind))
+}

@@ -1,0 +1,191 @@
+//! What the server holds of each host, and how a report changes it. Pure: no clock, no store, no wire.
+//!
+//! [`Observation`] is a report made ready; [`apply()`] turns the previous [`HostState`] and an
+//! observation into the next one and the [`Transition`]s between them. Absence never resolves.
+
+#![forbid(unsafe_code)]
+
+mod apply;
+mod lifecycle;
+mod observation;
+mod rollup;
+pub mod roster;
+mod silence;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use atrest_proto::model::{Finding, Outcome, Severity};
+use jiff::Timestamp;
+use thiserror::Error;
+
+pub use apply::{Applied, apply};
+pub use observation::{Body, Observation, Place};
+pub use rollup::NodeState;
+pub use silence::{NODE_SILENT, fall_silent, return_from_silence};
+
+/// Checks that only the server runs. Agents may not report them, and absence does not touch them.
+pub const SERVER_CHECKS: &[&str] = &[NODE_SILENT];
+
+/// The identity of a host: what its certificate says. Made by the server, never by a host.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HostId(String);
+
+/// A text that is not a host id.
+#[derive(Debug, Error)]
+#[error("not a host id")]
+pub struct NotAHostId;
+
+impl HostId {
+    /// A new one, never used before.
+    pub fn random() -> Self {
+        Self(uuid::Uuid::new_v4().to_string())
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for HostId {
+    type Err = NotAHostId;
+
+    fn from_str(text: &str) -> Result<Self, NotAHostId> {
+        let id = uuid::Uuid::try_parse(text).map_err(|_| NotAHostId)?.to_string();
+        // Only the canonical spelling: two spellings would be two identities.
+        if id == text { Ok(Self(id)) } else { Err(NotAHostId) }
+    }
+}
+
+impl fmt::Display for HostId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// The digest of a posture, as agent and server compute it.
+pub type Digest = [u8; 32];
+
+/// One check on one asset of a host.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FindingKey {
+    pub check: String,
+    pub asset: String,
+}
+
+impl FindingKey {
+    pub fn new(check: impl Into<String>, asset: impl Into<String>) -> Self {
+        Self { check: check.into(), asset: asset.into() }
+    }
+
+    /// Whether the server itself decides this one.
+    pub fn is_servers_own(&self) -> bool {
+        SERVER_CHECKS.contains(&self.check.as_str())
+    }
+}
+
+impl From<&Finding> for FindingKey {
+    fn from(finding: &Finding) -> Self {
+        Self::new(&*finding.check, &*finding.asset)
+    }
+}
+
+/// A digest of a finding's whole content: tells "changed" from "the same" without its text.
+pub type Content = [u8; 16];
+
+/// A finding over time. Its text is kept by the store; here is what decisions need.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FindingState {
+    pub outcome: Outcome,
+    pub severity: Severity,
+    pub content: Content,
+    pub first_seen_at: Timestamp,
+    /// When the outcome last changed.
+    pub changed_at: Timestamp,
+    /// Set from a failure until a pass: an `unknown` in between does not end it.
+    pub opened_at: Option<Timestamp>,
+    /// How often it has been opened.
+    pub episode: u32,
+    /// Whether an alert is firing for this episode.
+    pub alerting: bool,
+    /// Since when the asset has been missing from reports.
+    pub absent_since: Option<Timestamp>,
+}
+
+impl FindingState {
+    pub const fn is_open(&self) -> bool {
+        self.opened_at.is_some()
+    }
+}
+
+/// A host as the server holds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostState {
+    pub host_id: HostId,
+    pub hostname: String,
+    pub cluster: String,
+    /// Grows with every write: tells a late copy from a fresh one.
+    pub revision: u64,
+    /// The highest report that was applied.
+    pub sequence: u64,
+    pub digest: Option<Digest>,
+    /// What its paths last said, whether or not it has been heard of since.
+    pub verdict: NodeState,
+    pub findings: BTreeMap<FindingKey, FindingState>,
+}
+
+impl HostState {
+    /// Not heard of for longer than allowed.
+    pub fn is_silent(&self) -> bool {
+        self.findings.get(&silence::key()).is_some_and(FindingState::is_open)
+    }
+
+    /// What may be said of the host now.
+    pub fn state(&self) -> NodeState {
+        if self.is_silent() { NodeState::Stale } else { self.verdict }
+    }
+
+    pub fn failing(&self) -> u32 {
+        count(self.findings.values().filter(|finding| finding.is_open()))
+    }
+
+    pub fn firing(&self) -> u32 {
+        count(self.findings.values().filter(|finding| finding.alerting))
+    }
+}
+
+fn count<T>(items: impl Iterator<Item = T>) -> u32 {
+    u32::try_from(items.count()).unwrap_or(u32::MAX)
+}
+
+/// What happened to a finding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TransitionKind {
+    Opened,
+    Reopened,
+    Resolved,
+    /// Its asset is no longer reported. It stays open.
+    Absent,
+}
+
+impl TransitionKind {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Opened => "opened",
+            Self::Reopened => "reopened",
+            Self::Resolved => "resolved",
+            Self::Absent => "absent",
+        }
+    }
+}
+
+/// A change of a finding, for the history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transition {
+    pub key: FindingKey,
+    pub kind: TransitionKind,
+    pub episode: u32,
+    /// When it happened, as far as the host could tell.
+    pub at: Timestamp,
+}

@@ -1,0 +1,337 @@
+//! The fleet in memory: who is enrolled, how each host stands, when it was last heard of, and the counts.
+//!
+//! A heartbeat touches only this. The store holds the same, a little later; counts are kept, not scanned.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::{Digest, HostId, NodeState};
+use crate::clock;
+
+/// What the store last committed of a host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    pub revision: u64,
+    /// What its paths last said.
+    pub verdict: NodeState,
+    pub silent: bool,
+    pub failing: u32,
+    pub firing: u32,
+    pub sequence: u64,
+    pub digest: Option<Digest>,
+}
+
+impl Standing {
+    /// What may be said of the host now.
+    pub const fn state(&self) -> NodeState {
+        if self.silent { NodeState::Stale } else { self.verdict }
+    }
+}
+
+/// A host, as it is entered into the roster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Enrolled {
+    pub host_id: HostId,
+    /// SHA-256 of the public key that this host speaks with.
+    pub key_pin: Digest,
+    pub last_seen_at: Timestamp,
+    pub observed_at: Option<Timestamp>,
+    pub standing: Standing,
+}
+
+#[derive(Debug)]
+struct Entry {
+    key_pin: Digest,
+    last_seen_at: Timestamp,
+    observed_at: Option<Timestamp>,
+    standing: Standing,
+    /// The number of the one stream that speaks for this host.
+    session: Option<u64>,
+    /// Heard of since the store was last told.
+    dirty: bool,
+}
+
+impl Entry {
+    const fn presence(&self) -> Presence {
+        Presence {
+            sequence: self.standing.sequence,
+            digest: self.standing.digest,
+            silent: self.standing.silent,
+        }
+    }
+}
+
+/// How many hosts there are of each kind. The states sum to `enrolled`, always.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    by_state: [u64; NodeState::ALL.len()],
+    pub enrolled: u64,
+    pub failing: u64,
+    pub firing: u64,
+    pub connected: u64,
+}
+
+impl Counts {
+    pub fn of(&self, state: NodeState) -> u64 {
+        self.by_state.get(usize::from(state.rank())).copied().unwrap_or_default()
+    }
+
+    fn add(&mut self, entry: &Entry) {
+        if let Some(count) = self.by_state.get_mut(usize::from(entry.standing.state().rank())) {
+            *count += 1;
+        }
+        self.enrolled += 1;
+        self.failing += u64::from(entry.standing.failing);
+        self.firing += u64::from(entry.standing.firing);
+        self.connected += u64::from(entry.session.is_some());
+    }
+
+    fn remove(&mut self, entry: &Entry) {
+        if let Some(count) = self.by_state.get_mut(usize::from(entry.standing.state().rank())) {
+            *count -= 1;
+        }
+        self.enrolled -= 1;
+        self.failing -= u64::from(entry.standing.failing);
+        self.firing -= u64::from(entry.standing.firing);
+        self.connected -= u64::from(entry.session.is_some());
+    }
+}
+
+/// What a host's stream needs to know of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Presence {
+    pub sequence: u64,
+    pub digest: Option<Digest>,
+    /// It was missed: the store must be told that it is back.
+    pub silent: bool,
+}
+
+/// When a host was last heard of, for the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sighting {
+    pub host_id: HostId,
+    pub last_seen_at: Timestamp,
+    pub observed_at: Option<Timestamp>,
+}
+
+/// Who is enrolled.
+#[derive(Debug, Default)]
+pub struct Roster {
+    entries: BTreeMap<HostId, Entry>,
+    counts: Counts,
+}
+
+impl Roster {
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// Enters a host, or enters it anew after another machine took its place.
+    pub fn enter(&mut self, host: Enrolled) {
+        let session = self.entries.get(&host.host_id).and_then(|entry| entry.session);
+        let entry = Entry {
+            key_pin: host.key_pin,
+            last_seen_at: host.last_seen_at,
+            observed_at: host.observed_at,
+            standing: host.standing,
+            session,
+            dirty: false,
+        };
+        self.counts.add(&entry);
+        if let Some(old) = self.entries.insert(host.host_id, entry) {
+            self.counts.remove(&old);
+        }
+    }
+
+    /// The key that a host speaks with.
+    pub fn key_pin(&self, host: &HostId) -> Option<Digest> {
+        self.entries.get(host).map(|entry| entry.key_pin)
+    }
+
+    /// Takes over what the store committed, unless something later was taken over before.
+    pub fn commit(&mut self, host: &HostId, standing: Standing) {
+        self.change(host, |entry| {
+            if entry.standing.revision < standing.revision {
+                entry.standing = standing;
+            }
+        });
+    }
+
+    /// This stream speaks for the host from now on.
+    pub fn attach(&mut self, host: &HostId, session: u64) {
+        self.change(host, |entry| entry.session = Some(session));
+    }
+
+    /// This stream has ended; a newer one stays.
+    pub fn detach(&mut self, host: &HostId, session: u64) {
+        self.change(host, |entry| {
+            if entry.session == Some(session) {
+                entry.session = None;
+            }
+        });
+    }
+
+    pub fn is_connected(&self, host: &HostId) -> bool {
+        self.entries.get(host).is_some_and(|entry| entry.session.is_some())
+    }
+
+    /// When the host was last heard of, and when it last looked.
+    pub fn sighting(&self, host: &HostId) -> Option<(Timestamp, Option<Timestamp>)> {
+        self.entries.get(host).map(|entry| (entry.last_seen_at, entry.observed_at))
+    }
+
+    pub fn presence(&self, host: &HostId) -> Option<Presence> {
+        self.entries.get(host).map(Entry::presence)
+    }
+
+    /// The host was heard of. `observed_at` is when it last looked, if it said so.
+    pub fn see(
+        &mut self,
+        host: &HostId,
+        observed_at: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Option<Presence> {
+        let entry = self.entries.get_mut(host)?;
+        entry.last_seen_at = entry.last_seen_at.max(now);
+        entry.observed_at = entry.observed_at.max(observed_at);
+        entry.dirty = true;
+        Some(entry.presence())
+    }
+
+    /// Who has not been heard of for `silent_after`, and is not known to be silent.
+    pub fn overdue(&self, silent_after: Duration, now: Timestamp) -> Vec<(HostId, Timestamp)> {
+        let horizon = clock::before(now, silent_after);
+        self.entries
+            .iter()
+            .filter(|(_, entry)| !entry.standing.silent && entry.last_seen_at < horizon)
+            .map(|(host, entry)| (host.clone(), entry.last_seen_at))
+            .collect()
+    }
+
+    /// Who was heard of since the last call.
+    pub fn take_sightings(&mut self) -> Vec<Sighting> {
+        self.entries
+            .iter_mut()
+            .filter_map(|(host, entry)| {
+                std::mem::take(&mut entry.dirty).then(|| Sighting {
+                    host_id: host.clone(),
+                    last_seen_at: entry.last_seen_at,
+                    observed_at: entry.observed_at,
+                })
+            })
+            .collect()
+    }
+
+    /// The store could not be told: tell it next time.
+    pub fn put_back(&mut self, sightings: &[Sighting]) {
+        for sighting in sightings {
+            if let Some(entry) = self.entries.get_mut(&sighting.host_id) {
+                entry.dirty = true;
+            }
+        }
+    }
+
+    fn change(&mut self, host: &HostId, change: impl FnOnce(&mut Entry)) {
+        let Some(entry) = self.entries.get_mut(host) else { return };
+        self.counts.remove(entry);
+        change(entry);
+        self.counts.add(entry);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Debug, Clone)]
+    enum Event {
+        Enter(usize),
+        Commit(usize, u64, NodeState, bool, u32),
+        Attach(usize, u64),
+        Detach(usize, u64),
+        See(usize, i64),
+    }
+
+    fn standing(revision: u64, verdict: NodeState, silent: bool, failing: u32) -> Standing {
+        Standing {
+            revision,
+            verdict,
+            silent,
+            failing,
+            firing: failing / 2,
+            sequence: 0,
+            digest: None,
+        }
+    }
+
+    fn event() -> impl Strategy<Value = Event> {
+        let state = || prop::sample::select(&NodeState::ALL[..]);
+        prop_oneof![
+            (0_usize..4).prop_map(Event::Enter),
+            (0_usize..4, 0_u64..9, state(), any::<bool>(), 0_u32..5).prop_map(
+                |(host, revision, state, silent, failing)| {
+                    Event::Commit(host, revision, state, silent, failing)
+                }
+            ),
+            (0_usize..4, 0_u64..3).prop_map(|(host, session)| Event::Attach(host, session)),
+            (0_usize..4, 0_u64..3).prop_map(|(host, session)| Event::Detach(host, session)),
+            (0_usize..4, 0_i64..1000).prop_map(|(host, at)| Event::See(host, at)),
+        ]
+    }
+
+    proptest! {
+        /// The states sum to the number enrolled, at every moment.
+        #[test]
+        fn the_counts_always_sum_to_the_enrolled(events in prop::collection::vec(event(), 0..60)) {
+            let hosts: Vec<_> = (0..4).map(|_| HostId::random()).collect();
+            let mut roster = Roster::default();
+            for event in events {
+                match event {
+                    Event::Enter(host) => roster.enter(Enrolled {
+                        host_id: hosts[host].clone(),
+                        key_pin: [0; 32],
+                        last_seen_at: Timestamp::UNIX_EPOCH,
+                        observed_at: None,
+                        standing: standing(0, NodeState::Unknown, false, 0),
+                    }),
+                    Event::Commit(host, revision, state, silent, failing) => {
+                        roster.commit(&hosts[host], standing(revision, state, silent, failing));
+                    }
+                    Event::Attach(host, session) => roster.attach(&hosts[host], session),
+                    Event::Detach(host, session) => roster.detach(&hosts[host], session),
+                    Event::See(host, at) => {
+                        roster.see(&hosts[host], None, Timestamp::from_second(at).unwrap());
+                    }
+                }
+                let counts = roster.counts();
+                let sum: u64 = NodeState::ALL.iter().map(|state| counts.of(*state)).sum();
+                prop_assert_eq!(sum, counts.enrolled);
+                let mut scanned = Counts::default();
+                for entry in roster.entries.values() {
+                    scanned.add(entry);
+                }
+                prop_assert_eq!(scanned, counts);
+            }
+        }
+    }
+
+    #[test]
+    fn a_late_copy_does_not_undo_a_later_commit() {
+        let host = HostId::random();
+        let mut roster = Roster::default();
+        roster.enter(Enrolled {
+            host_id: host.clone(),
+            key_pin: [0; 32],
+            last_seen_at: Timestamp::UNIX_EPOCH,
+            observed_at: None,
+            standing: standing(1, NodeState::Unknown, false, 0),
+        });
+        roster.commit(&host, standing(3, NodeState::Encrypted, false, 0));
+        roster.commit(&host, standing(2, NodeState::Unencrypted, false, 1));
+        assert_eq!(roster.counts().of(NodeState::Encrypted), 1);
+    }
+}

@@ -1,0 +1,242 @@
+//! `AgentService`: one stream per agent. Decode, hand to the hub, acknowledge when it is durable; nothing else.
+
+use std::time::Duration;
+
+use atrest_proto::v1;
+use atrest_proto::v1::agent_service_server::AgentService;
+use atrest_proto::v1::attach_request::Message as Request;
+use atrest_proto::v1::attach_response::Message as Answer;
+use jiff::Timestamp;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Response, Status, Streaming};
+use tracing::{debug, error, info};
+
+use super::{Context, identify, status, wire};
+use crate::authority::{Csr, Identity};
+use crate::fleet::Digest;
+use crate::fleet::roster::Presence;
+use crate::hub::{End, Session};
+use crate::logging::chain;
+
+/// How long an agent may take to say hello.
+const HELLO: Duration = Duration::from_secs(30);
+/// Answers that wait for a slow reader; beyond that its stream waits.
+const ANSWERS: usize = 4;
+
+#[derive(Debug, Clone)]
+pub(super) struct Handler {
+    context: Context,
+}
+
+impl Handler {
+    pub(super) const fn new(context: Context) -> Self {
+        Self { context }
+    }
+}
+
+#[tonic::async_trait]
+impl AgentService for Handler {
+    type AttachStream = ReceiverStream<Result<v1::AttachResponse, Status>>;
+
+    async fn attach(
+        &self,
+        request: tonic::Request<Streaming<v1::AttachRequest>>,
+    ) -> Result<Response<Self::AttachStream>, Status> {
+        let identity = identify::agent(&request, &self.context.hub, &self.context.clock)?;
+        let (answers, stream) = mpsc::channel(ANSWERS);
+        let conversation = Conversation {
+            context: self.context.clone(),
+            valid_until: identity.not_after,
+            identity,
+            answers,
+        };
+        tokio::spawn(conversation.run(request.into_inner()));
+        Ok(Response::new(ReceiverStream::new(stream)))
+    }
+}
+
+/// The server's side of one stream.
+struct Conversation {
+    context: Context,
+    identity: Identity,
+    /// Moves on when the certificate is renewed.
+    valid_until: Timestamp,
+    answers: mpsc::Sender<Result<v1::AttachResponse, Status>>,
+}
+
+/// The agent has hung up: there is nobody to answer.
+struct HungUp;
+
+/// Why a conversation ends.
+enum Over {
+    HungUp,
+    Refused(Status),
+}
+
+impl From<Status> for Over {
+    fn from(status: Status) -> Self {
+        Self::Refused(status)
+    }
+}
+
+impl From<HungUp> for Over {
+    fn from(_: HungUp) -> Self {
+        Self::HungUp
+    }
+}
+
+impl Conversation {
+    async fn run(mut self, mut requests: Streaming<v1::AttachRequest>) {
+        let host_id = self.identity.host_id.clone();
+        match self.converse(&mut requests).await {
+            Over::HungUp => debug!(host_id = %host_id, "an agent has hung up"),
+            Over::Refused(status) => {
+                info!(host_id = %host_id, code = ?status.code(), why = status.message(), "ended a stream");
+                // It may have hung up as well.
+                drop(self.answers.send(Err(status)).await);
+            }
+        }
+    }
+
+    async fn converse(&mut self, requests: &mut Streaming<v1::AttachRequest>) -> Over {
+        match self.greet(requests).await {
+            Ok(mut session) => loop {
+                if let Err(over) = self.next(requests, &mut session).await {
+                    break over;
+                }
+            },
+            Err(over) => over,
+        }
+    }
+
+    async fn greet(&self, requests: &mut Streaming<v1::AttachRequest>) -> Result<Session, Over> {
+        let mut drain = self.context.drain.clone();
+        let first = tokio::select! {
+            first = tokio::time::timeout(HELLO, requests.message()) => first,
+            () = drain.wait() => return Err(status::draining().into()),
+        };
+        let first =
+            first.map_err(|_| Status::deadline_exceeded("no hello came"))??.ok_or(HungUp)?;
+        let Some(Request::Hello(hello)) = first.message else {
+            return Err(Status::invalid_argument("the first message must be a hello").into());
+        };
+        let host_id = &self.identity.host_id;
+        let session = self.context.hub.attach(host_id.clone());
+        // Its place may have been taken between the handshake and now.
+        if self.context.hub.key_pin(host_id) != Some(self.identity.key_pin) {
+            return Err(status::of_end(End::Replaced).into());
+        }
+        let presence = self.heard(None).await?;
+        let version = hello.host.map(|host| host.agent_version).unwrap_or_default();
+        info!(host_id = %host_id, agent_version = version, "an agent attached");
+        self.answer(Answer::Welcome(v1::Welcome {
+            server_time: Some(wire::time(self.context.clock.now())),
+            heartbeat_interval: Some(wire::duration(self.context.limits.heartbeat_interval)),
+            last_sequence: presence.sequence,
+        }))
+        .await?;
+        // An agent that believes in a posture that is not held here, as after a restored backup.
+        if !hello.digest.is_empty()
+            && presence.digest.as_ref().map(Digest::as_slice) != Some(&hello.digest)
+        {
+            self.resync().await?;
+        }
+        Ok(session)
+    }
+
+    async fn next(
+        &mut self,
+        requests: &mut Streaming<v1::AttachRequest>,
+        session: &mut Session,
+    ) -> Result<(), Over> {
+        let mut drain = self.context.drain.clone();
+        let request = tokio::select! {
+            request = requests.message() => request?.ok_or(HungUp)?,
+            end = &mut session.ended => {
+                return Err(end.map_or_else(|_| status::draining(), status::of_end).into());
+            }
+            () = drain.wait() => return Err(status::draining().into()),
+            () = self.context.clock.sleep_until(self.valid_until) => {
+                return Err(identify::expired(&self.identity).into());
+            }
+        };
+        // What was taken is finished, whatever happens meanwhile: an acknowledgement is never lost on purpose.
+        match request.message {
+            Some(Request::Report(report)) => self.report(report).await,
+            Some(Request::Heartbeat(heartbeat)) => self.heartbeat(heartbeat).await,
+            Some(Request::Renew(renew)) => self.renew(&renew).await,
+            Some(Request::Hello(_)) => {
+                Err(Status::invalid_argument("a hello was said already").into())
+            }
+            // A newer agent asks for something that this version does not know.
+            None => Ok(()),
+        }
+    }
+
+    async fn report(&self, report: v1::Report) -> Result<(), Over> {
+        let sequence = report.sequence;
+        let incoming = wire::incoming(report)?;
+        self.context
+            .hub
+            .report(&self.identity.host_id, incoming)
+            .await
+            .map_err(|error| status::of_store(&error))?;
+        self.answer(Answer::Ack(v1::Ack { sequence })).await
+    }
+
+    async fn heartbeat(&self, heartbeat: v1::Heartbeat) -> Result<(), Over> {
+        let observed_at =
+            heartbeat.observed_at.map(|at| wire::timestamp(at, "observed_at")).transpose()?;
+        let presence = self.context.hub.presence(&self.identity.host_id);
+        let known = presence.and_then(|presence| presence.digest);
+        if known.as_ref().map(Digest::as_slice) == Some(&heartbeat.digest) {
+            let presence = self.heard(observed_at).await?;
+            self.answer(Answer::Ack(v1::Ack { sequence: presence.sequence })).await
+        } else {
+            self.heard(None).await?;
+            self.resync().await
+        }
+    }
+
+    async fn renew(&mut self, renew: &v1::RenewRequest) -> Result<(), Over> {
+        let Context { authority, clock, limits, .. } = &self.context;
+        let csr = Csr::parse(&renew.csr).map_err(|error| status::of_csr(&error))?;
+        if csr.key_pin() != self.identity.key_pin {
+            return Err(Status::permission_denied(
+                "a certificate is renewed for the key it was made for: another key needs another enrolment",
+            )
+            .into());
+        }
+        let host_id = &self.identity.host_id;
+        let certificate = authority
+            .sign_agent(&csr, host_id, limits.agent_certificate_lifetime, clock.now())
+            .map_err(|failed| {
+                error!(host_id = %host_id, error = chain(&failed), "could not renew a certificate");
+                status::of_authority(&failed)
+            })?;
+        info!(host_id = %host_id, not_after = %certificate.not_after, "renewed a certificate");
+        self.valid_until = certificate.not_after;
+        let authorities = vec![authority.certificate().to_vec()];
+        self.answer(Answer::Renewed(v1::Renewed {
+            certificate_chain: certificate.chain,
+            authorities,
+        }))
+        .await
+    }
+
+    async fn heard(&self, observed_at: Option<Timestamp>) -> Result<Presence, Over> {
+        let heard = self.context.hub.hear(&self.identity.host_id, observed_at).await;
+        heard.map_err(|error| status::of_store(&error).into())
+    }
+
+    async fn resync(&self) -> Result<(), Over> {
+        let why = "the server does not hold this posture".to_owned();
+        self.answer(Answer::Resync(v1::Resync { why })).await
+    }
+
+    async fn answer(&self, answer: Answer) -> Result<(), Over> {
+        let response = v1::AttachResponse { message: Some(answer) };
+        self.answers.send(Ok(response)).await.map_err(|_| HungUp.into())
+    }
+}

@@ -1,0 +1,154 @@
+//! `FleetService`: what operators read.
+
+use atrest_proto::v1;
+use atrest_proto::v1::fleet_service_server::FleetService;
+use prost::Message as _;
+use tonic::{Request, Response, Status};
+
+use super::{Context, status, wire};
+use crate::fleet::NodeState;
+use crate::store::{FindingFilter, HostFilter, HostRow, PageRequest, Store};
+
+#[derive(Debug, Clone)]
+pub(super) struct Handler {
+    context: Context,
+}
+
+impl Handler {
+    pub(super) const fn new(context: Context) -> Self {
+        Self { context }
+    }
+
+    /// A row as of now: the roster knows of heartbeats that the store will be told of later.
+    fn node(&self, mut row: HostRow) -> v1::Node {
+        let hub = &self.context.hub;
+        if let Some((last_seen_at, observed_at)) = hub.sighting(&row.host_id) {
+            row.last_seen_at = row.last_seen_at.max(last_seen_at);
+            row.observed_at = row.observed_at.max(observed_at);
+        }
+        let connected = hub.is_connected(&row.host_id);
+        wire::node(row, connected)
+    }
+}
+
+/// The one host with this id or name.
+pub(super) async fn find_host(store: &dyn Store, node: &str) -> Result<HostRow, Status> {
+    let filter = HostFilter { node: Some(node.to_owned()), ..HostFilter::default() };
+    let found = store
+        .host_list(filter, PageRequest::default())
+        .await
+        .map_err(|error| status::of_store(&error))?
+        .items;
+    let ids: Vec<_> = found.iter().map(|row| row.host_id.as_str().to_owned()).collect();
+    let mut found = found.into_iter();
+    match (found.next(), found.next()) {
+        (Some(row), None) => Ok(row),
+        (None, _) => Err(Status::not_found(format!(
+            "no host is called `{node}`: `atrestctl nodes` lists them"
+        ))),
+        (Some(_), Some(_)) => Err(Status::failed_precondition(format!(
+            "several hosts are called `{node}`: say which by its id: {}",
+            ids.join(", ")
+        ))),
+    }
+}
+
+#[tonic::async_trait]
+impl FleetService for Handler {
+    async fn get_fleet_status(
+        &self,
+        _: Request<v1::GetFleetStatusRequest>,
+    ) -> Result<Response<v1::GetFleetStatusResponse>, Status> {
+        let counts = self.context.hub.counts();
+        Ok(Response::new(v1::GetFleetStatusResponse {
+            enrolled: counts.enrolled,
+            encrypted: counts.of(NodeState::Encrypted),
+            partial: counts.of(NodeState::Partial),
+            unencrypted: counts.of(NodeState::Unencrypted),
+            claimed: counts.of(NodeState::Claimed),
+            unknown: counts.of(NodeState::Unknown),
+            stale: counts.of(NodeState::Stale),
+            failing_findings: counts.failing,
+            firing_alerts: counts.firing,
+            connected: counts.connected,
+        }))
+    }
+
+    async fn list_nodes(
+        &self,
+        request: Request<v1::ListNodesRequest>,
+    ) -> Result<Response<v1::ListNodesResponse>, Status> {
+        let request = request.into_inner();
+        let filter = HostFilter { state: wire::state_filter(request.state)?, node: None };
+        let page = PageRequest::new(request.page_size, request.page_token);
+        let page = self
+            .context
+            .store
+            .host_list(filter, page)
+            .await
+            .map_err(|error| status::of_store(&error))?;
+        Ok(Response::new(v1::ListNodesResponse {
+            nodes: page.items.into_iter().map(|row| self.node(row)).collect(),
+            next_page_token: page.next,
+        }))
+    }
+
+    async fn get_node(
+        &self,
+        request: Request<v1::GetNodeRequest>,
+    ) -> Result<Response<v1::GetNodeResponse>, Status> {
+        let store = &self.context.store;
+        let row = find_host(&**store, &request.into_inner().node).await?;
+        let posture = store
+            .host_posture(row.host_id.clone())
+            .await
+            .map_err(|error| status::of_store(&error))?
+            .map(|posture| v1::Posture::decode(posture.as_slice()))
+            .transpose()
+            .map_err(|_| Status::data_loss("the posture that is kept cannot be read"))?;
+        Ok(Response::new(v1::GetNodeResponse { node: Some(self.node(row)), posture }))
+    }
+
+    async fn list_findings(
+        &self,
+        request: Request<v1::ListFindingsRequest>,
+    ) -> Result<Response<v1::ListFindingsResponse>, Status> {
+        let request = request.into_inner();
+        let filter = FindingFilter {
+            outcome: wire::outcome_filter(request.outcome)?,
+            check: (!request.check.is_empty()).then_some(request.check),
+            node: (!request.node.is_empty()).then_some(request.node),
+            untold: None,
+        };
+        let page = PageRequest::new(request.page_size, request.page_token);
+        let page = self
+            .context
+            .store
+            .finding_list(filter, page)
+            .await
+            .map_err(|error| status::of_store(&error))?;
+        Ok(Response::new(v1::ListFindingsResponse {
+            findings: page.items.into_iter().map(wire::finding).collect(),
+            next_page_token: page.next,
+        }))
+    }
+
+    async fn list_alerts(
+        &self,
+        request: Request<v1::ListAlertsRequest>,
+    ) -> Result<Response<v1::ListAlertsResponse>, Status> {
+        let request = request.into_inner();
+        let state = wire::alert_filter(request.state)?;
+        let page = PageRequest::new(request.page_size, request.page_token);
+        let page = self
+            .context
+            .store
+            .alert_list(state, page)
+            .await
+            .map_err(|error| status::of_store(&error))?;
+        Ok(Response::new(v1::ListAlertsResponse {
+            alerts: page.items.into_iter().map(wire::alert).collect(),
+            next_page_token: page.next,
+        }))
+    }
+}

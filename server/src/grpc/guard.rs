@@ -1,0 +1,87 @@
+//! The one check of the operators' port: whose token is it, and may its role call this RPC?
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_util::future::{Either, Ready, ready};
+use tonic::Status;
+use tonic::body::Body;
+use tonic::codegen::http::{Request, Response, header::AUTHORIZATION};
+use tower::{Layer, Service};
+use tracing::info;
+
+use crate::access::{Access, Operator, identify, of_rpc};
+
+/// Lets a call through, or answers it.
+#[derive(Debug, Clone)]
+pub(super) struct Guard {
+    operators: Arc<[Operator]>,
+}
+
+impl Guard {
+    pub(super) fn new(operators: Vec<Operator>) -> Self {
+        Self { operators: operators.into() }
+    }
+
+    fn judge<B>(&self, request: &Request<B>) -> Result<(), Status> {
+        let rpc = request.uri().path();
+        let needed = match of_rpc(rpc) {
+            None => return Err(Status::unimplemented("there is no such RPC")),
+            Some(Access::Open) => return Ok(()),
+            Some(Access::Role(role)) => role,
+        };
+        let token = request
+            .headers()
+            .get(AUTHORIZATION)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| value.strip_prefix("Bearer "))
+            .ok_or_else(|| {
+                Status::unauthenticated("a token is needed: `authorization: Bearer <token>`")
+            })?;
+        let operator = identify(&self.operators, token.trim())
+            .ok_or_else(|| Status::unauthenticated("this token is not known here"))?;
+        if operator.role < needed {
+            info!(operator = operator.name, role = %operator.role, rpc, "refused an operator");
+            return Err(Status::permission_denied(format!(
+                "`{}` is {}; this needs {needed}",
+                operator.name, operator.role
+            )));
+        }
+        Ok(())
+    }
+}
+
+impl<S> Layer<S> for Guard {
+    type Service = Guarded<S>;
+
+    fn layer(&self, inner: S) -> Guarded<S> {
+        Guarded { guard: self.clone(), inner }
+    }
+}
+
+/// A service behind the guard.
+#[derive(Debug, Clone)]
+pub(super) struct Guarded<S> {
+    guard: Guard,
+    inner: S,
+}
+
+impl<S, B> Service<Request<B>> for Guarded<S>
+where
+    S: Service<Request<B>, Response = Response<Body>>,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = Either<S::Future, Ready<Result<Response<Body>, S::Error>>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        match self.guard.judge(&request) {
+            Ok(()) => Either::Left(self.inner.call(request)),
+            Err(status) => Either::Right(ready(Ok(status.into_http()))),
+        }
+    }
+}

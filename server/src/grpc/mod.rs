@@ -1,0 +1,123 @@
+//! The two gRPC ports: thin handlers over the hub and the store, behind one chain of middleware each.
+
+mod attach;
+mod enroll;
+mod failures;
+mod fleet;
+mod guard;
+mod identify;
+mod status;
+mod tokens;
+mod wire;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use atrest_proto::v1::agent_service_server::AgentServiceServer;
+use atrest_proto::v1::enrollment_service_server::EnrollmentServiceServer;
+use atrest_proto::v1::fleet_service_server::FleetServiceServer;
+use atrest_proto::v1::token_service_server::TokenServiceServer;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Server;
+use tonic_health::server::HealthReporter;
+
+use crate::access::Operator;
+use crate::authority::Authority;
+use crate::clock::Clock;
+use crate::drain::Drain;
+use crate::hub::Hub;
+use crate::store::Store;
+use crate::tls::Connection;
+
+/// A peer that does not answer this is gone, however its connection looks.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// An agent has one stream, and a health check perhaps.
+const AGENT_STREAMS: u32 = 8;
+const OPERATOR_STREAMS: u32 = 64;
+const MAX_HEADERS: u32 = 16 << 10;
+
+/// What the handlers work with.
+#[derive(Debug, Clone)]
+pub(crate) struct Context {
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) authority: Arc<Authority>,
+    pub(crate) clock: Clock,
+    pub(crate) drain: Drain,
+    pub(crate) limits: Limits,
+}
+
+/// What the configuration says of the ports.
+#[derive(Debug, Clone)]
+pub(crate) struct Limits {
+    /// `host:port`, for tokens.
+    pub(crate) public_address: String,
+    pub(crate) heartbeat_interval: Duration,
+    pub(crate) max_report: usize,
+    pub(crate) agent_certificate_lifetime: Duration,
+    pub(crate) token_lifetime: Duration,
+    pub(crate) failures_per_minute: u32,
+}
+
+type Incoming = ReceiverStream<std::io::Result<Connection>>;
+
+/// Serves the agents' port until it is drained.
+pub(crate) async fn serve_agents(
+    context: Context,
+    incoming: Incoming,
+    health: HealthReporter,
+) -> Result<(), tonic::transport::Error> {
+    let mut drain = context.drain.clone();
+    health.set_serving::<EnrollmentServiceServer<enroll::Handler>>().await;
+    health.set_serving::<AgentServiceServer<attach::Handler>>().await;
+    let max_report = context.limits.max_report;
+    server(AGENT_STREAMS)
+        .add_service(tonic_health::pb::health_server::HealthServer::new(
+            tonic_health::server::HealthService::from_health_reporter(health),
+        ))
+        .add_service(EnrollmentServiceServer::new(enroll::Handler::new(context.clone())))
+        .add_service(
+            AgentServiceServer::new(attach::Handler::new(context))
+                .max_decoding_message_size(max_report),
+        )
+        .serve_with_incoming_shutdown(incoming, async move { drain.wait().await })
+        .await
+}
+
+/// Serves the operators' port until it is drained.
+pub(crate) async fn serve_operators(
+    context: Context,
+    incoming: Incoming,
+    health: HealthReporter,
+    operators: Vec<Operator>,
+) -> Result<(), tonic::transport::Error> {
+    let mut drain = context.drain.clone();
+    health.set_serving::<FleetServiceServer<fleet::Handler>>().await;
+    health.set_serving::<TokenServiceServer<tokens::Handler>>().await;
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(atrest_proto::DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    server(OPERATOR_STREAMS)
+        .layer(guard::Guard::new(operators))
+        .add_service(tonic_health::pb::health_server::HealthServer::new(
+            tonic_health::server::HealthService::from_health_reporter(health),
+        ))
+        // The descriptors are compiled in: a test holds that both can be built.
+        .add_optional_service(reflection().build_v1().ok())
+        .add_optional_service(reflection().build_v1alpha().ok())
+        .add_service(FleetServiceServer::new(fleet::Handler::new(context.clone())))
+        .add_service(TokenServiceServer::new(tokens::Handler::new(context)))
+        .serve_with_incoming_shutdown(incoming, async move { drain.wait().await })
+        .await
+}
+
+fn server(streams: u32) -> Server {
+    Server::builder()
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .max_concurrent_streams(Some(streams))
+        .http2_max_header_list_size(Some(MAX_HEADERS))
+}

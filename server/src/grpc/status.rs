@@ -1,0 +1,62 @@
+//! The only mapping from what went wrong to what a caller is told.
+
+use tonic::{Code, Status};
+
+use crate::authority::{AuthorityError, CsrError, IdentityError};
+use crate::enrollment::Refusal;
+use crate::hub::End;
+use crate::store::StoreError;
+
+pub(super) fn of_store(error: &StoreError) -> Status {
+    match error {
+        // The store has logged the cause, once; a caller can only wait.
+        StoreError::Full(_) | StoreError::Failed { .. } => Status::unavailable(
+            "the server cannot use its database at the moment: nothing was stored; try again later",
+        ),
+        StoreError::Stopped => Status::unavailable("the server is stopping: try again later"),
+        StoreError::NoSuchHost(_) => Status::unauthenticated(format!(
+            "{error}: enrol again with a token made by `atrestctl token create`"
+        )),
+        StoreError::PageToken => Status::invalid_argument(error.to_string()),
+    }
+}
+
+pub(super) fn of_refusal(refusal: &Refusal) -> Status {
+    let code = match refusal {
+        Refusal::UnknownToken => Code::Unauthenticated,
+        Refusal::Revoked { .. } | Refusal::Expired { .. } | Refusal::Spent { .. } => {
+            Code::PermissionDenied
+        }
+        Refusal::MachineKnown { .. } => Code::AlreadyExists,
+        Refusal::NothingToReplace { .. } => Code::FailedPrecondition,
+    };
+    Status::new(code, refusal.to_string())
+}
+
+pub(super) fn of_identity(error: &IdentityError) -> Status {
+    Status::unauthenticated(error.to_string())
+}
+
+pub(super) fn of_csr(error: &CsrError) -> Status {
+    Status::invalid_argument(error.to_string())
+}
+
+pub(super) fn of_authority(_: &AuthorityError) -> Status {
+    Status::internal("the server could not sign a certificate: see its log")
+}
+
+pub(super) fn of_end(end: End) -> Status {
+    match end {
+        End::Superseded => {
+            Status::aborted("another stream of this host was opened: the newest one speaks")
+        }
+        End::Replaced => Status::unauthenticated(
+            "another machine took this host's place: enrol again with a token made by \
+             `atrestctl token create`",
+        ),
+    }
+}
+
+pub(super) fn draining() -> Status {
+    Status::unavailable("the server is stopping: connect again later")
+}

@@ -1,0 +1,201 @@
+//! Wire messages to what the server works with, and back. What comes from outside is bounded here.
+
+use std::time::Duration;
+
+use atrest_proto::convert::{timestamp_from_wire, timestamp_to_wire};
+use atrest_proto::{digest, model, v1};
+use jiff::Timestamp;
+use prost::Message as _;
+use subtle::ConstantTimeEq as _;
+use tonic::Status;
+
+use crate::alert::AlertState;
+use crate::enrollment::Token;
+use crate::fleet::{Digest, NodeState, Observation};
+use crate::hub::Incoming;
+use crate::store::{AlertRow, DeliveryRow, FindingRow, HostRow};
+
+/// The most findings of one report: a node has dozens.
+const MAX_FINDINGS: usize = 10_000;
+/// The longest fact about a host; a host name has 253 characters at most.
+const MAX_FACT: usize = 256;
+
+pub(super) fn time(at: Timestamp) -> prost_types::Timestamp {
+    timestamp_to_wire(at)
+}
+
+pub(super) fn timestamp(
+    at: prost_types::Timestamp,
+    field: &'static str,
+) -> Result<Timestamp, Status> {
+    timestamp_from_wire(Some(at), field)
+        .map_err(|error| Status::invalid_argument(error.to_string()))
+}
+
+pub(super) fn duration(duration: Duration) -> prost_types::Duration {
+    prost_types::Duration {
+        seconds: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
+        nanos: i32::try_from(duration.subsec_nanos()).unwrap_or_default(),
+    }
+}
+
+/// A host must have a name, and all it says of itself must be short.
+pub(super) fn check_host(host: &model::Host) -> Result<(), Status> {
+    if host.hostname.is_empty() {
+        return Err(Status::invalid_argument("field `host.hostname` is empty"));
+    }
+    let model::Host {
+        hostname,
+        machine_fingerprint,
+        os,
+        kernel,
+        architecture,
+        boot_id,
+        agent_version,
+    } = host;
+    let facts = [hostname, machine_fingerprint, os, kernel, architecture, boot_id, agent_version];
+    if facts.iter().any(|fact| fact.len() > MAX_FACT) {
+        return Err(Status::invalid_argument("a field of `host` is too long"));
+    }
+    if facts.iter().any(|fact| fact.chars().any(char::is_control)) {
+        return Err(Status::invalid_argument("a field of `host` holds control characters"));
+    }
+    Ok(())
+}
+
+/// A report, checked and made ready.
+pub(super) fn incoming(report: v1::Report) -> Result<Incoming, Status> {
+    let v1::Report { sequence, digest: claimed, posture } = report;
+    // The store's numbers are signed.
+    if sequence == 0 || i64::try_from(sequence).is_err() {
+        return Err(Status::invalid_argument("field `sequence` is out of range"));
+    }
+    let posture = posture.ok_or_else(|| Status::invalid_argument("field `posture` is missing"))?;
+    if posture.findings.len() > MAX_FINDINGS {
+        return Err(Status::invalid_argument("field `findings` has too many items"));
+    }
+    let computed: Digest = digest::posture(&posture);
+    if !bool::from(computed.as_slice().ct_eq(&claimed)) {
+        return Err(Status::invalid_argument("the digest is not that of the posture"));
+    }
+    let kept = posture.encode_to_vec();
+    let posture = model::Posture::try_from(posture)
+        .map_err(|error| Status::invalid_argument(format!("posture: {error}")))?;
+    check_host(&posture.host)?;
+    Ok(Incoming { observation: Observation::new(sequence, computed, posture), posture: kept })
+}
+
+pub(super) fn node_state(state: NodeState) -> v1::NodeState {
+    match state {
+        NodeState::Encrypted => v1::NodeState::Encrypted,
+        NodeState::Partial => v1::NodeState::Partial,
+        NodeState::Unencrypted => v1::NodeState::Unencrypted,
+        NodeState::Claimed => v1::NodeState::Claimed,
+        NodeState::Unknown => v1::NodeState::Unknown,
+        NodeState::Stale => v1::NodeState::Stale,
+    }
+}
+
+/// A state to filter by; `None` when none was given.
+pub(super) fn state_filter(state: i32) -> Result<Option<NodeState>, Status> {
+    match v1::NodeState::try_from(state) {
+        Ok(v1::NodeState::Unspecified) => Ok(None),
+        Ok(v1::NodeState::Encrypted) => Ok(Some(NodeState::Encrypted)),
+        Ok(v1::NodeState::Partial) => Ok(Some(NodeState::Partial)),
+        Ok(v1::NodeState::Unencrypted) => Ok(Some(NodeState::Unencrypted)),
+        Ok(v1::NodeState::Claimed) => Ok(Some(NodeState::Claimed)),
+        Ok(v1::NodeState::Unknown) => Ok(Some(NodeState::Unknown)),
+        Ok(v1::NodeState::Stale) => Ok(Some(NodeState::Stale)),
+        Err(_) => Err(Status::invalid_argument("field `state` is not a state of a node")),
+    }
+}
+
+/// An outcome to filter by; `None` when none was given.
+pub(super) fn outcome_filter(outcome: i32) -> Result<Option<model::Outcome>, Status> {
+    match v1::Outcome::try_from(outcome) {
+        Ok(v1::Outcome::Unspecified) => Ok(None),
+        Ok(outcome) => Ok(Some(outcome.into())),
+        Err(_) => Err(Status::invalid_argument("field `outcome` is not an outcome")),
+    }
+}
+
+/// A state of alerts to list; firing ones when none was given.
+pub(super) fn alert_filter(state: i32) -> Result<AlertState, Status> {
+    match v1::AlertState::try_from(state) {
+        Ok(v1::AlertState::Unspecified | v1::AlertState::Firing) => Ok(AlertState::Firing),
+        Ok(v1::AlertState::Resolved) => Ok(AlertState::Resolved),
+        Err(_) => Err(Status::invalid_argument("field `state` is not a state of an alert")),
+    }
+}
+
+pub(super) fn node(row: HostRow, connected: bool) -> v1::Node {
+    v1::Node {
+        host_id: row.host_id.as_str().to_owned(),
+        hostname: row.hostname,
+        state: node_state(row.state).into(),
+        enrolled_at: Some(time(row.enrolled_at)),
+        last_seen_at: Some(time(row.last_seen_at)),
+        observed_at: row.observed_at.map(time),
+        sequence: row.sequence,
+        failing_findings: row.failing,
+        cluster: row.cluster,
+        connected,
+        agent_version: row.agent_version,
+    }
+}
+
+pub(super) fn finding(row: FindingRow) -> v1::FleetFinding {
+    v1::FleetFinding {
+        host_id: row.host_id.as_str().to_owned(),
+        hostname: row.hostname,
+        finding: Some(row.finding.into()),
+        first_seen_at: Some(time(row.first_seen_at)),
+        changed_at: Some(time(row.changed_at)),
+        opened_at: row.opened_at.map(time),
+        absent_since: row.absent_since.map(time),
+    }
+}
+
+fn alert_state(state: AlertState) -> v1::AlertState {
+    match state {
+        AlertState::Firing => v1::AlertState::Firing,
+        AlertState::Resolved => v1::AlertState::Resolved,
+    }
+}
+
+pub(super) fn alert(row: AlertRow) -> v1::Alert {
+    let AlertRow { alert, deliveries } = row;
+    v1::Alert {
+        state: alert_state(alert.state()).into(),
+        alert_id: alert.alert_id,
+        host_id: alert.host_id,
+        hostname: alert.hostname,
+        finding: Some(alert.finding.into()),
+        started_at: Some(time(alert.started_at)),
+        ended_at: alert.ended_at.map(time),
+        deliveries: deliveries.into_iter().map(delivery).collect(),
+    }
+}
+
+fn delivery(row: DeliveryRow) -> v1::Delivery {
+    v1::Delivery {
+        notifier: row.notifier,
+        state: alert_state(row.state).into(),
+        status: row.status.as_str().to_owned(),
+        attempts: row.attempts,
+        last_error: row.last_error,
+        delivered_at: row.delivered_at.map(time),
+    }
+}
+
+pub(super) fn token(token: Token) -> v1::Token {
+    v1::Token {
+        token_id: token.token_id,
+        cluster: token.cluster,
+        uses_left: token.uses_left,
+        created_at: Some(time(token.created_at)),
+        expires_at: Some(time(token.expires_at)),
+        revoked: token.revoked_at.is_some(),
+        replaces: token.replaces.map(|host| host.as_str().to_owned()).unwrap_or_default(),
+    }
+}

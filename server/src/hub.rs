@@ -1,0 +1,303 @@
+//! The live fleet: the roster in memory and the store behind it. The one place that changes hosts.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use jiff::Timestamp;
+use tokio::sync::{oneshot, watch};
+use tracing::{debug, info};
+
+use crate::alert::{Policy, decide};
+use crate::clock::Clock;
+use crate::fleet::roster::{Counts, Presence, Roster};
+use crate::fleet::{
+    Applied, Body, Digest, FindingKey, HostId, HostState, Observation, apply, fall_silent,
+    return_from_silence,
+};
+use crate::logging::chain;
+use crate::store::{
+    Admitted, Change, FindingFilter, PageRequest, Step, Store, StoreError, StoredReport,
+};
+
+/// Hosts that are written at one time when many fall silent together.
+const TOGETHER: usize = 256;
+
+/// How the fleet is judged.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub policy: Policy,
+    /// Who is told of alerts.
+    pub notifiers: Arc<[String]>,
+    pub silent_after: Duration,
+}
+
+/// Why the server ends a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// The host opened another: the newest one speaks, so that a dead connection locks nobody out.
+    Superseded,
+    /// Another machine took the host's place.
+    Replaced,
+}
+
+/// A report, ready to be applied and kept.
+#[derive(Debug)]
+pub struct Incoming {
+    pub observation: Observation,
+    /// The posture as it is kept.
+    pub posture: Vec<u8>,
+}
+
+/// The live fleet.
+#[derive(Debug)]
+pub struct Hub {
+    store: Arc<dyn Store>,
+    settings: Settings,
+    clock: Clock,
+    started_at: Timestamp,
+    roster: Mutex<Roster>,
+    sessions: Mutex<Sessions>,
+    /// Counts the changes after which there may be something to tell.
+    outbox: watch::Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Sessions {
+    last: u64,
+    ends: BTreeMap<HostId, (u64, oneshot::Sender<End>)>,
+}
+
+/// The one stream that speaks for a host, for as long as this is held.
+#[derive(Debug)]
+pub struct Session {
+    hub: Arc<Hub>,
+    host: HostId,
+    number: u64,
+    /// Tells that the stream is over.
+    pub ended: oneshot::Receiver<End>,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let mut sessions = lock(&self.hub.sessions);
+        if sessions.ends.get(&self.host).is_some_and(|(number, _)| *number == self.number) {
+            sessions.ends.remove(&self.host);
+        }
+        lock(&self.hub.roster).detach(&self.host, self.number);
+    }
+}
+
+/// A panic while it was held is a bug that is told elsewhere; what it guards is still whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Hub {
+    /// Reads the fleet from the store, and tells of what should have been told but was not.
+    pub async fn open(
+        store: Arc<dyn Store>,
+        settings: Settings,
+        clock: Clock,
+    ) -> Result<Self, StoreError> {
+        let mut roster = Roster::default();
+        for host in store.host_roster().await? {
+            roster.enter(host);
+        }
+        let started_at = clock.now();
+        info!(hosts = roster.counts().enrolled, "read the fleet");
+        let hub = Self {
+            store,
+            settings,
+            clock,
+            started_at,
+            roster: Mutex::new(roster),
+            sessions: Mutex::default(),
+            outbox: watch::Sender::new(0),
+        };
+        hub.tell_untold().await?;
+        Ok(hub)
+    }
+
+    pub fn counts(&self) -> Counts {
+        lock(&self.roster).counts()
+    }
+
+    pub fn key_pin(&self, host: &HostId) -> Option<Digest> {
+        lock(&self.roster).key_pin(host)
+    }
+
+    /// What a host's stream needs to know of it.
+    pub fn presence(&self, host: &HostId) -> Option<Presence> {
+        lock(&self.roster).presence(host)
+    }
+
+    pub fn is_connected(&self, host: &HostId) -> bool {
+        lock(&self.roster).is_connected(host)
+    }
+
+    /// When the host was last heard of, and when it last looked.
+    pub fn sighting(&self, host: &HostId) -> Option<(Timestamp, Option<Timestamp>)> {
+        lock(&self.roster).sighting(host)
+    }
+
+    /// Changes whenever there may be something to tell.
+    pub fn outbox(&self) -> watch::Receiver<u64> {
+        self.outbox.subscribe()
+    }
+
+    /// Enters a host that was just enrolled; a stream of the machine whose place it took ends.
+    pub fn admit(&self, admitted: Admitted) {
+        let host = admitted.host.host_id.clone();
+        let replaced = self.key_pin(&host).is_some_and(|pin| pin != admitted.host.key_pin);
+        lock(&self.roster).enter(admitted.host);
+        if replaced {
+            self.end(&host, End::Replaced);
+        }
+    }
+
+    fn end(&self, host: &HostId, why: End) {
+        if let Some((_, end)) = lock(&self.sessions).ends.remove(host) {
+            // A stream that is gone already needs no telling.
+            end.send(why).ok();
+        }
+    }
+
+    /// Opens the one stream of a host; an older one ends.
+    pub fn attach(self: &Arc<Self>, host: HostId) -> Session {
+        let (end, ended) = oneshot::channel();
+        let mut sessions = lock(&self.sessions);
+        sessions.last += 1;
+        let number = sessions.last;
+        if let Some((_, older)) = sessions.ends.insert(host.clone(), (number, end)) {
+            older.send(End::Superseded).ok();
+        }
+        lock(&self.roster).attach(&host, number);
+        Session { hub: Arc::clone(self), host, number, ended }
+    }
+
+    /// The host was heard of. Costs no write, unless it had been missed.
+    pub async fn hear(
+        &self,
+        host: &HostId,
+        observed_at: Option<Timestamp>,
+    ) -> Result<Presence, StoreError> {
+        let now = self.clock.now();
+        let presence = lock(&self.roster)
+            .see(host, observed_at, now)
+            .ok_or_else(|| StoreError::NoSuchHost(host.clone()))?;
+        if presence.silent {
+            self.change(host, move |state, _| return_from_silence(state, now), None).await?;
+        }
+        Ok(presence)
+    }
+
+    /// Applies a report. `Ok` means durable, or applied before.
+    pub async fn report(&self, host: &HostId, incoming: Incoming) -> Result<(), StoreError> {
+        let Incoming { observation, posture } = incoming;
+        let observed_at = observation.observed_at;
+        self.hear(host, Some(observed_at)).await?;
+        let facts = observation.host.clone();
+        let report = StoredReport { posture, observed_at, host: facts };
+        self.change(host, |state, now| apply(state, observation, now), Some(report)).await
+    }
+
+    /// Finds who has fallen silent. After a start, everyone is given the time to come back.
+    pub async fn sweep(&self) {
+        let now = self.clock.now();
+        let silent_after = self.settings.silent_after;
+        if crate::clock::before(now, silent_after) < self.started_at {
+            return;
+        }
+        let overdue = lock(&self.roster).overdue(silent_after, now);
+        futures_util::stream::iter(overdue)
+            .for_each_concurrent(TOGETHER, |(host, last_seen)| async move {
+                let fall = move |state, now| fall_silent(state, last_seen, now);
+                match self.change(&host, fall, None).await {
+                    Ok(()) => info!(host_id = %host, %last_seen, "a host has fallen silent"),
+                    // The store has said why; the next sweep tries again.
+                    Err(error) => debug!(host_id = %host, error = chain(&error), "not noted"),
+                }
+            })
+            .await;
+    }
+
+    /// Tells the store who was heard of since the last time.
+    pub async fn flush(&self) {
+        let sightings = lock(&self.roster).take_sightings();
+        if sightings.is_empty() {
+            return;
+        }
+        if let Err(error) = self.store.host_sightings(sightings.clone()).await {
+            debug!(error = chain(&error), "sightings are kept for the next time");
+            lock(&self.roster).put_back(&sightings);
+        }
+    }
+
+    async fn change(
+        &self,
+        host: &HostId,
+        step: impl FnOnce(HostState, Timestamp) -> Option<Applied> + Send + 'static,
+        report: Option<StoredReport>,
+    ) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        let policy = self.settings.policy;
+        let notifiers = Arc::clone(&self.settings.notifiers);
+        let step: Step = Box::new(move |state| {
+            let mut applied = step(state, now)?;
+            let alerts = decide(&mut applied, policy);
+            let Applied { state, touched, removed, transitions } = applied;
+            let findings = touched
+                .into_iter()
+                .filter_map(|(key, body)| {
+                    let finding = state.findings.get(&key)?.clone();
+                    Some((key, finding, body))
+                })
+                .collect();
+            let removed = removed.into_iter().collect();
+            Some(Change {
+                state,
+                report,
+                findings,
+                removed,
+                transitions,
+                alerts,
+                notifiers,
+                at: now,
+            })
+        });
+        if let Some(standing) = self.store.host_change(host.clone(), step).await? {
+            lock(&self.roster).commit(host, standing);
+            self.outbox.send_modify(|changes| *changes += 1);
+        }
+        Ok(())
+    }
+
+    /// Fires the alerts that a stricter policy wants for what has long been open.
+    async fn tell_untold(&self) -> Result<(), StoreError> {
+        let min_severity = self.settings.policy.min_severity;
+        let filter = FindingFilter { untold: Some(min_severity), ..FindingFilter::default() };
+        let mut page = PageRequest::default();
+        loop {
+            let found = self.store.finding_list(filter.clone(), page).await?;
+            let mut by_host = BTreeMap::<HostId, BTreeMap<FindingKey, Body>>::new();
+            for row in found.items {
+                let key = FindingKey::from(&row.finding);
+                let body = Body::new(row.finding, row.place);
+                by_host.entry(row.host_id).or_default().insert(key, body);
+            }
+            for (host, bodies) in by_host {
+                self.change(&host, |state, _| Some(Applied::again(state, bodies)), None).await?;
+            }
+            if found.next.is_empty() {
+                break;
+            }
+            page = PageRequest::new(0, found.next);
+        }
+        for notifier in self.settings.notifiers.iter() {
+            self.store.delivery_join(notifier.clone(), self.clock.now()).await?;
+        }
+        Ok(())
+    }
+}

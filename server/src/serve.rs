@@ -1,0 +1,416 @@
+//! The composition root: opens the state, starts the parts, and drains them in order.
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tonic_health::server::HealthReporter;
+use tracing::{error, info, warn};
+
+use crate::access::{Operator, Role};
+use crate::alert::Policy;
+use crate::authority::{Authority, AuthorityError, hex};
+use crate::clock::Clock;
+use crate::config::{Config, OperatorToken, host_of};
+use crate::drain::{self, Drain, Drainer};
+use crate::enrollment::hash_secret;
+use crate::grpc::{self, Context, Limits};
+use crate::hub::{Hub, Settings};
+use crate::logging::chain;
+use crate::notify::{self, webhook::WebhookError};
+use crate::state_dir::{StateDir, StateError, read_secret_file};
+use crate::store::sqlite::{OpenError, Sqlite};
+use crate::store::{Store, StoreError};
+use crate::tls::{self, ServerCertificate};
+
+/// The admin token that is made at first start.
+pub const ADMIN_TOKEN_FILE: &str = "admin.token";
+const ADMIN_HASH_FILE: &str = "admin.token.sha256";
+const DATABASE_FILE: &str = "atrest.db";
+/// How often the store is told who was heard of.
+const FLUSH: Duration = Duration::from_secs(15);
+/// How often at most, and at least, it is looked who has fallen silent.
+const SWEEPS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(15));
+/// How long streams and deliveries may take to end.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// Why the server did not start, with what to do about it.
+#[derive(Debug, Error)]
+pub enum StartError {
+    #[error(transparent)]
+    State(#[from] StateError),
+    #[error("no certificate authority")]
+    Authority(#[from] AuthorityError),
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    #[error("could not read the fleet")]
+    Fleet(#[from] StoreError),
+    #[error(transparent)]
+    Webhook(#[from] WebhookError),
+    #[error("operator `{name}`: no token")]
+    OperatorToken {
+        name: String,
+        #[source]
+        source: StateError,
+    },
+    #[error("operator `{name}`: {file} is empty: put a token into it")]
+    EmptyToken { name: String, file: PathBuf },
+    #[error("could not set up TLS")]
+    Tls(#[from] rustls::Error),
+    #[error("could not listen on {address} (`{key}` in the configuration)")]
+    Listen {
+        key: &'static str,
+        address: SocketAddr,
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// A server that runs.
+#[derive(Debug)]
+pub struct Running {
+    /// The agents' port.
+    pub agents_addr: SocketAddr,
+    /// The operators' port.
+    pub operators_addr: SocketAddr,
+    pub hub: Arc<Hub>,
+    state_dir: PathBuf,
+    drain: Drainer,
+    health: Vec<HealthReporter>,
+    ports: Vec<JoinHandle<()>>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Running {
+    /// The certificate that operators and agents trust.
+    pub fn authority_file(&self) -> PathBuf {
+        self.state_dir.join(crate::authority::CERTIFICATE_FILE)
+    }
+
+    pub fn admin_token_file(&self) -> PathBuf {
+        self.state_dir.join(ADMIN_TOKEN_FILE)
+    }
+
+    /// Takes nothing new, finishes what was taken, tells the agents, and writes down what is left.
+    pub async fn shutdown(self) {
+        info!("draining");
+        for reporter in &self.health {
+            for service in ["", "atrest.v1.AgentService", "atrest.v1.FleetService"] {
+                let status = tonic_health::ServingStatus::NotServing;
+                reporter.set_service_status(service, status).await;
+            }
+        }
+        self.drain.drain();
+        end("ports", self.ports).await;
+        end("tasks", self.tasks).await;
+        self.hub.flush().await;
+        // The last reference waits for the store's threads.
+        let hub = self.hub;
+        if tokio::task::spawn_blocking(move || drop(hub)).await.is_err() {
+            error!("the store did not end well");
+        }
+        info!("stopped");
+    }
+}
+
+async fn end(what: &'static str, tasks: Vec<JoinHandle<()>>) {
+    let handles: Vec<_> = tasks.iter().map(JoinHandle::abort_handle).collect();
+    let all = futures_util::future::join_all(tasks);
+    if tokio::time::timeout(DRAIN, all).await.is_err() {
+        warn!(what, "some did not end in time and were cut off");
+        for handle in handles {
+            handle.abort();
+        }
+    }
+}
+
+/// Starts a server.
+pub async fn start(config: Config) -> Result<Running, StartError> {
+    start_with(config, Clock::system(), |path| Ok(Arc::new(Sqlite::open(path)?))).await
+}
+
+/// Starts a server with a clock and a store of the caller's choice. For tests.
+pub async fn start_with(
+    config: Config,
+    clock: Clock,
+    open_store: impl FnOnce(&Path) -> Result<Arc<dyn Store>, OpenError>,
+) -> Result<Running, StartError> {
+    let now = clock.now();
+    let state = StateDir::open(&config.state_dir)?;
+    let authority = Arc::new(Authority::open(&state, now)?);
+    let operators = operators(&state, &config.operators.tokens)?;
+    let notifiers = notify::build(&config.webhooks)?;
+    let store = open_store(&state.path(DATABASE_FILE))?;
+    let settings = Settings {
+        policy: Policy { min_severity: config.alerts.min_severity },
+        notifiers: notifiers.iter().map(|notifier| notifier.name().to_owned()).collect(),
+        silent_after: config.agents.silent_after,
+    };
+    let hub = Arc::new(Hub::open(Arc::clone(&store), settings, clock.clone()).await?);
+
+    let agents = listen("agents.listen", config.agents.listen).await?;
+    let operators_port = listen("operators.listen", config.operators.listen).await?;
+    let (agents_addr, operators_addr) = (agents.1, operators_port.1);
+    let hostname = hostname();
+    let public_address = public_address(&config.agents.public_address, &hostname, agents_addr);
+    let names = server_names(&config, &hostname, &public_address);
+    let lifetime = config.authority.server_certificate_lifetime;
+    let certificate =
+        Arc::new(ServerCertificate::new(authority.issue_server(&names, lifetime, now)?));
+
+    let (drain, draining) = drain::channel();
+    let context = Context {
+        hub: Arc::clone(&hub),
+        store: Arc::clone(&store),
+        authority: Arc::clone(&authority),
+        clock: clock.clone(),
+        drain: draining.clone(),
+        limits: Limits {
+            public_address: public_address.clone(),
+            heartbeat_interval: config.agents.heartbeat_interval,
+            max_report: config.agents.max_report_mib << 20,
+            agent_certificate_lifetime: config.authority.agent_certificate_lifetime,
+            token_lifetime: config.enrollment.token_lifetime,
+            failures_per_minute: config.enrollment.failures_per_minute,
+        },
+    };
+    let agents = tls::accept(
+        agents.0,
+        tls::agents_config(Arc::clone(&certificate), authority.certificate(), clock.clone())?,
+        config.agents.max_connections,
+        draining.clone(),
+    );
+    let operators_port = tls::accept(
+        operators_port.0,
+        tls::operators_config(Arc::clone(&certificate))?,
+        config.operators.max_connections,
+        draining.clone(),
+    );
+    let [agents_health, operators_health] = [HealthReporter::new(), HealthReporter::new()];
+    let health = vec![agents_health.clone(), operators_health.clone()];
+    let ports = vec![
+        port("agents", grpc::serve_agents(context.clone(), agents, agents_health)),
+        port(
+            "operators",
+            grpc::serve_operators(context, operators_port, operators_health, operators),
+        ),
+    ];
+    let mut tasks = vec![
+        every(FLUSH, &clock, &draining, Arc::clone(&hub), |hub| async move { hub.flush().await }),
+        every(sweep_interval(config.agents.silent_after), &clock, &draining, Arc::clone(&hub), {
+            |hub| async move { hub.sweep().await }
+        }),
+        renew(authority, certificate, names, lifetime, clock.clone(), draining.clone()),
+    ];
+    for notifier in notifiers {
+        let outbox = hub.outbox();
+        let (store, clock, drain) = (Arc::clone(&store), clock.clone(), draining.clone());
+        tasks.push(tokio::spawn(notify::run(notifier, store, outbox, clock, drain)));
+    }
+    info!(
+        agents = %agents_addr,
+        operators = %operators_addr,
+        public_address,
+        state_dir = %config.state_dir.display(),
+        version = env!("CARGO_PKG_VERSION"),
+        "serving"
+    );
+    Ok(Running {
+        agents_addr,
+        operators_addr,
+        hub,
+        state_dir: config.state_dir,
+        drain,
+        health,
+        ports,
+        tasks,
+    })
+}
+
+fn port(
+    name: &'static str,
+    serving: impl Future<Output = Result<(), tonic::transport::Error>> + Send + 'static,
+) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        if let Err(failed) = serving.await {
+            error!(port = name, error = chain(&failed), "a port has stopped");
+        }
+    })
+}
+
+async fn listen(
+    key: &'static str,
+    address: SocketAddr,
+) -> Result<(TcpListener, SocketAddr), StartError> {
+    let failed = |source| StartError::Listen { key, address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+/// Runs something at an interval until the server is drained.
+fn every<F: Future<Output = ()> + Send + 'static>(
+    interval: Duration,
+    clock: &Clock,
+    drain: &Drain,
+    hub: Arc<Hub>,
+    run: impl Fn(Arc<Hub>) -> F + Send + 'static,
+) -> JoinHandle<()> {
+    let (clock, mut drain) = (clock.clone(), drain.clone());
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                () = clock.sleep(interval) => run(Arc::clone(&hub)).await,
+                () = drain.wait() => break,
+            }
+        }
+    })
+}
+
+fn sweep_interval(silent_after: Duration) -> Duration {
+    (silent_after / 10).clamp(SWEEPS.0, SWEEPS.1)
+}
+
+/// Renews the server's certificate when half of its life is over.
+fn renew(
+    authority: Arc<Authority>,
+    certificate: Arc<ServerCertificate>,
+    names: Vec<String>,
+    lifetime: Duration,
+    clock: Clock,
+    mut drain: Drain,
+) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                () = clock.sleep(lifetime / 2) => {}
+                () = drain.wait() => break,
+            }
+            match authority.issue_server(&names, lifetime, clock.now()) {
+                Ok(key) => {
+                    certificate.renew(key);
+                    info!("renewed the server's certificate");
+                }
+                Err(failed) => {
+                    error!(error = chain(&failed), "could not renew the server's certificate");
+                }
+            }
+        }
+    })
+}
+
+/// The admin, whose token is made at first start, and those that the configuration names.
+fn operators(state: &StateDir, tokens: &[OperatorToken]) -> Result<Vec<Operator>, StartError> {
+    let mut operators = vec![admin(state)?];
+    for OperatorToken { name, role, token_file } in tokens {
+        let text = read_secret_file(token_file)
+            .map_err(|source| StartError::OperatorToken { name: name.clone(), source })?;
+        let token = text.trim();
+        if token.is_empty() {
+            let file = token_file.clone();
+            return Err(StartError::EmptyToken { name: name.clone(), file });
+        }
+        let token_hash = hash_secret(token);
+        operators.push(Operator { name: name.clone(), role: *role, token_hash });
+    }
+    Ok(operators)
+}
+
+/// The hash is what counts, so that the token's file may be moved away. It is written last: a cut between the two
+/// makes a new token at the next start.
+fn admin(state: &StateDir) -> Result<Operator, StartError> {
+    let known = state.read_secret(ADMIN_HASH_FILE)?;
+    let token_hash = match known.as_deref().and_then(parse_hash) {
+        Some(hash) => hash,
+        None => {
+            let token = URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>());
+            let hash = hash_secret(&token);
+            state.write(ADMIN_TOKEN_FILE, &format!("{token}\n"))?;
+            state.write(ADMIN_HASH_FILE, &format!("{}\n", hex(&hash)))?;
+            info!(file = %state.path(ADMIN_TOKEN_FILE).display(), "made an admin token");
+            hash
+        }
+    };
+    Ok(Operator { name: "admin".to_owned(), role: Role::Admin, token_hash })
+}
+
+fn parse_hash(text: &str) -> Option<[u8; 32]> {
+    let bytes = text.trim().as_bytes();
+    let mut hash = [0; 32];
+    if bytes.len() != 64 {
+        return None;
+    }
+    for (byte, pair) in hash.iter_mut().zip(bytes.chunks_exact(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(hash)
+}
+
+fn hostname() -> String {
+    nix::unistd::gethostname()
+        .ok()
+        .and_then(|name| name.into_string().ok())
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| "localhost".to_owned())
+}
+
+/// `host:port`, for tokens.
+fn public_address(configured: &str, hostname: &str, bound: SocketAddr) -> String {
+    let address = if configured.is_empty() { hostname } else { configured };
+    let has_port = address.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+    if has_port { address.to_owned() } else { format!("{address}:{}", bound.port()) }
+}
+
+/// What the server's certificate is good for: the names that agents and operators may use.
+fn server_names(config: &Config, hostname: &str, public_address: &str) -> Vec<String> {
+    let always = [hostname, "localhost", "127.0.0.1", "::1"];
+    let mut seen = BTreeSet::new();
+    always
+        .into_iter()
+        .chain(host_of(public_address))
+        .chain(config.authority.server_names.iter().map(String::as_str))
+        .filter(|name| seen.insert(*name))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_name_this_machine_unless_told_otherwise() {
+        let bound = SocketAddr::from(([0, 0, 0, 0], 7443));
+        assert_eq!(public_address("", "srv", bound), "srv:7443");
+        assert_eq!(public_address("atrest.example", "srv", bound), "atrest.example:7443");
+        assert_eq!(public_address("atrest.example:443", "srv", bound), "atrest.example:443");
+        assert_eq!(public_address("[2001:db8::1]:443", "srv", bound), "[2001:db8::1]:443");
+    }
+
+    #[test]
+    fn the_admin_token_is_made_once_and_may_be_moved_away() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::open(dir.path()).unwrap();
+        let made = admin(&state).unwrap();
+        let token = state.read_secret(ADMIN_TOKEN_FILE).unwrap().unwrap();
+        assert_eq!(made.token_hash, hash_secret(token.trim()));
+        std::fs::remove_file(dir.path().join(ADMIN_TOKEN_FILE)).unwrap();
+        assert_eq!(admin(&state).unwrap(), made);
+    }
+
+    #[test]
+    fn names_are_each_there_once() {
+        let mut config = Config::default();
+        config.authority.server_names = vec!["atrest.example".to_owned(), "localhost".to_owned()];
+        let names = server_names(&config, "srv", "atrest.example:7443");
+        assert_eq!(names, ["srv", "localhost", "127.0.0.1", "::1", "atrest.example"]);
+    }
+}

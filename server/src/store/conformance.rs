@@ -1,0 +1,1 @@
+//! What a store must do, executable. Every store passes this suite.

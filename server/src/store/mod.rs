@@ -1,0 +1,244 @@
+//! Where the fleet is kept. One trait; what a store has acknowledged survives the power cut.
+//!
+//! Rows stop here: what goes in and out is the product's own vocabulary. A store is a thing that
+//! passes [`conformance`].
+
+pub mod conformance;
+mod page;
+pub mod sqlite;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use atrest_proto::model::{Finding, Host, Outcome, Severity};
+use jiff::Timestamp;
+use thiserror::Error;
+
+use crate::alert::{Alert, AlertChange, AlertState};
+use crate::enrollment::{Application, Refusal, Token};
+use crate::fleet::roster::{Enrolled, Sighting, Standing};
+use crate::fleet::{
+    Body, Digest, FindingKey, FindingState, HostId, HostState, NodeState, Place, Transition,
+};
+
+pub use page::{Page, PageRequest};
+
+/// What a database said. Shared: one failed commit fails everyone who was in it.
+type Cause = Arc<dyn std::error::Error + Send + Sync>;
+
+/// Why a store could not do it.
+#[derive(Debug, Clone, Error)]
+pub enum StoreError {
+    #[error("there is no room left for the database")]
+    Full(#[source] Cause),
+    #[error("could not {operation}")]
+    Failed {
+        operation: &'static str,
+        #[source]
+        source: Cause,
+    },
+    #[error("host {0} is not enrolled")]
+    NoSuchHost(HostId),
+    #[error("this page token is not one of ours")]
+    PageToken,
+    #[error("the store has stopped")]
+    Stopped,
+}
+
+/// A change of one host, to be made in one transaction.
+#[derive(Debug)]
+pub struct Change {
+    /// As it stands afterwards.
+    pub state: HostState,
+    /// The posture that a report brought.
+    pub report: Option<StoredReport>,
+    /// Findings to write, with their text where it changed.
+    pub findings: Vec<(FindingKey, FindingState, Option<Body>)>,
+    pub removed: Vec<FindingKey>,
+    pub transitions: Vec<Transition>,
+    pub alerts: Vec<AlertChange>,
+    /// Who is to be told of the alerts.
+    pub notifiers: Arc<[String]>,
+    pub at: Timestamp,
+}
+
+/// What is kept of a report.
+#[derive(Debug)]
+pub struct StoredReport {
+    /// Opaque here.
+    pub posture: Vec<u8>,
+    pub observed_at: Timestamp,
+    pub host: Host,
+}
+
+/// Decides a change from the host's present state, inside the transaction; `None` changes nothing.
+pub type Step = Box<dyn FnOnce(HostState) -> Option<Change> + Send>;
+
+/// A machine that was let in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admitted {
+    pub host: Enrolled,
+    pub cluster: String,
+}
+
+/// A host in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostRow {
+    pub host_id: HostId,
+    pub hostname: String,
+    pub cluster: String,
+    pub state: NodeState,
+    pub enrolled_at: Timestamp,
+    pub last_seen_at: Timestamp,
+    pub observed_at: Option<Timestamp>,
+    pub sequence: u64,
+    pub failing: u32,
+    pub agent_version: String,
+}
+
+/// Which hosts to list. Worst first.
+#[derive(Debug, Clone, Default)]
+pub struct HostFilter {
+    pub state: Option<NodeState>,
+    /// A host id or a host name.
+    pub node: Option<String>,
+}
+
+/// A finding in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FindingRow {
+    pub host_id: HostId,
+    pub hostname: String,
+    pub finding: Finding,
+    pub place: Place,
+    pub first_seen_at: Timestamp,
+    pub changed_at: Timestamp,
+    pub opened_at: Option<Timestamp>,
+    pub absent_since: Option<Timestamp>,
+    pub alerting: bool,
+}
+
+/// Which findings to list. The most severe first.
+#[derive(Debug, Clone, Default)]
+pub struct FindingFilter {
+    /// `None`: failures, unknowns, and whatever is still open.
+    pub outcome: Option<Outcome>,
+    pub check: Option<String>,
+    pub node: Option<String>,
+    /// Only open ones of at least this severity that have no alert.
+    pub untold: Option<Severity>,
+}
+
+/// An alert in a list, with what became of telling it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AlertRow {
+    pub alert: Alert,
+    pub deliveries: Vec<DeliveryRow>,
+}
+
+/// Where a delivery stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeliveryStatus {
+    Pending,
+    Delivered,
+    /// Given up: kept, listed, not tried again.
+    Failed,
+}
+
+impl DeliveryStatus {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Delivered => "delivered",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// One message to one notifier.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeliveryRow {
+    pub notifier: String,
+    pub state: AlertState,
+    pub status: DeliveryStatus,
+    pub attempts: u32,
+    pub last_error: String,
+    pub delivered_at: Option<Timestamp>,
+}
+
+/// A message that is due.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DueDelivery {
+    pub delivery_id: i64,
+    /// What it tells: the alert may have moved on since.
+    pub state: AlertState,
+    /// How often it has been tried.
+    pub attempts: u32,
+    pub alert: Alert,
+}
+
+/// What is due for a notifier now, in order, and when to ask again if nothing is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Due {
+    pub deliveries: Vec<DueDelivery>,
+    pub next_at: Option<Timestamp>,
+}
+
+/// What became of an attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Attempt {
+    Delivered { at: Timestamp },
+    RetryAt { next_at: Timestamp, error: String },
+    GivenUp { error: String },
+}
+
+/// Where the fleet is kept. Everything that returns `Ok` is durable.
+#[async_trait]
+pub trait Store: Send + Sync + std::fmt::Debug {
+    async fn token_create(&self, token: Token, secret_hash: Digest) -> Result<(), StoreError>;
+    async fn token_list(&self) -> Result<Vec<Token>, StoreError>;
+    /// Whether there is such a token. Idempotent.
+    async fn token_revoke(&self, token_id: String, at: Timestamp) -> Result<bool, StoreError>;
+
+    /// Spends one use of a token and creates the host, or neither.
+    async fn host_enroll(
+        &self,
+        application: Application,
+    ) -> Result<Result<Admitted, Refusal>, StoreError>;
+    /// Runs a step on a host's state and writes what it decides; `None` when that was nothing.
+    async fn host_change(&self, host: HostId, step: Step) -> Result<Option<Standing>, StoreError>;
+    /// Notes when hosts were last heard of.
+    async fn host_sightings(&self, sightings: Vec<Sighting>) -> Result<(), StoreError>;
+    /// Every host, for the roster.
+    async fn host_roster(&self) -> Result<Vec<Enrolled>, StoreError>;
+    async fn host_list(
+        &self,
+        filter: HostFilter,
+        page: PageRequest,
+    ) -> Result<Page<HostRow>, StoreError>;
+    /// The posture that the last report brought, as it was given.
+    async fn host_posture(&self, host: HostId) -> Result<Option<Vec<u8>>, StoreError>;
+
+    async fn finding_list(
+        &self,
+        filter: FindingFilter,
+        page: PageRequest,
+    ) -> Result<Page<FindingRow>, StoreError>;
+
+    /// Newest first.
+    async fn alert_list(
+        &self,
+        state: AlertState,
+        page: PageRequest,
+    ) -> Result<Page<AlertRow>, StoreError>;
+    /// At most `limit` due messages. A message waits while an earlier one of the same alert does.
+    async fn delivery_due(
+        &self,
+        notifier: String,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<Due, StoreError>;
+    /// Tells a notifier of every alert that is firing and that it has not been told of.
+    async fn delivery_join(&self, notifier: String, at: Timestamp) -> Result<(), StoreError>;
+    async fn delivery_record(&self, delivery_id: i64, attempt: Attempt) -> Result<(), StoreError>;
+}

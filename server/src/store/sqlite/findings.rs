@@ -1,0 +1,172 @@
+//! Findings: the state of each, and its text.
+
+use std::collections::BTreeMap;
+
+use atrest_proto::model::Outcome;
+use rusqlite::{Connection, Row, named_params};
+
+use super::rows::{Columns, json, severity, time};
+use crate::fleet::{Body, FindingKey, FindingState};
+use crate::store::{FindingFilter, FindingRow, Page, PageRequest, StoreError};
+
+/// The state of a host's findings, without their texts.
+pub(super) fn of_host(
+    connection: &Connection,
+    host: i64,
+) -> Result<BTreeMap<FindingKey, FindingState>, rusqlite::Error> {
+    connection
+        .prepare_cached(
+            "SELECT check_id, asset, outcome, severity, content, first_seen_at, changed_at,
+               opened_at, episode, alerting, absent_since
+             FROM findings WHERE host = ?1",
+        )?
+        .query_map([host], |row| {
+            let mut columns = Columns::of(row);
+            let key = FindingKey { check: columns.get()?, asset: columns.get()? };
+            let state = FindingState {
+                outcome: columns.word::<Outcome>()?,
+                severity: columns.severity()?,
+                content: columns.bytes()?,
+                first_seen_at: columns.time()?,
+                changed_at: columns.time()?,
+                opened_at: columns.maybe_time()?,
+                episode: columns.get()?,
+                alerting: columns.get()?,
+                absent_since: columns.maybe_time()?,
+            };
+            Ok((key, state))
+        })?
+        .collect()
+}
+
+/// Writes a finding; without a text, the one it has stays.
+pub(super) fn put(
+    connection: &Connection,
+    host: i64,
+    key: &FindingKey,
+    state: &FindingState,
+    body: Option<&Body>,
+) -> Result<(), rusqlite::Error> {
+    let text = body.map(|body| json(&body.finding)).transpose()?;
+    let place = body.map(|body| json(&body.place)).transpose()?;
+    connection
+        .prepare_cached(
+            "INSERT INTO findings (host, check_id, asset, outcome, severity, content,
+               first_seen_at, changed_at, opened_at, episode, alerting, absent_since, body, place)
+             VALUES (:host, :check, :asset, :outcome, :severity, :content,
+               :first_seen_at, :changed_at, :opened_at, :episode, :alerting, :absent_since,
+               coalesce(:body, '{}'), coalesce(:place, '{}'))
+             ON CONFLICT (host, check_id, asset) DO UPDATE SET outcome = :outcome,
+               severity = :severity, content = :content, first_seen_at = :first_seen_at,
+               changed_at = :changed_at, opened_at = :opened_at, episode = :episode,
+               alerting = :alerting, absent_since = :absent_since, body = coalesce(:body, body),
+               place = coalesce(:place, place)",
+        )?
+        .execute(named_params! {
+            ":host": host,
+            ":check": key.check,
+            ":asset": key.asset,
+            ":outcome": state.outcome.as_str(),
+            ":severity": severity(state.severity),
+            ":content": state.content,
+            ":first_seen_at": time(state.first_seen_at),
+            ":changed_at": time(state.changed_at),
+            ":opened_at": state.opened_at.map(time),
+            ":episode": state.episode,
+            ":alerting": state.alerting,
+            ":absent_since": state.absent_since.map(time),
+            ":body": text,
+            ":place": place,
+        })
+        .map(drop)
+}
+
+pub(super) fn remove(
+    connection: &Connection,
+    host: i64,
+    key: &FindingKey,
+) -> Result<(), rusqlite::Error> {
+    connection
+        .prepare_cached("DELETE FROM findings WHERE host = ?1 AND check_id = ?2 AND asset = ?3")?
+        .execute((host, &key.check, &key.asset))
+        .map(drop)
+}
+
+/// The key of the list: the most severe first.
+type Key = (i64, i64, String, String);
+
+pub(super) fn list(
+    connection: &Connection,
+    filter: &FindingFilter,
+    page: &PageRequest,
+) -> Result<Page<FindingRow>, StoreError> {
+    let after: Option<Key> = page.after()?;
+    let (rank, host, check, asset) = match after {
+        None => (None, None, None, None),
+        Some((rank, host, check, asset)) => (Some(rank), Some(host), Some(check), Some(asset)),
+    };
+    // The planner uses the partial index only when its condition stands in the query as it is.
+    let outcome = if filter.outcome.is_some() {
+        "outcome = :outcome"
+    } else {
+        "(opened_at IS NOT NULL OR outcome IN ('fail', 'unknown')) AND :outcome IS NULL"
+    };
+    let untold = if filter.untold.is_some() {
+        "opened_at IS NOT NULL AND NOT alerting AND severity >= :untold"
+    } else {
+        ":untold IS NULL"
+    };
+    let query = format!(
+        "SELECT findings.host, host_id, hostname, body, place, first_seen_at, changed_at, opened_at,
+           absent_since, alerting
+         FROM findings JOIN hosts ON hosts.id = findings.host
+         WHERE {outcome} AND {untold}
+           AND (:check IS NULL OR check_id = :check)
+           AND (:node IS NULL OR host_id = :node OR hostname = :node)
+           AND (:rank IS NULL
+             OR (-severity, findings.host, check_id, asset) > (-:rank, :host, :after_check, :asset))
+         ORDER BY severity DESC, findings.host, check_id, asset LIMIT :limit"
+    );
+    let read = || {
+        connection
+            .prepare_cached(&query)?
+            .query_map(
+                named_params! {
+                    ":outcome": filter.outcome.map(Outcome::as_str),
+                    ":untold": filter.untold.map(severity),
+                    ":check": filter.check,
+                    ":node": filter.node,
+                    ":rank": rank,
+                    ":host": host,
+                    ":after_check": check,
+                    ":asset": asset,
+                    ":limit": page.size().saturating_add(1),
+                },
+                finding,
+            )?
+            .collect::<Result<Vec<_>, rusqlite::Error>>()
+    };
+    let rows = read().map_err(|source| StoreError::of("list the findings", source))?;
+    let page = Page::cut(rows, page.size(), |(host, row)| -> Key {
+        let finding = &row.finding;
+        (severity(finding.severity), *host, finding.check.clone(), finding.asset.clone())
+    });
+    Ok(Page { items: page.items.into_iter().map(|(_, row)| row).collect(), next: page.next })
+}
+
+fn finding(row: &Row<'_>) -> Result<(i64, FindingRow), rusqlite::Error> {
+    let mut columns = Columns::of(row);
+    let host = columns.get()?;
+    let row = FindingRow {
+        host_id: columns.host_id()?,
+        hostname: columns.get()?,
+        finding: columns.json()?,
+        place: columns.json()?,
+        first_seen_at: columns.time()?,
+        changed_at: columns.time()?,
+        opened_at: columns.maybe_time()?,
+        absent_since: columns.maybe_time()?,
+        alerting: columns.get()?,
+    };
+    Ok((host, row))
+}

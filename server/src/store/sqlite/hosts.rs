@@ -1,0 +1,240 @@
+//! Hosts: admission, lists, and when they were last heard of.
+
+use rusqlite::{Connection, OptionalExtension as _, Row, named_params};
+
+use super::rows::{Columns, json, time};
+use super::tokens;
+use crate::enrollment::{Admission, Application, Known, Refusal, Token, admit};
+use crate::fleet::roster::{Enrolled, Sighting, Standing};
+use crate::fleet::{HostId, NodeState};
+use crate::store::{Admitted, HostFilter, HostRow, Page, PageRequest, StoreError};
+
+pub(super) fn enroll(
+    connection: &Connection,
+    application: &Application,
+) -> Result<Result<Admitted, Refusal>, StoreError> {
+    let fail = |source| StoreError::of("enrol a host", source);
+    let token = tokens::by_secret(connection, &application.secret_hash).map_err(fail)?;
+    let fingerprint = &application.host.machine_fingerprint;
+    let same_machine = same_machine(connection, fingerprint).map_err(fail)?;
+    let admission = match admit(application, token.as_ref(), same_machine.as_ref()) {
+        Ok(admission) => admission,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    let Some(token) = token else { return Ok(Err(Refusal::UnknownToken)) };
+    let host_id = match admission {
+        Admission::Again(host_id) => host_id,
+        Admission::New => {
+            tokens::spend(connection, &token.token_id).map_err(fail)?;
+            insert(connection, application, &token).map_err(fail)?;
+            application.host_id.clone()
+        }
+        Admission::Replaces(host_id) => {
+            if !replace(connection, application, &token, &host_id).map_err(fail)? {
+                return Ok(Err(Refusal::NothingToReplace { token_id: token.token_id }));
+            }
+            tokens::spend(connection, &token.token_id).map_err(fail)?;
+            host_id
+        }
+    };
+    let host = connection
+        .prepare_cached(&format!("{ROSTER} WHERE host_id = ?1"))
+        .and_then(|mut select| select.query_row([host_id.as_str()], enrolled))
+        .map_err(fail)?;
+    Ok(Ok(Admitted { host, cluster: token.cluster }))
+}
+
+fn same_machine(
+    connection: &Connection,
+    fingerprint: &str,
+) -> Result<Option<Known>, rusqlite::Error> {
+    if fingerprint.is_empty() {
+        return Ok(None);
+    }
+    connection
+        .prepare_cached(
+            "SELECT host_id, hostname, key_pin, token_id FROM hosts WHERE machine_fingerprint = ?1",
+        )?
+        .query_row([fingerprint], |row| {
+            let mut columns = Columns::of(row);
+            Ok(Known {
+                host_id: columns.host_id()?,
+                hostname: columns.get()?,
+                key_pin: columns.bytes()?,
+                token_id: columns.get()?,
+            })
+        })
+        .optional()
+}
+
+fn insert(
+    connection: &Connection,
+    application: &Application,
+    token: &Token,
+) -> Result<(), rusqlite::Error> {
+    connection
+        .prepare_cached(
+            "INSERT INTO hosts (host_id, hostname, machine_fingerprint, cluster, token_id, key_pin,
+               facts, enrolled_at, last_seen_at, rank)
+             VALUES (:host_id, :hostname, :fingerprint, :cluster, :token_id, :key_pin,
+               :facts, :at, :at, :rank)",
+        )?
+        .execute(named_params! {
+            ":host_id": application.host_id.as_str(),
+            ":hostname": application.host.hostname,
+            ":fingerprint": application.host.machine_fingerprint,
+            ":cluster": token.cluster,
+            ":token_id": token.token_id,
+            ":key_pin": application.key_pin,
+            ":facts": json(&application.host)?,
+            ":at": time(application.at),
+            ":rank": NodeState::Unknown.rank(),
+        })
+        .map(drop)
+}
+
+/// The host's id and history stay; who speaks for it changes.
+fn replace(
+    connection: &Connection,
+    application: &Application,
+    token: &Token,
+    host_id: &HostId,
+) -> Result<bool, rusqlite::Error> {
+    connection
+        .prepare_cached(
+            "UPDATE hosts SET hostname = :hostname, machine_fingerprint = :fingerprint,
+               cluster = :cluster, token_id = :token_id, key_pin = :key_pin, facts = :facts,
+               enrolled_at = :at, last_seen_at = :at, revision = revision + 1
+             WHERE host_id = :host_id",
+        )?
+        .execute(named_params! {
+            ":host_id": host_id.as_str(),
+            ":hostname": application.host.hostname,
+            ":fingerprint": application.host.machine_fingerprint,
+            ":cluster": token.cluster,
+            ":token_id": token.token_id,
+            ":key_pin": application.key_pin,
+            ":facts": json(&application.host)?,
+            ":at": time(application.at),
+        })
+        .map(|rows| rows > 0)
+}
+
+const ROSTER: &str =
+    "SELECT host_id, key_pin, last_seen_at, observed_at, revision, verdict, silent,
+  failing, firing, sequence, digest FROM hosts";
+
+fn enrolled(row: &Row<'_>) -> Result<Enrolled, rusqlite::Error> {
+    let mut columns = Columns::of(row);
+    Ok(Enrolled {
+        host_id: columns.host_id()?,
+        key_pin: columns.bytes()?,
+        last_seen_at: columns.time()?,
+        observed_at: columns.maybe_time()?,
+        standing: Standing {
+            revision: columns.number()?,
+            verdict: columns.word()?,
+            silent: columns.get()?,
+            failing: columns.get()?,
+            firing: columns.get()?,
+            sequence: columns.number()?,
+            digest: columns.maybe_bytes()?,
+        },
+    })
+}
+
+pub(super) fn roster(connection: &Connection) -> Result<Vec<Enrolled>, StoreError> {
+    let read =
+        || connection.prepare_cached(ROSTER)?.query_map([], enrolled)?.collect::<Result<_, _>>();
+    read().map_err(|source| StoreError::of("read the hosts", source))
+}
+
+pub(super) fn sightings(connection: &Connection, sightings: &[Sighting]) -> Result<(), StoreError> {
+    let write = || {
+        let mut update = connection.prepare_cached(
+            "UPDATE hosts SET last_seen_at = max(last_seen_at, ?2),
+               observed_at = max(coalesce(observed_at, ?3), coalesce(?3, observed_at))
+             WHERE host_id = ?1",
+        )?;
+        for sighting in sightings {
+            update.execute((
+                sighting.host_id.as_str(),
+                time(sighting.last_seen_at),
+                sighting.observed_at.map(time),
+            ))?;
+        }
+        Ok(())
+    };
+    write().map_err(|source| StoreError::of("note who was heard of", source))
+}
+
+/// The key of the list: worst first, then by name.
+type Key = (u8, String, String);
+
+pub(super) fn list(
+    connection: &Connection,
+    filter: &HostFilter,
+    page: &PageRequest,
+) -> Result<Page<HostRow>, StoreError> {
+    let after: Option<Key> = page.after()?;
+    let (rank, hostname, host_id) =
+        after.map_or((None, None, None), |(rank, name, id)| (Some(rank), Some(name), Some(id)));
+    let read = || {
+        connection
+            .prepare_cached(
+                "SELECT host_id, hostname, cluster, verdict, silent, enrolled_at, last_seen_at,
+                   observed_at, sequence, failing, facts ->> 'agent_version'
+                 FROM hosts
+                 WHERE (:state IS NULL OR rank = :state)
+                   AND (:node IS NULL OR host_id = :node OR hostname = :node)
+                   AND (:rank IS NULL OR (rank, hostname, host_id) > (:rank, :hostname, :host_id))
+                 ORDER BY rank, hostname, host_id LIMIT :limit",
+            )?
+            .query_map(
+                named_params! {
+                    ":state": filter.state.map(NodeState::rank),
+                    ":node": filter.node,
+                    ":rank": rank,
+                    ":hostname": hostname,
+                    ":host_id": host_id,
+                    ":limit": page.size().saturating_add(1),
+                },
+                host,
+            )?
+            .collect::<Result<_, _>>()
+    };
+    let rows = read().map_err(|source| StoreError::of("list the hosts", source))?;
+    Ok(Page::cut(rows, page.size(), |row| -> Key {
+        (row.state.rank(), row.hostname.clone(), row.host_id.as_str().to_owned())
+    }))
+}
+
+fn host(row: &Row<'_>) -> Result<HostRow, rusqlite::Error> {
+    let mut columns = Columns::of(row);
+    let (host_id, hostname, cluster) = (columns.host_id()?, columns.get()?, columns.get()?);
+    let (verdict, silent) = (columns.word()?, columns.get()?);
+    Ok(HostRow {
+        host_id,
+        hostname,
+        cluster,
+        state: if silent { NodeState::Stale } else { verdict },
+        enrolled_at: columns.time()?,
+        last_seen_at: columns.time()?,
+        observed_at: columns.maybe_time()?,
+        sequence: columns.number()?,
+        failing: columns.get()?,
+        agent_version: columns.get::<Option<String>>()?.unwrap_or_default(),
+    })
+}
+
+pub(super) fn posture(
+    connection: &Connection,
+    host: &HostId,
+) -> Result<Option<Vec<u8>>, StoreError> {
+    connection
+        .prepare_cached(
+            "SELECT body FROM postures JOIN hosts ON hosts.id = postures.host WHERE host_id = ?1",
+        )
+        .and_then(|mut select| select.query_row([host.as_str()], |row| row.get(0)).optional())
+        .map_err(|source| StoreError::of("read a posture", source))
+}

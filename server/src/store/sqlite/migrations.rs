@@ -1,0 +1,41 @@
+//! The schema, as steps that are only ever added to.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use super::OpenError;
+
+/// Step n brings schema n to n + 1. Released steps never change.
+const STEPS: &[&str] = &[include_str!("../../../migrations/sqlite/0001_init.sql")];
+
+/// "atrs": tells our files from other people's.
+const APPLICATION_ID: u32 = 0x6174_7273;
+
+pub(super) fn run(path: &Path, connection: &mut Connection) -> Result<(), OpenError> {
+    let open = |source| OpenError::Open { path: path.to_owned(), source };
+    let found: u32 =
+        connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(open)?;
+    let known = u32::try_from(STEPS.len()).unwrap_or(u32::MAX);
+    if found > known {
+        return Err(OpenError::Newer { path: path.to_owned(), found, known });
+    }
+    for (step, version) in STEPS.iter().zip(1..).skip(usize::try_from(found).unwrap_or(usize::MAX))
+    {
+        migrate(connection, step, version).map_err(|source| OpenError::Migrate {
+            path: path.to_owned(),
+            version,
+            source,
+        })?;
+    }
+    Ok(())
+}
+
+/// One step, whole or not at all.
+fn migrate(connection: &mut Connection, step: &str, version: u32) -> Result<(), rusqlite::Error> {
+    let transaction = connection.transaction()?;
+    transaction.execute_batch(step)?;
+    transaction.pragma_update(None, "user_version", version)?;
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.commit()
+}

@@ -1,0 +1,209 @@
+//! The fleet in one SQLite file: write-ahead log, `synchronous=FULL`, one writing thread, one reading.
+
+mod alerts;
+mod changes;
+mod findings;
+mod hosts;
+mod migrations;
+mod rows;
+mod tokens;
+mod worker;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+use thiserror::Error;
+
+use super::{
+    Admitted, AlertRow, Attempt, Due, FindingFilter, FindingRow, HostFilter, HostRow, Page,
+    PageRequest, Step, Store, StoreError,
+};
+use crate::alert::AlertState;
+use crate::enrollment::{Application, Refusal, Token};
+use crate::fleet::roster::{Enrolled, Sighting, Standing};
+use crate::fleet::{Digest, HostId};
+use worker::{Mode, Worker};
+
+/// Why the database could not be opened, with what to do about it.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    #[error("could not open the database {path}")]
+    Open {
+        path: PathBuf,
+        #[source]
+        source: rusqlite::Error,
+    },
+    #[error(
+        "the database {path} is damaged ({what}): stop the server, keep a copy of the file, and \
+         restore the last backup"
+    )]
+    Damaged { path: PathBuf, what: String },
+    #[error(
+        "the database {path} was written by a newer atrest-server (schema {found}, this one knows \
+         {known}): install that version again, or restore a backup made before the upgrade"
+    )]
+    Newer { path: PathBuf, found: u32, known: u32 },
+    #[error("could not bring the database {path} to schema {version}")]
+    Migrate {
+        path: PathBuf,
+        version: u32,
+        #[source]
+        source: rusqlite::Error,
+    },
+    #[error("could not start a thread of the store")]
+    Thread(#[source] std::io::Error),
+}
+
+/// The store.
+#[derive(Debug)]
+pub struct Sqlite {
+    writer: Worker,
+    reader: Worker,
+}
+
+impl Sqlite {
+    /// Opens the database, checks it, and brings its schema up to date. Makes it when there is none.
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        let open = |flags| {
+            connect(path, flags).map_err(|source| OpenError::Open { path: path.to_owned(), source })
+        };
+        let mut writer = open(OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
+        check(path, &writer)?;
+        migrations::run(path, &mut writer)?;
+        let reader = open(OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        Ok(Self {
+            writer: Worker::spawn("store-writer", writer, Mode::Write)
+                .map_err(OpenError::Thread)?,
+            reader: Worker::spawn("store-reader", reader, Mode::Read).map_err(OpenError::Thread)?,
+        })
+    }
+
+    /// Keeps the file from growing beyond this many pages; `None` lifts the limit. For tests of a full disk.
+    pub async fn limit_pages(&self, pages: Option<u32>) -> Result<(), StoreError> {
+        let pages = pages.unwrap_or(u32::MAX - 1);
+        self.writer
+            .run(move |connection| {
+                connection
+                    .pragma_update(None, "max_page_count", pages)
+                    .map_err(|source| StoreError::of("limit the database", source))
+            })
+            .await
+    }
+}
+
+fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, rusqlite::Error> {
+    let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    connection.set_prepared_statement_cache_capacity(64);
+    if flags.contains(OpenFlags::SQLITE_OPEN_READ_WRITE) {
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_update(None, "foreign_keys", true)?;
+    }
+    Ok(connection)
+}
+
+fn check(path: &Path, connection: &Connection) -> Result<(), OpenError> {
+    let verdict = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0));
+    match verdict {
+        Ok(verdict) if verdict == "ok" => Ok(()),
+        Ok(what) => Err(OpenError::Damaged { path: path.to_owned(), what }),
+        Err(source) => Err(OpenError::Damaged { path: path.to_owned(), what: source.to_string() }),
+    }
+}
+
+impl StoreError {
+    /// Tells a full disk from everything else.
+    fn of(operation: &'static str, source: rusqlite::Error) -> Self {
+        let full = source.sqlite_error_code() == Some(ErrorCode::DiskFull);
+        let source: Arc<dyn std::error::Error + Send + Sync> = Arc::new(source);
+        if full { Self::Full(source) } else { Self::Failed { operation, source } }
+    }
+
+    fn full() -> Self {
+        let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL);
+        Self::Full(Arc::new(rusqlite::Error::SqliteFailure(code, None)))
+    }
+}
+
+#[async_trait]
+impl Store for Sqlite {
+    async fn token_create(&self, token: Token, secret_hash: Digest) -> Result<(), StoreError> {
+        self.writer.run(move |connection| tokens::create(connection, &token, &secret_hash)).await
+    }
+
+    async fn token_list(&self) -> Result<Vec<Token>, StoreError> {
+        self.reader.run(tokens::list).await
+    }
+
+    async fn token_revoke(&self, token_id: String, at: Timestamp) -> Result<bool, StoreError> {
+        self.writer.run(move |connection| tokens::revoke(connection, &token_id, at)).await
+    }
+
+    async fn host_enroll(
+        &self,
+        application: Application,
+    ) -> Result<Result<Admitted, Refusal>, StoreError> {
+        self.writer.run(move |connection| hosts::enroll(connection, &application)).await
+    }
+
+    async fn host_change(&self, host: HostId, step: Step) -> Result<Option<Standing>, StoreError> {
+        self.writer.run(move |connection| changes::run(connection, &host, step)).await
+    }
+
+    async fn host_sightings(&self, sightings: Vec<Sighting>) -> Result<(), StoreError> {
+        self.writer.run(move |connection| hosts::sightings(connection, &sightings)).await
+    }
+
+    async fn host_roster(&self) -> Result<Vec<Enrolled>, StoreError> {
+        self.reader.run(hosts::roster).await
+    }
+
+    async fn host_list(
+        &self,
+        filter: HostFilter,
+        page: PageRequest,
+    ) -> Result<Page<HostRow>, StoreError> {
+        self.reader.run(move |connection| hosts::list(connection, &filter, &page)).await
+    }
+
+    async fn host_posture(&self, host: HostId) -> Result<Option<Vec<u8>>, StoreError> {
+        self.reader.run(move |connection| hosts::posture(connection, &host)).await
+    }
+
+    async fn finding_list(
+        &self,
+        filter: FindingFilter,
+        page: PageRequest,
+    ) -> Result<Page<FindingRow>, StoreError> {
+        self.reader.run(move |connection| findings::list(connection, &filter, &page)).await
+    }
+
+    async fn alert_list(
+        &self,
+        state: AlertState,
+        page: PageRequest,
+    ) -> Result<Page<AlertRow>, StoreError> {
+        self.reader.run(move |connection| alerts::list(connection, state, &page)).await
+    }
+
+    async fn delivery_due(
+        &self,
+        notifier: String,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<Due, StoreError> {
+        self.reader.run(move |connection| alerts::due(connection, &notifier, limit, now)).await
+    }
+
+    async fn delivery_join(&self, notifier: String, at: Timestamp) -> Result<(), StoreError> {
+        self.writer.run(move |connection| alerts::join(connection, &notifier, at)).await
+    }
+
+    async fn delivery_record(&self, delivery_id: i64, attempt: Attempt) -> Result<(), StoreError> {
+        self.writer.run(move |connection| alerts::record(connection, delivery_id, &attempt)).await
+    }
+}

@@ -1,0 +1,64 @@
+//! The VM tier: every scenario on a real kernel, the agent's verdict against the truth on the disks
+//! and against the naive rule of other tools.
+//!
+//! `cargo test -p atrest-tests --test vm -- [WORD…]` runs the scenarios whose name holds a word.
+//! `ATREST_VM_VERBOSE=1` shows what the guest printed; `ATREST_AGENT` names another agent.
+
+mod report;
+mod run;
+mod scenarios;
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result};
+use atrest_tests::vm::{self, Tier};
+
+use report::Report;
+
+fn main() -> ExitCode {
+    match tier() {
+        Ok(code) => code,
+        Err(error) => {
+            report::say(&format!("vm: FAILED: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn tier() -> Result<ExitCode> {
+    let started = Instant::now();
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    // `cargo test` passes options that are meant for its own harness.
+    let (options, words): (Vec<_>, Vec<_>) =
+        arguments.into_iter().partition(|argument| argument.starts_with('-'));
+    let chosen = scenarios::matching(&words)?;
+    if options.iter().any(|option| option == "--list") {
+        for scenario in &chosen {
+            report::say(&format!("{}: test", scenario.name));
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let tier = match Tier::prepare()? {
+        Ok(tier) => tier,
+        Err(unavailable) if vm::required() => return Err(unavailable.into()),
+        Err(unavailable) => {
+            report::say(&format!("vm: skipped: {unavailable}"));
+            report::say(&format!("0 passed, 0 failed, {} skipped", chosen.len()));
+            return Ok(ExitCode::SUCCESS);
+        }
+    };
+    let agent = vm::agent();
+    if agent.is_none() {
+        let why = "no atrest-agent beside this test, nor in ATREST_AGENT";
+        anyhow::ensure!(!vm::required(), why);
+        report::say(&format!("vm: {why}: only the truth and the naive rule are measured"));
+    }
+    let results = run::all(&tier, agent.as_deref(), &chosen)?;
+    let report = Report::new(results, started.elapsed(), vm::required());
+    report::say(&report.to_string());
+    if words.is_empty() {
+        report.keep(&tier.home().join("table.md")).context("cannot keep the table")?;
+    }
+    Ok(if report.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,42 @@
+//! Every scenario of the tier, one file for each family.
+
+mod ask;
+mod layers;
+mod loops;
+mod luks;
+mod lvm;
+mod md;
+mod mounts;
+mod plain;
+mod swap;
+
+use std::collections::BTreeSet;
+
+use anyhow::{Result, ensure};
+use atrest_tests::vm::scenario::Scenario;
+
+const FAMILIES: &[&[Scenario]] = &[
+    plain::ALL,
+    luks::ALL,
+    lvm::ALL,
+    md::ALL,
+    layers::ALL,
+    loops::ALL,
+    mounts::ALL,
+    swap::ALL,
+    ask::ALL,
+];
+
+/// The scenarios whose name holds one of the words, or all of them without a word.
+pub(crate) fn matching(words: &[String]) -> Result<Vec<&'static Scenario>> {
+    let mut names = BTreeSet::new();
+    for scenario in FAMILIES.iter().copied().flatten() {
+        ensure!(names.insert(scenario.name), "two scenarios are called {}", scenario.name);
+    }
+    let wanted = |scenario: &&Scenario| {
+        words.is_empty() || words.iter().any(|word| scenario.name.contains(word.as_str()))
+    };
+    let chosen: Vec<_> = FAMILIES.iter().copied().flatten().filter(wanted).collect();
+    ensure!(!chosen.is_empty(), "no scenario has {} in its name", words.join(" or "));
+    Ok(chosen)
+}
