@@ -179,8 +179,10 @@ fn check_paths(
         });
     }
     let snapshot = observe::observe(&*host, discovery, now());
-    let posture = posture::evaluate(&snapshot, &config.policy);
+    let mut posture = posture::evaluate(&snapshot, &config.policy);
     let order: Vec<String> = snapshot.targets.iter().map(crate::volume::asset).collect();
+    // The answer is about what was asked: not the swap areas that were looked at on the way.
+    posture.paths.retain(|path| order.contains(&path.asset));
     let text = match format {
         Format::Json => report::check_json(&posture, &order),
         Format::Text => report::check_text(&posture, style()),

@@ -200,6 +200,25 @@ impl<'a> Index<'a> {
         Some(Covering { own, below })
     }
 
+    /// Whether the name `path` may at some time have led to another file system than it does now: a mount on the way
+    /// was laid over another one.
+    pub fn is_ambiguous(&self, path: &HostPath) -> bool {
+        let mut at = Some(path.clone());
+        while let Some(point) = at {
+            if self.at.get(&point).is_some_and(|mounts| mounts.len() > 1) {
+                return true;
+            }
+            at = point.parent();
+        }
+        false
+    }
+
+    /// The mounts that were there before `mount`: the kernel lists them in the order in which they were mounted.
+    pub fn before(&self, mount: &Mount) -> Index<'a> {
+        let end = self.mounts.iter().position(|other| other.id == mount.id);
+        Index::new(end.and_then(|end| self.mounts.get(..end)).unwrap_or_default())
+    }
+
     /// Some mount of the file system on `device`.
     pub fn of_device(&self, device: DeviceNumber) -> Option<&'a Mount> {
         self.mounts.iter().find(|mount| mount.device == device)

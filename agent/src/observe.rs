@@ -9,9 +9,11 @@ use jiff::Timestamp;
 
 use crate::discovery::Discovery;
 use crate::host::{Host, block_devices, identity};
+use crate::layer::device_mapper::crypt;
 use crate::path::HostPath;
 use crate::snapshot::{
-    BlockDevice, DeviceNumber, MountTable, Namespace, Observed, Snapshot, Swap, Target, Trouble,
+    BlockDevice, DeviceNumber, MountTable, Namespace, Observed, Resolved, Snapshot, Swap, Target,
+    Trouble,
 };
 use crate::{host::filesystem_facts, keystore, mounts, swaps};
 
@@ -157,10 +159,29 @@ fn swap_areas(host: &dyn Host) -> Observed<Vec<Swap>> {
         return Observed::Unreadable(Trouble::new(Reason::Unreadable, detail));
     };
     let areas = areas.into_iter().map(|(path, kind)| {
-        let resolution = host.resolve(&Namespace::Host, &path).at;
+        let resolution = match host.resolve(&Namespace::Host, &path).at {
+            Observed::Known(found) if kind == "file" && host.is_live() => {
+                swap_file(host, &path, found)
+            }
+            resolution => resolution,
+        };
         Swap { path, kind, resolution }
     });
     Observed::Known(areas.collect())
+}
+
+/// A mount over its directory may have hidden a swap file since it was switched on, and put another file in its place.
+fn swap_file(host: &dyn Host, path: &HostPath, found: Resolved) -> Observed<Resolved> {
+    match host.read_start(&Namespace::Host, path, swaps::START) {
+        Ok(start) if swaps::is_swap(&start) => Observed::Known(found),
+        Ok(_) => Observed::Unreadable(Trouble::new(
+            Reason::Unreadable,
+            format!("{path}: the file of that name is not the swap area: a mount hides it"),
+        )),
+        // Without the right to read it there is no sign of anything wrong, and no proof: the name has to do.
+        Err(trouble) if trouble.reason == Reason::NoPermission => Observed::Known(found),
+        Err(trouble) => Observed::Unreadable(trouble),
+    }
 }
 
 /// The headers of the devices that crypt targets stand on.
@@ -174,7 +195,7 @@ fn luks_headers(
         let targets = dm.table.known().map(Vec::as_slice).unwrap_or_default();
         for target in targets.iter().filter(|target| target.kind == "crypt") {
             let below = target.args.get(3).and_then(|number| number.parse::<DeviceNumber>().ok());
-            if let Some(below) = below.and_then(|number| devices.get(&number)) {
+            if let Some(below) = below.and_then(|number| crypt::header_holder(number, devices)) {
                 headers.entry(below.number).or_insert_with(|| host.luks_header(below));
             }
         }

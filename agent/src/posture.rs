@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use atrest_proto::model::{
-    Finding, Keystore, Outcome, Password, PathPosture, Posture, Repository, Verdict,
+    Finding, Keystore, Layer, Outcome, Password, PathPosture, Posture, Repository, Verdict,
 };
 
 use crate::check::{self, Context};
 use crate::policy::Policy;
-use crate::snapshot::{Observed, Resolved, Snapshot, Target};
+use crate::snapshot::{Namespace, Observed, Resolved, Snapshot, Target};
 use crate::volume::Evaluator;
 use crate::{keystore, repository};
 
@@ -33,6 +33,9 @@ pub fn evaluate(snapshot: &Snapshot, policy: &Policy) -> Posture {
     };
     let mut findings: Vec<Finding> =
         check::ALL.iter().flat_map(|check| (check.evaluate)(&context)).collect();
+    for finding in &mut findings {
+        affects(finding, &paths);
+    }
     findings.sort_by(|a, b| (&a.check, &a.asset).cmp(&(&b.check, &b.asset)));
     findings.dedup();
     let keystores = snapshot
@@ -63,13 +66,26 @@ pub fn evaluate(snapshot: &Snapshot, policy: &Policy) -> Posture {
     posture
 }
 
-/// The stable id of a keystore.
+/// The stable id of a keystore, after the same rule as that of a path.
 pub fn keystore_asset(observation: &keystore::Observation) -> String {
     match (&observation.namespace, &observation.service) {
-        (crate::snapshot::Namespace::Process(_), Some(service)) => {
+        (Namespace::Process(_), Some(service)) if service.contains(':') => {
             format!("keystore:{}@{service}", observation.path)
         }
-        _ => format!("keystore:{}", observation.path),
+        (Namespace::Host | Namespace::Process(_), _) => format!("keystore:{}", observation.path),
+    }
+}
+
+/// Names the paths that stand on the device that a finding is about.
+fn affects(finding: &mut Finding, paths: &[PathPosture]) {
+    fn holds(layers: &[Layer], device: &str) -> bool {
+        layers.iter().any(|layer| layer.name == device || holds(&layer.children, device))
+    }
+    if let Some(device) = finding.asset.strip_prefix("luks:") {
+        let standing = paths.iter().filter(|path| holds(&path.stack, device));
+        finding.affects.extend(standing.map(|path| path.asset.clone()));
+        finding.affects.sort_unstable();
+        finding.affects.dedup();
     }
 }
 

@@ -191,8 +191,19 @@ pub struct LoopFacts {
     pub backing_file: HostPath,
     /// The file has no name any more.
     pub deleted: bool,
-    /// The device of the file system that holds the file, when the kernel told it.
-    pub backing_device: Option<DeviceNumber>,
+    /// What the kernel told of the file, when it could be asked.
+    pub backing: Option<LoopBacking>,
+}
+
+/// The file below a loop device, from the kernel and not by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoopBacking {
+    /// The number that `stat(2)` gives to the file's file system. For btrfs it is not the one in mountinfo.
+    pub filesystem: DeviceNumber,
+    /// The file is itself a block device, and this is the device.
+    pub block_device: Option<DeviceNumber>,
+    /// What the name leads to now is that very file, by device and inode.
+    pub name_holds: bool,
 }
 
 /// A block device, as sysfs shows it.

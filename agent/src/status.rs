@@ -9,10 +9,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::transport::StateDir;
 use crate::transport::files::{self, Lock};
 use crate::transport::identity::{Identity, IdentityError, Validity};
 use crate::transport::spool::Losses;
-use crate::transport::StateDir;
 
 const MAX_FILE: u64 = 256 * 1024;
 
@@ -119,7 +119,9 @@ pub fn gather(state: &StateDir) -> Result<Facts, StatusError> {
             server: identity.server,
             enrolled_at: identity.enrolled_at,
         },
-        Err(IdentityError::Read { path, source }) => return Err(StatusError::Read { path, source }),
+        Err(IdentityError::Read { path, source }) => {
+            return Err(StatusError::Read { path, source });
+        }
         Err(error) => Enrollment::Damaged { why: error.to_string() },
     };
     Ok(Facts { running, saved, enrollment })
@@ -166,18 +168,27 @@ pub fn text(facts: &Facts, now: Timestamp) -> String {
     let mut out = String::new();
     let mut line = |name: &str, value: &str| {
         // Writing to a string does not fail.
-        drop(writeln!(out, "{name:<13} {value}"));
+        writeln!(out, "{name:<13} {value}").ok();
     };
     let saved = facts.saved.as_ref();
     let ago = |at: Timestamp| format!("{} ago", span(now.duration_since(at).unsigned_abs()));
-    line("daemon", &match (facts.running, saved) {
-        (true, Some(saved)) => format!("running since {:.0}, version {}", saved.started_at, saved.agent_version),
-        (true, None) => "running".to_owned(),
-        (false, Some(saved)) => {
-            format!("NOT RUNNING; what follows is from {:.0}, {}", saved.written_at, ago(saved.written_at))
-        }
-        (false, None) => "NOT RUNNING, and has not run yet".to_owned(),
-    });
+    line(
+        "daemon",
+        &match (facts.running, saved) {
+            (true, Some(saved)) => {
+                format!("running since {:.0}, version {}", saved.started_at, saved.agent_version)
+            }
+            (true, None) => "running".to_owned(),
+            (false, Some(saved)) => {
+                format!(
+                    "NOT RUNNING; what follows is from {:.0}, {}",
+                    saved.written_at,
+                    ago(saved.written_at)
+                )
+            }
+            (false, None) => "NOT RUNNING, and has not run yet".to_owned(),
+        },
+    );
     match &facts.enrollment {
         Enrollment::None => line("enrolled", "NO: run `atrest-agent enroll TOKEN`"),
         Enrollment::Damaged { why } => line("enrolled", &format!("NO: {why}")),
@@ -198,26 +209,38 @@ pub fn text(facts: &Facts, now: Timestamp) -> String {
     line("last contact", &saved.link.last_contact.map_or("never".to_owned(), ago));
     if let Some(ahead) = saved.link.clock_ahead_seconds {
         let word = if ahead < 0 { "behind" } else { "ahead of" };
-        line("clock", &format!("{} {word} the server's: set it right", span(Duration::from_secs(ahead.unsigned_abs()))));
+        line(
+            "clock",
+            &format!(
+                "{} {word} the server's: set it right",
+                span(Duration::from_secs(ahead.unsigned_abs()))
+            ),
+        );
     }
-    line("last scan", &match (saved.scan.last_at, saved.scan.running_since) {
-        (last, Some(since)) => format!(
-            "{}; one has been running for {}",
-            last.map_or("none finished yet".to_owned(), ago),
-            span(now.duration_since(since).unsigned_abs())
-        ),
-        (Some(last), None) => ago(last),
-        (None, None) => "never".to_owned(),
-    });
+    line(
+        "last scan",
+        &match (saved.scan.last_at, saved.scan.running_since) {
+            (last, Some(since)) => format!(
+                "{}; one has been running for {}",
+                last.map_or("none finished yet".to_owned(), ago),
+                span(now.duration_since(since).unsigned_abs())
+            ),
+            (Some(last), None) => ago(last),
+            (None, None) => "never".to_owned(),
+        },
+    );
     line("spool", &describe_spool(&saved.spool));
     if let Some(trouble) = &saved.spool.error {
         line("", &format!("{} (since {:.0})", trouble.message, trouble.since));
         line("", &format!("remedy: {}", trouble.remedy));
     }
-    line("acknowledged", &match saved.spool.last_acknowledged {
-        Some(sequence) => format!("report {sequence}"),
-        None => "none".to_owned(),
-    });
+    line(
+        "acknowledged",
+        &match saved.spool.last_acknowledged {
+            Some(sequence) => format!("report {sequence}"),
+            None => "none".to_owned(),
+        },
+    );
     line("policy", &saved.policy);
     out
 }
@@ -252,11 +275,13 @@ fn describe_spool(spool: &Spool) -> String {
         more => format!("{more} reports wait, {} bytes", spool.bytes),
     };
     let Losses { dropped, damaged, refused } = spool.lost;
-    for (count, word) in
-        [(dropped, "dropped for want of room"), (damaged, "damaged"), (refused, "refused by the server")]
-    {
+    for (count, word) in [
+        (dropped, "dropped for want of room"),
+        (damaged, "damaged"),
+        (refused, "refused by the server"),
+    ] {
         if count > 0 {
-            drop(write!(text, "; {count} {word}"));
+            write!(text, "; {count} {word}").ok();
         }
     }
     text
@@ -311,14 +336,28 @@ mod tests {
         }
     }
 
-    fn check(facts: &Facts, want: Expect) {
+    fn check(facts: &Facts, want: &Expect) {
         want.assert_eq(&text(facts, at(3600)));
     }
 
     #[test]
     fn a_healthy_agent() {
         let facts = Facts { running: true, saved: Some(saved()), enrollment: enrolled() };
-        check(&facts, expect![[]]);
+        check(
+            &facts,
+            &expect![[r"
+            daemon        running since 2023-11-14T22:13:20Z, version 0.1.0
+            enrolled      as 0b9c
+            server        atrest.example:7443
+            certificate   valid for 22 h 59 min, until 2023-11-15T22:13:10Z
+            connection    connected since 2023-11-14T22:13:25Z
+            last contact  10 s ago
+            last scan     10 min 0 s ago
+            spool         empty
+            acknowledged  report 7
+            policy        built-in defaults
+        "]],
+        );
         let json: serde_json::Value = serde_json::from_str(&json(&facts, at(3600))).unwrap();
         assert_eq!(json["schema"], "atrest.status/1");
         assert_eq!(json["enrolled"], true);
@@ -330,7 +369,13 @@ mod tests {
 
     #[test]
     fn a_host_that_was_never_enrolled() {
-        check(&Facts { running: false, saved: None, enrollment: Enrollment::None }, expect![[]]);
+        check(
+            &Facts { running: false, saved: None, enrollment: Enrollment::None },
+            &expect![[r"
+            daemon        NOT RUNNING, and has not run yet
+            enrolled      NO: run `atrest-agent enroll TOKEN`
+        "]],
+        );
     }
 
     #[test]
@@ -358,9 +403,30 @@ mod tests {
             }),
         };
         let certificate = Validity { not_before: at(-200_000), not_after: at(-100_000) };
-        let Enrollment::As { host_id, server, enrolled_at, .. } = enrolled() else { unreachable!() };
+        let Enrollment::As { host_id, server, enrolled_at, .. } = enrolled() else {
+            unreachable!()
+        };
         let enrollment = Enrollment::As { host_id, server, enrolled_at, certificate };
-        check(&Facts { running: true, saved: Some(saved), enrollment }, expect![[]]);
+        check(
+            &Facts { running: true, saved: Some(saved), enrollment },
+            &expect![[r"
+            daemon        running since 2023-11-14T22:13:20Z, version 0.1.0
+            enrolled      as 0b9c
+            server        atrest.example:7443
+            certificate   EXPIRED 1 d 4 h ago, at 2023-11-13T18:26:40Z
+            connection    NOT CONNECTED since 2023-11-14T22:13:25Z
+                          this agent's certificate has expired: no (since 2023-11-14T22:15:00Z)
+                          remedy: enrol again
+            last contact  10 s ago
+            clock         2 h 0 min behind the server's: set it right
+            last scan     10 min 0 s ago; one has been running for 1 min 0 s
+            spool         2 reports wait, 4711 bytes; 3 dropped for want of room; 1 damaged
+                          report 9 cannot be written (since 2023-11-14T22:14:10Z)
+                          remedy: make room
+            acknowledged  none
+            policy        built-in defaults
+        "]],
+        );
     }
 
     #[test]

@@ -21,6 +21,18 @@ pub fn parse(text: &[u8]) -> Option<Vec<(HostPath, String)>> {
         .collect()
 }
 
+/// How much of a file [`is_swap`] wants to see: the largest page that Linux has.
+pub const START: usize = 64 * 1024;
+
+/// Whether the start of a file is that of a swap area: the signature ends its first page, which has 4 to 64 KiB.
+/// See `union swap_header` in the kernel's `include/linux/swap.h`.
+pub fn is_swap(start: &[u8]) -> bool {
+    const SIGNATURE: &[u8] = b"SWAPSPACE2";
+    [4096, 8192, 16_384, 32_768, 65_536].iter().any(|page| {
+        start.get(page - SIGNATURE.len()..*page).is_some_and(|bytes| bytes == SIGNATURE)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -31,6 +43,15 @@ mod tests {
         let swaps = parse(text).unwrap();
         assert_eq!(swaps[0], ("/dev/dm-1".into(), "partition".to_owned()));
         assert_eq!(swaps[1], ("/swap file".into(), "file".to_owned()));
+    }
+
+    #[test]
+    fn a_swap_file_is_told_by_its_signature() {
+        let mut start = vec![0; START];
+        assert!(!is_swap(&start));
+        start[4086..4096].copy_from_slice(b"SWAPSPACE2");
+        assert!(is_swap(&start));
+        assert!(!is_swap(&start[..4000]));
     }
 
     #[test]

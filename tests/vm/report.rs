@@ -40,7 +40,7 @@ impl Outcome {
         let took = self.took.as_secs_f64();
         let word = self.word();
         let line = format!(
-            "{name:<36} truth: {truth:<28} ours: {ours:<16} theirs: {theirs:<18} {word} ({took:.1} s)"
+            "{name:<36} truth: {truth:<28} ours: {ours:<18} theirs: {theirs:<18} {word} ({took:.1} s)"
         );
         let why = self.skipped.iter().map(|why| format!(": {why}"));
         let wrong = self.wrong.iter().map(|wrong| format!("\n    {wrong}"));
@@ -63,7 +63,9 @@ impl Outcome {
             Some(naive) => naive.word().to_owned(),
             None => "-".to_owned(),
         };
-        [self.truth.as_ref().map_or_else(|| "-".to_owned(), describe), self.ours.clone(), theirs]
+        let truth = self.truth.as_ref().map_or_else(|| "-".to_owned(), describe);
+        let wrong = if self.wrong.is_empty() { "" } else { " WRONG" };
+        [truth, format!("{}{wrong}", self.ours), theirs]
     }
 }
 
@@ -114,10 +116,10 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "\n{:<36} {:<28} {:<16} theirs", "scenario", "truth", "ours")?;
+        writeln!(f, "\n{:<36} {:<28} {:<18} theirs", "scenario", "truth", "ours")?;
         for outcome in &self.outcomes {
             let [truth, ours, theirs] = outcome.cells();
-            writeln!(f, "{:<36} {truth:<28} {ours:<16} {theirs}", outcome.scenario.name)?;
+            writeln!(f, "{:<36} {truth:<28} {ours:<18} {theirs}", outcome.scenario.name)?;
         }
         let count = |word| self.outcomes.iter().filter(|outcome| outcome.word() == word).count();
         let naive = self

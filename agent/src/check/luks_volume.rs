@@ -4,8 +4,9 @@ use atrest_proto::model::Finding;
 
 use super::outcome::unknown;
 use super::{Check, Context};
+use crate::layer::device_mapper::crypt;
 use crate::luks::{Header, Keyslot};
-use crate::snapshot::{BlockDevice, DeviceNumber, DmFacts, Observed, Snapshot};
+use crate::snapshot::{BlockDevice, DeviceNumber, DmFacts, DmTarget, Observed, Snapshot};
 
 /// A device that a crypt target stands on.
 pub(super) struct LuksVolume<'a> {
@@ -84,11 +85,14 @@ pub(super) fn opener(header: &Header, slot: &Keyslot) -> Opener {
 }
 
 fn opened(snapshot: &Snapshot, number: DeviceNumber) -> Vec<&DmFacts> {
-    let number = number.to_string();
+    // `crypt CIPHER KEY IV_OFFSET DEVICE START`, see the kernel's dm-crypt documentation.
+    let holder = |target: &DmTarget| {
+        let below = target.args.get(3)?.parse().ok()?;
+        crypt::header_holder(below, &snapshot.devices).map(|device| device.number)
+    };
     let stands_on = |dm: &&DmFacts| {
         dm.table.known().is_some_and(|table| {
-            // `crypt CIPHER KEY IV_OFFSET DEVICE START`, see the kernel's dm-crypt documentation.
-            table.iter().any(|target| target.kind == "crypt" && target.args.get(3) == Some(&number))
+            table.iter().any(|target| target.kind == "crypt" && holder(target) == Some(number))
         })
     };
     snapshot.devices.values().filter_map(|device| device.dm.as_ref()).filter(stands_on).collect()

@@ -2,6 +2,7 @@
 //!
 //! A check is plain data and a pure function. [`ALL`] names them all; nothing registers itself.
 
+mod agent_sight;
 mod keystore_at_rest;
 #[cfg(test)]
 mod keystore_fixture;
@@ -73,6 +74,7 @@ pub static ALL: &[&Check] = &[
     &keystore_password::CHECK,
     &keystore_format::CHECK,
     &keystore_at_rest::CHECK,
+    &agent_sight::CHECK,
 ];
 
 /// The check with this id.

@@ -1,4 +1,5 @@
-//! overlayfs: what is written goes to the upper directory, by way of the work directory.
+//! overlayfs: what is written goes to the upper directory, by way of the work directory. The lower directories are
+//! never written: what lies there came another way, and is judged where that is.
 //!
 //! See the kernel's `Documentation/filesystems/overlayfs.rst`. The options name directories as they were called when
 //! it was mounted, in the namespace that mounted it.
@@ -6,7 +7,7 @@
 use atrest_proto::model::Reason;
 
 use super::option;
-use crate::layer::{Leg, Role};
+use crate::layer::Leg;
 use crate::path::HostPath;
 use crate::snapshot::{FilesystemFacts, Mount};
 
@@ -19,7 +20,7 @@ pub(super) fn dissect(mount: &Mount, _facts: &FilesystemFacts) -> Vec<Leg> {
         let Some(value) = option(mount, name) else { continue };
         let path = HostPath::new(crate::mounts::unescape(value.as_bytes()));
         legs.push(if path.is_absolute() {
-            Leg::Path { path, role: Role::Contents }
+            Leg::MountTimePath { path }
         } else {
             unknown(mount, &format!("its {name} is relative"))
         });
@@ -45,7 +46,7 @@ mod tests {
     fn upper_and_work_are_legs() {
         let mount = mount("overlay", "rw,lowerdir=/l,upperdir=/var/u\\0541,workdir=/var/w");
         let legs = dissect(&mount, &FilesystemFacts::default());
-        let path = |path: &str| Leg::Path { path: path.into(), role: Role::Contents };
+        let path = |path: &str| Leg::MountTimePath { path: path.into() };
         assert_eq!(legs, [path("/var/u,1"), path("/var/w")]);
     }
 

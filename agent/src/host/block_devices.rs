@@ -163,9 +163,9 @@ fn device(
         trouble: attributes.trouble,
     };
     if device.looped.is_some() {
-        let backing_device = host.loop_backing(&device);
+        let backing = host.loop_backing(&device);
         if let Some(looped) = &mut device.looped {
-            looped.backing_device = backing_device;
+            looped.backing = backing;
         }
     }
     device
@@ -240,6 +240,6 @@ fn backing(file: &str) -> LoopFacts {
     LoopFacts {
         backing_file: named.unwrap_or(file).into(),
         deleted: named.is_some(),
-        backing_device: None,
+        backing: None,
     }
 }

@@ -15,7 +15,7 @@ use super::{Host, Metadata, Resolution, deadline, device_mapper, loop_device, tr
 use crate::luks;
 use crate::path::HostPath;
 use crate::snapshot::{
-    BlockDevice, DeviceNumber, DmTarget, Namespace, Observed, Resolved, Trouble,
+    BlockDevice, DeviceNumber, DmTarget, LoopBacking, Namespace, Observed, Resolved, Trouble,
 };
 
 /// This machine.
@@ -108,6 +108,15 @@ impl Host for LiveHost {
         self.files(seen_by).read(path, limit)
     }
 
+    fn read_start(
+        &self,
+        seen_by: &Namespace,
+        path: &HostPath,
+        length: usize,
+    ) -> Result<Vec<u8>, Trouble> {
+        self.files(seen_by).read_start(path, length)
+    }
+
     fn list(&self, seen_by: &Namespace, directory: &HostPath) -> Result<Vec<Vec<u8>>, Trouble> {
         self.files(seen_by).list(directory)
     }
@@ -162,8 +171,22 @@ impl Host for LiveHost {
         device_mapper::table(&self.root.join("dev/mapper/control"), device)
     }
 
-    fn loop_backing(&self, device: &BlockDevice) -> Option<DeviceNumber> {
-        loop_device::backing_device(&self.open_device(device).ok()?)
+    fn loop_backing(&self, device: &BlockDevice) -> Option<LoopBacking> {
+        let status = loop_device::status(&self.open_device(device).ok()?)?;
+        let (files, file) =
+            (self.files(&Namespace::Host), device.looped.as_ref()?.backing_file.clone());
+        // The name may lead to a file system that does not answer.
+        let now = deadline::run(deadline::PER_ASSET, &file.to_string(), move || {
+            std::fs::metadata(files.real(&files.resolve(&file).ok()?)).ok()
+        });
+        let name_holds = now.ok().flatten().is_some_and(|now| {
+            device_number(now.dev()) == status.device && now.ino() == status.inode
+        });
+        Some(LoopBacking {
+            filesystem: status.device,
+            block_device: status.block_device,
+            name_holds,
+        })
     }
 
     fn luks_header(&self, device: &BlockDevice) -> Observed<luks::Header> {

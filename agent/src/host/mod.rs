@@ -21,7 +21,7 @@ use atrest_proto::model::Reason;
 use crate::luks;
 use crate::path::HostPath;
 use crate::snapshot::{
-    BlockDevice, DeviceNumber, DmTarget, Namespace, Observed, Resolved, Trouble,
+    BlockDevice, DeviceNumber, DmTarget, LoopBacking, Namespace, Observed, Resolved, Trouble,
 };
 
 /// What `lstat(2)` or `stat(2)` says of a file.
@@ -64,6 +64,14 @@ pub trait Host: Send + Sync {
     /// Reads a file; more than `limit` bytes is [`Reason::Unreadable`], a missing file [`Reason::NotFound`].
     fn read(&self, seen_by: &Namespace, path: &HostPath, limit: usize) -> Result<Vec<u8>, Trouble>;
 
+    /// The first `length` bytes of a file, or all of a shorter one.
+    fn read_start(
+        &self,
+        seen_by: &Namespace,
+        path: &HostPath,
+        length: usize,
+    ) -> Result<Vec<u8>, Trouble>;
+
     /// The names in a directory, sorted, without `.` and `..`.
     fn list(&self, seen_by: &Namespace, directory: &HostPath) -> Result<Vec<Vec<u8>>, Trouble>;
 
@@ -92,8 +100,8 @@ pub trait Host: Send + Sync {
     /// The live table of a device-mapper device, with volume keys blanked at the point of reading.
     fn dm_table(&self, device: DeviceNumber, name: &str) -> Observed<Vec<DmTarget>>;
 
-    /// The device of the file system that holds a loop device's backing file, from the kernel.
-    fn loop_backing(&self, device: &BlockDevice) -> Option<DeviceNumber>;
+    /// What the kernel says of a loop device's backing file.
+    fn loop_backing(&self, device: &BlockDevice) -> Option<LoopBacking>;
 
     /// The LUKS header at the start of a device, read from a private copy.
     fn luks_header(&self, device: &BlockDevice) -> Observed<luks::Header>;

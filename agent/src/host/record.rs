@@ -77,9 +77,9 @@ pub fn record(
                 crypt.filter_map(|target| target.args.get(3)?.parse::<DeviceNumber>().ok()),
             );
         }
-        if let Some(backing) = device.looped.as_ref().and_then(|looped| looped.backing_device) {
-            writer
-                .file(&format!("/loop/{}", device.number).into(), backing.to_string().as_bytes())?;
+        if let Some(backing) = device.looped.as_ref().and_then(|looped| looped.backing) {
+            let json = serde_json::to_vec(&backing).unwrap_or_default();
+            writer.file(&format!("/loop/{}.json", device.number).into(), &json)?;
         }
     }
     writer.file(&"/dmsetup-table.txt".into(), listing.as_bytes())?;

@@ -12,7 +12,7 @@ use super::rooted::Rooted;
 use super::{FileKind, Host, Metadata, Resolution, read_text};
 use crate::path::HostPath;
 use crate::snapshot::{
-    BlockDevice, DeviceNumber, DmTarget, Namespace, Observed, Resolved, Trouble,
+    BlockDevice, DeviceNumber, DmTarget, LoopBacking, Namespace, Observed, Resolved, Trouble,
 };
 use crate::{dm_table, luks, mounts};
 
@@ -160,6 +160,15 @@ impl Host for RecordedHost {
         self.files.read(&self.seen_by(seen_by, path), limit)
     }
 
+    fn read_start(
+        &self,
+        seen_by: &Namespace,
+        path: &HostPath,
+        length: usize,
+    ) -> Result<Vec<u8>, Trouble> {
+        self.files.read_start(&self.seen_by(seen_by, path), length)
+    }
+
     fn list(&self, seen_by: &Namespace, directory: &HostPath) -> Result<Vec<Vec<u8>>, Trouble> {
         self.files.list(&self.seen_by(seen_by, directory))
     }
@@ -247,9 +256,9 @@ impl Host for RecordedHost {
         }
     }
 
-    fn loop_backing(&self, device: &BlockDevice) -> Option<DeviceNumber> {
-        let path = HostPath::from(format!("/loop/{}", device.number));
-        String::from_utf8(self.files.read(&path, 64).ok()?).ok()?.trim().parse().ok()
+    fn loop_backing(&self, device: &BlockDevice) -> Option<LoopBacking> {
+        let path = HostPath::from(format!("/loop/{}.json", device.number));
+        serde_json::from_slice(&self.files.read(&path, 4096).ok()?).ok()
     }
 
     fn luks_header(&self, device: &BlockDevice) -> Observed<luks::Header> {

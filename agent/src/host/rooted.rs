@@ -112,6 +112,16 @@ impl Rooted {
         Ok(bytes)
     }
 
+    pub(super) fn read_start(&self, path: &HostPath, length: usize) -> Result<Vec<u8>, Trouble> {
+        let mut bytes = Vec::new();
+        let bound = u64::try_from(length).unwrap_or(u64::MAX);
+        self.open(path)?
+            .take(bound)
+            .read_to_end(&mut bytes)
+            .map_err(|error| trouble(&error, path))?;
+        Ok(bytes)
+    }
+
     /// Opens a regular file for reading. Without blocking: a FIFO in its place must not hang the scan.
     fn open(&self, path: &HostPath) -> Result<File, Trouble> {
         use std::os::unix::fs::OpenOptionsExt as _;

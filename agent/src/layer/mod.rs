@@ -26,6 +26,8 @@ pub enum Leg {
     LoopFile(LoopFacts),
     /// On to a directory of the same namespace.
     Path { path: HostPath, role: Role },
+    /// On to a directory, as its name led when the mount that names it was made.
+    MountTimePath { path: HostPath },
     /// Here it is encrypted.
     Encrypted(EncryptedBy),
     /// It rests here, in plaintext.

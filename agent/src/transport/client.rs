@@ -122,15 +122,15 @@ async fn secure(
     tcp: TcpStream,
     tls: Arc<ClientConfig>,
 ) -> Result<TlsStream<TcpStream>, DialError> {
-    TlsConnector::from(tls).connect(address.name.clone(), tcp).await.map_err(|error| {
-        match tls_error(&error) {
+    TlsConnector::from(tls).connect(address.name.clone(), tcp).await.map_err(
+        |error| match tls_error(&error) {
             Some(cause) => DialError::Tls(Failure::of_tls(&address.text, cause), cause.clone()),
             None => DialError::Other(Failure::Unreachable {
                 address: address.text.clone(),
                 why: format!("the connection broke during the handshake: {error}"),
             }),
-        }
-    })
+        },
+    )
 }
 
 fn tls_error(error: &io::Error) -> Option<&rustls::Error> {

@@ -12,7 +12,6 @@ use atrest_proto::v1;
 use atrest_proto::v1::enrollment_service_client::EnrollmentServiceClient;
 use jiff::Timestamp;
 use thiserror::Error;
-use tonic::Code;
 
 use super::backoff::{Backoff, Bounds};
 use super::client::{self, DialError};
@@ -48,7 +47,9 @@ impl Enrolled {
     /// One line for the person who pasted the token.
     pub fn describe(&self, now: Timestamp) -> String {
         match self {
-            Self::Now { host_id, server, validity } if validity.is_expired(now) || validity.is_not_yet(now) => {
+            Self::Now { host_id, server, validity }
+                if validity.is_expired(now) || validity.is_not_yet(now) =>
+            {
                 format!(
                     "enrolled as {host_id} at {server}, but by this host's clock the certificate is valid from \
                      {:.0} to {:.0} only: set the clock right, then the agent connects",
@@ -56,7 +57,10 @@ impl Enrolled {
                 )
             }
             Self::Now { host_id, server, validity } => {
-                format!("enrolled as {host_id} at {server}; the certificate is renewed before {:.0}", validity.not_after)
+                format!(
+                    "enrolled as {host_id} at {server}; the certificate is renewed before {:.0}",
+                    validity.not_after
+                )
             }
             Self::Already { host_id, server, validity } => format!(
                 "already enrolled as {host_id} at {server}, with a certificate valid until {:.0}; nothing was changed \
@@ -74,7 +78,10 @@ pub enum EnrollError {
     Token(TokenError),
     #[error("the token is damaged: its authority pin is not a SHA-256 in hex")]
     Pin,
-    #[error("the server at {address} is not the one that the token was made for: it shows {}", shown(authorities))]
+    #[error(
+        "the server at {address} is not the one that the token was made for: it shows {}",
+        shown(authorities)
+    )]
     PinMismatch { address: String, authorities: Vec<String> },
     #[error("the server refused the token: {why}")]
     Refused { why: String },
@@ -101,10 +108,8 @@ impl EnrollError {
             }
             // The server's text says it.
             Self::Refused { .. } | Self::Tls { .. } => "",
-            Self::Connection(failure) => match failure {
-                Failure::Overloaded { .. } => "try again in a minute",
-                other => other.remedy(),
-            },
+            Self::Connection(Failure::Overloaded { .. }) => "try again in a minute",
+            Self::Connection(failure) => failure.remedy(),
             Self::StateDir { .. } => "run this as root, or as the user that the agent runs as",
             Self::Identity(error) => match error {
                 IdentityError::Read { .. } | IdentityError::Write { .. } => {
@@ -156,10 +161,8 @@ pub async fn enroll(
         host: Some(host.into()),
     };
     let answer = ask_patiently(&token.address, pin, request).await?;
-    let issued = Issued {
-        certificate_chain: answer.certificate_chain,
-        authorities: answer.authorities,
-    };
+    let issued =
+        Issued { certificate_chain: answer.certificate_chain, authorities: answer.authorities };
     let identity = Identity::new(answer.host_id, token.address.clone(), now, key, issued)
         .map_err(EnrollError::Identity)?;
     identity.store(state, &held).map_err(EnrollError::Identity)?;
@@ -177,12 +180,14 @@ async fn ask_patiently(
     pin: tls::Pin,
     request: v1::EnrollRequest,
 ) -> Result<v1::EnrollResponse, EnrollError> {
-    let mut backoff = Backoff::new(Bounds { first: Duration::from_secs(1), most: Duration::from_secs(10) });
+    let mut backoff =
+        Backoff::new(Bounds { first: Duration::from_secs(1), most: Duration::from_secs(10) });
     for _ in 1..TRIES {
         match ask(address, pin, request.clone()).await {
             Err(EnrollError::Connection(Failure::Overloaded { why, retry_after })) => {
                 let wait = backoff.after_failure(tls::chance());
-                let wait = retry_after.map_or(wait, |asked| wait.max(asked.min(backoff.bounds().most)));
+                let wait =
+                    retry_after.map_or(wait, |asked| wait.max(asked.min(backoff.bounds().most)));
                 tracing::warn!(why, wait_ms = wait.as_millis(), "the server is busy: asking again");
                 tokio::time::sleep(wait).await;
             }
@@ -198,13 +203,16 @@ async fn ask(
     request: v1::EnrollRequest,
 ) -> Result<v1::EnrollResponse, EnrollError> {
     let config = tls::pinned(pin).map_err(|source| EnrollError::Tls { source })?;
-    let connection = client::connect(address, Arc::new(config)).await.map_err(|error| match error {
-        DialError::Tls(failure, cause) => match pin_mismatch(&cause) {
-            Some(authorities) => EnrollError::PinMismatch { address: address.to_owned(), authorities },
-            None => EnrollError::Connection(failure),
-        },
-        DialError::Other(failure) => EnrollError::Connection(failure),
-    })?;
+    let connection =
+        client::connect(address, Arc::new(config)).await.map_err(|error| match error {
+            DialError::Tls(failure, cause) => match pin_mismatch(&cause) {
+                Some(authorities) => {
+                    EnrollError::PinMismatch { address: address.to_owned(), authorities }
+                }
+                None => EnrollError::Connection(failure),
+            },
+            DialError::Other(failure) => EnrollError::Connection(failure),
+        })?;
     let mut client = EnrollmentServiceClient::new(connection.channel.clone())
         .max_decoding_message_size(MAX_ANSWER);
     match tokio::time::timeout(ANSWER, client.enroll(request)).await {
@@ -223,10 +231,23 @@ fn pin_mismatch(cause: &rustls::Error) -> Option<Vec<String>> {
 
 fn refusal(connection: &client::Connection, status: &tonic::Status) -> EnrollError {
     let failure = connection.explain(status);
-    match (failure, status.code()) {
-        (Failure::Refused { why }, _) => EnrollError::Refused { why },
-        (Failure::ReportRefused { why }, Code::InvalidArgument) => EnrollError::Refused { why },
-        (failure, _) => EnrollError::Connection(failure),
+    match failure {
+        // Without reports there is nothing else that an enrolment could be wrong about.
+        Failure::Refused { why } | Failure::ReportRefused { why } => EnrollError::Refused { why },
+        Failure::Address { .. }
+        | Failure::Unreachable { .. }
+        | Failure::ServerUntrusted { .. }
+        | Failure::Clock { .. }
+        | Failure::CertificateExpired { .. }
+        | Failure::CertificateRevoked
+        | Failure::CertificateRefused { .. }
+        | Failure::Superseded { .. }
+        | Failure::Overloaded { .. }
+        | Failure::Lost { .. }
+        | Failure::Closed
+        | Failure::Silent
+        | Failure::Storage { .. }
+        | Failure::Protocol { .. } => EnrollError::Connection(failure),
     }
 }
 

@@ -21,7 +21,9 @@ pub enum Failure {
     Unreachable { address: String, why: String },
     #[error("the server at {address} cannot prove that it is the right one: {why}")]
     ServerUntrusted { address: String, why: String },
-    #[error("the server's certificate is not valid at the time that this host's clock shows: {why}")]
+    #[error(
+        "the server's certificate is not valid at the time that this host's clock shows: {why}"
+    )]
     Clock { why: String },
     #[error("this agent's certificate has expired: {why}")]
     CertificateExpired { why: String },
@@ -96,7 +98,9 @@ impl Failure {
                 "two machines speak with one identity, as after cloning a disk: on the clone, make a new \
                  /etc/machine-id and run `atrest-agent enroll --force TOKEN`"
             }
-            Self::Storage { .. } => "make room, or give the state directory to the user that the agent runs as",
+            Self::Storage { .. } => {
+                "make room, or give the state directory to the user that the agent runs as"
+            }
             Self::ReportRefused { .. } | Self::Protocol { .. } => {
                 "see that the server is at least as new as this agent, and what its log says"
             }
@@ -129,9 +133,10 @@ impl Failure {
     /// A refusal of a certificate that has expired is about its expiry, whatever words it comes in.
     #[must_use]
     pub fn with_expired_certificate(self) -> Self {
-        match self {
-            Self::Refused { why } | Self::CertificateRefused { why } => Self::CertificateExpired { why },
-            other => other,
+        if let Self::Refused { why } | Self::CertificateRefused { why } = self {
+            Self::CertificateExpired { why }
+        } else {
+            self
         }
     }
 
@@ -162,13 +167,14 @@ impl Failure {
             AlertDescription::UnknownCA,
             AlertDescription::UnsupportedCertificate,
         ];
-        match alert {
-            &AlertDescription::CertificateExpired => {
-                Self::CertificateExpired { why: "the server refused it".to_owned() }
-            }
-            &AlertDescription::CertificateRevoked => Self::CertificateRevoked,
-            alert if refusals.contains(alert) => Self::CertificateRefused { why: format!("{alert:?}") },
-            alert => Self::Protocol { why: format!("TLS alert {alert:?}") },
+        if *alert == AlertDescription::CertificateExpired {
+            Self::CertificateExpired { why: "the server refused it".to_owned() }
+        } else if *alert == AlertDescription::CertificateRevoked {
+            Self::CertificateRevoked
+        } else if refusals.contains(alert) {
+            Self::CertificateRefused { why: format!("{alert:?}") }
+        } else {
+            Self::Protocol { why: format!("TLS alert {alert:?}") }
         }
     }
 
@@ -180,9 +186,10 @@ impl Failure {
         }
         let why = bounded(status.message());
         match status.code() {
-            Code::Unauthenticated | Code::PermissionDenied | Code::FailedPrecondition | Code::AlreadyExists => {
-                Self::Refused { why }
-            }
+            Code::Unauthenticated
+            | Code::PermissionDenied
+            | Code::FailedPrecondition
+            | Code::AlreadyExists => Self::Refused { why },
             Code::ResourceExhausted | Code::Unavailable => {
                 Self::Overloaded { why, retry_after: pushback(status) }
             }
@@ -273,7 +280,9 @@ mod tests {
             Failure::Refused { why: text() },
             Failure::Protocol { why: text() },
         ];
-        assert!(failures.iter().all(|failure| failure.needs_a_person() && !failure.remedy().is_empty()));
+        assert!(
+            failures.iter().all(|failure| failure.needs_a_person() && !failure.remedy().is_empty())
+        );
     }
 
     #[test]

@@ -25,9 +25,9 @@ pub fn ensure_private_dir(path: &Path) -> io::Result<()> {
 /// Makes a file that only its owner can read, and that was not there before.
 pub fn create_private(path: &Path, bytes: &[u8], durability: Durability) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    let written = give_to_owner_of_directory(&file, path).and_then(|()| file.write_all(bytes)).and_then(|()| {
-        if durability == Durability::Synced { file.sync_all() } else { Ok(()) }
-    });
+    let written = give_to_owner_of_directory(&file, path)
+        .and_then(|()| file.write_all(bytes))
+        .and_then(|()| if durability == Durability::Synced { file.sync_all() } else { Ok(()) });
     if written.is_err() {
         // Half a file is worth nothing, and on a full disk it is in the way.
         drop(std::fs::remove_file(path));
@@ -91,7 +91,11 @@ pub fn read_bounded(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
 /// Tells one version of a replaced file from the next without reading it; `None` when it is not there.
 pub fn signature(path: &Path) -> Option<Signature> {
     let metadata = std::fs::metadata(path).ok()?;
-    Some(Signature { inode: metadata.ino(), changed: (metadata.ctime(), metadata.ctime_nsec()), size: metadata.size() })
+    Some(Signature {
+        inode: metadata.ino(),
+        changed: (metadata.ctime(), metadata.ctime_nsec()),
+        size: metadata.size(),
+    })
 }
 
 /// See [`signature`].
@@ -137,7 +141,9 @@ impl Lock {
                 give_to_owner_of_directory(&file, path)?;
                 file
             }
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => OpenOptions::new().write(true).open(path)?,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                OpenOptions::new().write(true).open(path)?
+            }
             Err(error) => return Err(error),
         };
         match nix::fcntl::fcntl(&file, nix::fcntl::FcntlArg::F_OFD_SETLK(&whole_file())) {
@@ -163,7 +169,13 @@ impl Lock {
 fn whole_file() -> libc::flock {
     // The constants are ints of their own size in C; they all fit.
     let short = |value: i32| i16::try_from(value).unwrap_or_default();
-    libc::flock { l_type: short(libc::F_WRLCK), l_whence: short(libc::SEEK_SET), l_start: 0, l_len: 0, l_pid: 0 }
+    libc::flock {
+        l_type: short(libc::F_WRLCK),
+        l_whence: short(libc::SEEK_SET),
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    }
 }
 
 #[cfg(test)]

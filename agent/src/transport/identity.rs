@@ -243,7 +243,9 @@ impl Key {
             .map_err(|source| IdentityError::Read { path: path.clone(), source })?
             .map(Zeroizing::new);
         let kept = read
-            .and_then(|bytes| Some(Self(Zeroizing::new(std::str::from_utf8(&bytes).ok()?.to_owned()))))
+            .and_then(|bytes| {
+                Some(Self(Zeroizing::new(std::str::from_utf8(&bytes).ok()?.to_owned())))
+            })
             .filter(|key| key.pair().is_ok());
         if let Some(key) = kept {
             return Ok(key);
@@ -365,8 +367,12 @@ mod tests {
     #[test]
     fn a_certificate_for_another_key_is_refused() {
         let (mine, other) = (Key::generate().unwrap(), Key::generate().unwrap());
-        let new = |issued| Identity::new("h".to_owned(), String::new(), at(0), mine.clone(), issued);
-        assert!(matches!(new(issued(&other)), Err(IdentityError::Answer { what: "it is for another key" })));
+        let new =
+            |issued| Identity::new("h".to_owned(), String::new(), at(0), mine.clone(), issued);
+        assert!(matches!(
+            new(issued(&other)),
+            Err(IdentityError::Answer { what: "it is for another key" })
+        ));
         let empty = Issued { certificate_chain: Vec::new(), ..issued(&mine) };
         assert!(matches!(new(empty), Err(IdentityError::Answer { what: "no chain" })));
         let garbage = Issued { certificate_chain: vec![vec![0; 40]], ..issued(&mine) };
@@ -378,7 +384,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let state = StateDir::new(dir.path());
         identity(Key::generate().unwrap()).store(&state, &lock(&state).unwrap()).unwrap();
-        let whole = std::fs::read(state.identity()).unwrap();
+        let whole = files::read_bounded(&state.identity(), MAX_FILE).unwrap().unwrap();
         for cut in (0..whole.len()).step_by(37) {
             std::fs::write(state.identity(), &whole[..cut]).unwrap();
             let error = Identity::load(&state).unwrap_err().to_string();

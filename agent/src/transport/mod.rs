@@ -9,7 +9,7 @@
 
 pub mod backoff;
 pub mod client;
-//ENROLL
+pub mod enroll;
 pub mod failure;
 pub mod files;
 pub mod identity;

@@ -51,8 +51,8 @@ impl Outbox {
                 return Ok(Offered::Unchanged);
             }
             let sequence = self.spool.next_sequence();
-            let report =
-                v1::Report { sequence, digest: digest.to_vec(), posture: Some(wire) }.encode_to_vec();
+            let report = v1::Report { sequence, digest: digest.to_vec(), posture: Some(wire) }
+                .encode_to_vec();
             // What is dropped to make room changes what the report has to say.
             if !self.spool.make_room(report.len())? {
                 return self.spool.push(digest, &report).map(Offered::Queued);
@@ -95,9 +95,10 @@ fn gap(loss: Loss) -> Gap {
             "the spool was full or could not be written",
             "keep the server reachable, or raise spool_mib in agent.toml",
         ),
-        Cause::Damaged => {
-            ("they were damaged on the disk", "check the disk and file system of the state directory")
-        }
+        Cause::Damaged => (
+            "they were damaged on the disk",
+            "check the disk and file system of the state directory",
+        ),
         Cause::Refused => ("the server could not take them", "bring the server up to date"),
     };
     Gap {
@@ -145,7 +146,11 @@ pub(crate) mod tests {
         outbox.spool_mut().acknowledge(1).unwrap();
         assert!(outbox.settled().is_some());
         assert_eq!(outbox.offer(&posture("b", 3)).unwrap(), Offered::Queued(2));
-        assert_eq!(outbox.offer(&posture("a", 4)).unwrap(), Offered::Queued(3), "back is a change too");
+        assert_eq!(
+            outbox.offer(&posture("a", 4)).unwrap(),
+            Offered::Queued(3),
+            "back is a change too"
+        );
         assert_eq!(outbox.settled(), None);
     }
 
@@ -169,13 +174,24 @@ pub(crate) mod tests {
             outbox.offer(&posture(name, i64::try_from(second).unwrap())).unwrap();
         }
         assert_eq!(outbox.spool().losses().dropped, 1);
-        assert_eq!(outbox.offer(&posture("c", 9)).unwrap(), Offered::Unchanged, "no loop about fullness");
+        assert_eq!(
+            outbox.offer(&posture("c", 9)).unwrap(),
+            Offered::Unchanged,
+            "no loop about fullness"
+        );
         let (entry, report) = outbox.next(2).unwrap().unwrap();
         let gaps = report.posture.unwrap().gaps;
-        assert_eq!(gaps[0].detail.as_str(), "reports from number 1 on never arrived: the spool was full or could not be written");
+        assert_eq!(
+            gaps[0].detail.as_str(),
+            "reports from number 1 on never arrived: the spool was full or could not be written"
+        );
         outbox.spool_mut().acknowledge(entry.sequence).unwrap();
         assert_eq!(outbox.spool().loss(), None);
-        assert_eq!(outbox.offer(&posture("c", 10)).unwrap(), Offered::Queued(4), "the gap is closed");
+        assert_eq!(
+            outbox.offer(&posture("c", 10)).unwrap(),
+            Offered::Queued(4),
+            "the gap is closed"
+        );
         assert!(outbox.next(3).unwrap().unwrap().1.posture.unwrap().gaps.is_empty());
         assert_eq!(outbox.offer(&posture("c", 11)).unwrap(), Offered::Unchanged);
     }

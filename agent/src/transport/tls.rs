@@ -136,7 +136,7 @@ fn pin_of(certificate: &CertificateDer<'_>) -> Option<Pin> {
 }
 
 fn hex(pin: &Pin) -> String {
-    pin.iter().map(|byte| format!("{byte:02x}")).collect()
+    pin.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
 }
 
 /// Reads a pin in hex; white space and colons between bytes are ignored.

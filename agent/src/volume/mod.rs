@@ -39,13 +39,17 @@ pub struct Evaluator<'a> {
     swap: RefCell<Option<Rc<Outcome>>>,
 }
 
-/// The stable id of a target: its use and path, and whose eyes it is seen with when not the host's.
+/// The stable id of a target: its use and path, and the service where several may see one path differently.
+///
+/// The plain name of a product is the packaged service: its ids are the same whether it runs, in a namespace of its
+/// own because of `PrivateTmp`, or is stopped. Other instances have names with a `:` in them.
 pub fn asset(target: &Target) -> String {
-    match &target.namespace {
-        Namespace::Host => format!("{}:{}", target.usage, target.path),
-        Namespace::Process(_) => {
-            let service = target.service.as_deref().unwrap_or("process");
+    match (&target.namespace, &target.service) {
+        (Namespace::Process(_), Some(service)) if service.contains(':') => {
             format!("{}:{}@{service}", target.usage, target.path)
+        }
+        (Namespace::Host | Namespace::Process(_), _) => {
+            format!("{}:{}", target.usage, target.path)
         }
     }
 }
@@ -210,7 +214,17 @@ impl<'a> Evaluator<'a> {
         }
         walk.depth += 1;
         let legs = filesystem::dissect(mount, &self.snapshot.filesystems);
-        let outcome = Rc::new(self.legs(&legs, &mount.mount_point.to_string(), namespace, walk));
+        let point = mount.mount_point.to_string();
+        let mut outcome = Outcome::default();
+        for leg in &legs {
+            if let Leg::MountTimePath { path } = leg {
+                let below = self.mount_time_path(path, mount, namespace, walk);
+                outcome.absorb(&below, Role::Contents, &[path.to_string()]);
+            } else {
+                self.leg(leg, &point, namespace, walk, &mut outcome);
+            }
+        }
+        let outcome = Rc::new(outcome);
         walk.depth -= 1;
         walk.mounts.remove(&mount.id);
         self.judged_mounts.borrow_mut().insert(mount.id, Rc::clone(&outcome));
@@ -252,52 +266,116 @@ impl<'a> Evaluator<'a> {
     fn legs(&self, legs: &[Leg], node: &str, namespace: &Namespace, walk: &mut Walk) -> Outcome {
         let mut outcome = Outcome::default();
         for leg in legs {
-            match leg {
-                Leg::Device { device, role } => {
-                    let below = self.device(*device, walk);
-                    let via = self.snapshot.devices.get(device).map(snapshot::BlockDevice::node);
-                    outcome.absorb(&below, *role, via.as_slice());
-                }
-                Leg::LoopFile(looped) => {
-                    let below = self.loop_file(looped, walk);
-                    outcome.absorb(&below, Role::Contents, &[looped.backing_file.to_string()]);
-                }
-                Leg::Path { path, role } => {
-                    let below = self.named_path(path, namespace, walk);
-                    outcome.absorb(&below, *role, &[path.to_string()]);
-                }
-                Leg::SwappableMemory => {
-                    outcome.memory();
-                    outcome.absorb(&self.all_swap(walk), Role::Swap, &[]);
-                }
-                Leg::Encrypted(by) => outcome.encrypted(by.clone()),
-                Leg::Plain(reason) => outcome.plain(node, *reason),
-                Leg::Claimed { reason, who } => outcome.claimed(*reason, who.clone()),
-                Leg::Memory => outcome.memory(),
-                Leg::Nothing => {}
-                Leg::Unknown { reason, detail } => outcome.undecided(*reason, detail.clone()),
-            }
+            self.leg(leg, node, namespace, walk, &mut outcome);
         }
         outcome
     }
 
-    /// The file below a loop device: by the device of its file system where the kernel told it, else by its path.
+    fn leg(
+        &self,
+        leg: &Leg,
+        node: &str,
+        namespace: &Namespace,
+        walk: &mut Walk,
+        outcome: &mut Outcome,
+    ) {
+        match leg {
+            Leg::Device { device, role } => {
+                let below = self.device(*device, walk);
+                let via = self.snapshot.devices.get(device).map(snapshot::BlockDevice::node);
+                outcome.absorb(&below, *role, via.as_slice());
+            }
+            Leg::LoopFile(looped) => {
+                let below = self.loop_file(looped, walk);
+                outcome.absorb(&below, Role::Contents, &[looped.backing_file.to_string()]);
+            }
+            Leg::Path { path, role } => {
+                let below = self.named_path(path, namespace, walk);
+                outcome.absorb(&below, *role, &[path.to_string()]);
+            }
+            Leg::SwappableMemory => {
+                outcome.memory();
+                outcome.absorb(&self.all_swap(walk), Role::Swap, &[]);
+            }
+            Leg::Encrypted(by) => outcome.encrypted(by.clone()),
+            Leg::Plain(reason) => outcome.plain(node, *reason),
+            Leg::Claimed { reason, who } => outcome.claimed(*reason, who.clone()),
+            Leg::Memory => outcome.memory(),
+            Leg::Nothing => {}
+            Leg::Unknown { reason, detail } => outcome.undecided(*reason, detail.clone()),
+            Leg::MountTimePath { path } => {
+                outcome.undecided(Reason::Unreadable, format!("{path}: named outside a mount"));
+            }
+        }
+    }
+
+    /// A directory that a mount was made from, as its name led when it was mounted: later mounts hide, and do not
+    /// move, what lies below them.
+    fn mount_time_path(
+        &self,
+        path: &HostPath,
+        mount: &Mount,
+        namespace: &Namespace,
+        walk: &mut Walk,
+    ) -> Outcome {
+        match self.mount_time_holder(path, mount, namespace) {
+            Some((holding, namespace)) => (*self.mount(holding, &namespace, walk)).clone(),
+            None => Outcome::unknown(
+                Reason::Unreadable,
+                format!("{path}: no mount that was there before holds it"),
+            ),
+        }
+    }
+
+    /// The mount that held `path` when `mount` was made, and the namespace that it is in.
+    fn mount_time_holder(
+        &self,
+        path: &HostPath,
+        mount: &Mount,
+        namespace: &Namespace,
+    ) -> Option<(&'a Mount, Namespace)> {
+        let own = self.table(namespace).ok()?;
+        // A container's root was mounted by its runtime, in the host's namespace.
+        let host = self.table(&Namespace::Host).ok().filter(|_| *namespace != Namespace::Host);
+        let same = host.and_then(|host| Some((host, host.of_device(mount.device)?)));
+        let (index, mount, namespace) = match same {
+            Some((host, same)) => (host, same, Namespace::Host),
+            None => (own, mount, namespace.clone()),
+        };
+        Some((index.before(mount).holding(&path.normalised())?, namespace))
+    }
+
+    /// The file below a loop device: by what the kernel says it is; its name counts only where it cannot mislead.
     fn loop_file(&self, looped: &LoopFacts, walk: &mut Walk) -> Outcome {
         let namespace = Namespace::Host;
-        if let Some(device) = looped.backing_device {
+        let path = &looped.backing_file;
+        if let Some(backing) = &looped.backing {
+            if let Some(device) = backing.block_device {
+                return (*self.device(device, walk)).clone();
+            }
             let mounted = self.tables.iter().find_map(|(of, index)| {
-                index.as_ref().ok()?.of_device(device).map(|mount| (mount, *of))
+                index.as_ref().ok()?.of_device(backing.filesystem).map(|mount| (mount, *of))
             });
             if let Some((mount, of)) = mounted {
                 return (*self.mount(mount, of, walk)).clone();
             }
-            if !device.is_anonymous() {
-                return (*self.device(device, walk)).clone();
+            if !backing.filesystem.is_anonymous() {
+                return (*self.device(backing.filesystem, walk)).clone();
             }
-        }
-        let path = &looped.backing_file;
-        if looped.deleted || !path.is_absolute() {
+            if !backing.name_holds {
+                let detail =
+                    format!("{path}: a loop device's file that its name does not lead to any more");
+                return Outcome::unknown(Reason::Unreadable, detail);
+            }
+        } else if looped.deleted || !path.is_absolute() {
             let detail = format!("{path}: a loop device's file that has no name any more");
+            return Outcome::unknown(Reason::Unreadable, detail);
+        } else if path.is_at_or_below(&"/dev".into()) {
+            return self.named_path(path, &namespace, walk);
+        } else if self.table(&namespace).is_ok_and(|index| index.is_ambiguous(path)) {
+            let detail = format!(
+                "{path}: a loop device's file; a mount on the way may hide which one it is"
+            );
             return Outcome::unknown(Reason::Unreadable, detail);
         }
         match self.covering(path, None, &namespace) {

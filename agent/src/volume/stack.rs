@@ -69,11 +69,26 @@ impl Drawing<'_, '_> {
             detail.insert("root".to_owned(), mount.root.to_string());
         }
         let first = self.mounts.insert(mount.id);
+        let mut children = if first { self.legs(&legs, namespace) } else { Vec::new() };
+        if first && self.depth < MAX_DEPTH {
+            self.depth += 1;
+            for leg in &legs {
+                if let Leg::MountTimePath { path } = leg {
+                    let holder = self.evaluator.mount_time_holder(path, mount, namespace);
+                    let below = holder.map(|(mount, namespace)| self.mount(mount, &namespace));
+                    children.push(Layer {
+                        children: below.into_iter().collect(),
+                        ..leaf("directory", path.to_string())
+                    });
+                }
+            }
+            self.depth -= 1;
+        }
         Layer {
             major_minor: Some(mount.device.to_string()),
             detail,
             repeated_above: !first,
-            children: if first { self.legs(&legs, namespace) } else { Vec::new() },
+            children,
             ..leaf("mount", mount.mount_point.to_string())
         }
     }
@@ -91,6 +106,8 @@ impl Drawing<'_, '_> {
                     layers.push(self.below_file(&looped.backing_file, namespace));
                 }
                 Leg::Path { path, .. } => layers.push(self.named_path(path, namespace)),
+                // Only a mount has such legs: see `mount`.
+                Leg::MountTimePath { .. } => {}
                 Leg::Unknown { reason, detail } => {
                     let mut layer = leaf("unknown", detail.clone());
                     layer.detail.insert("reason".to_owned(), reason.to_string());

@@ -8,7 +8,7 @@ use atrest_proto::model::EncryptedBy;
 
 use super::{Dissected, device_argument};
 use crate::layer::{Leg, Role};
-use crate::snapshot::{BlockDevice, DmTarget};
+use crate::snapshot::{BlockDevice, DeviceNumber, DmTarget};
 
 /// Where a volume key is kept while the device is open.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,11 +77,22 @@ pub(super) fn dissect(target: &DmTarget, device: &BlockDevice) -> Option<Dissect
     Some(Dissected { legs: vec![Leg::Encrypted(by)], shown: vec![below], detail })
 }
 
+/// The device that holds the LUKS header of what a crypt target stands on: below dm-integrity, which LUKS2 puts between for authenticated encryption.
+pub fn header_holder(
+    number: DeviceNumber,
+    devices: &BTreeMap<DeviceNumber, BlockDevice>,
+) -> Option<&BlockDevice> {
+    let device = devices.get(&number)?;
+    let table = device.dm.as_ref().and_then(|dm| dm.table.known());
+    let integrity = table.into_iter().flatten().find(|target| target.kind == "integrity");
+    let below = integrity.and_then(|target| target.args.first()?.parse().ok());
+    below.and_then(|number| devices.get(&number)).or(Some(device))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::dm_table::parse_target;
-    use crate::snapshot::DeviceNumber;
 
     const NULL: Leg = Leg::Device { device: DeviceNumber::new(8, 1), role: Role::NullCipher };
 

@@ -34,14 +34,27 @@ pub enum Pace {
 /// What an answer was about.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Heard {
-    Welcome { heartbeat_interval: Option<Duration>, server_time: Option<Timestamp> },
+    Welcome {
+        heartbeat_interval: Option<Duration>,
+        server_time: Option<Timestamp>,
+    },
     /// Reports arrived.
     Progress,
     /// Nothing changed.
     Alive,
     /// The server needs the full posture.
-    Resync { why: String },
+    Resync {
+        why: String,
+    },
     Renewed(Issued),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Heartbeat {
+    /// None was said on this stream.
+    None,
+    Open,
+    Answered,
 }
 
 /// The agent's side of one stream.
@@ -55,8 +68,7 @@ pub struct Session {
     /// The highest report that was sent on this stream.
     sent: u64,
     in_flight: VecDeque<Entry>,
-    heartbeat_open: bool,
-    heartbeat_said: bool,
+    heartbeat: Heartbeat,
     renewing: bool,
 }
 
@@ -75,8 +87,7 @@ impl Session {
             welcomed: false,
             sent: 0,
             in_flight: VecDeque::new(),
-            heartbeat_open: false,
-            heartbeat_said: false,
+            heartbeat: Heartbeat::None,
             renewing: false,
         };
         (session, Say::Hello(hello))
@@ -114,9 +125,9 @@ impl Session {
 
     /// That nothing changed up to `seen`; `None` when that cannot be said.
     pub fn heartbeat(&mut self, outbox: &Outbox, seen: Timestamp) -> Option<Say> {
-        let digest = outbox.settled().filter(|_| self.welcomed && !self.heartbeat_open)?;
-        self.heartbeat_open = true;
-        self.heartbeat_said = true;
+        let digest =
+            outbox.settled().filter(|_| self.welcomed && self.heartbeat != Heartbeat::Open)?;
+        self.heartbeat = Heartbeat::Open;
         let observed_at = Some(timestamp_to_wire(seen));
         Some(Say::Heartbeat(v1::Heartbeat { digest: digest.to_vec(), observed_at }))
     }
@@ -136,7 +147,10 @@ impl Session {
 
     /// Whether the server owes an answer.
     pub fn awaits(&self) -> bool {
-        !self.welcomed || !self.in_flight.is_empty() || self.heartbeat_open || self.renewing
+        !self.welcomed
+            || !self.in_flight.is_empty()
+            || self.heartbeat == Heartbeat::Open
+            || self.renewing
     }
 
     /// After the server refused a report: finds out which it was. Gives the pace for the next stream.
@@ -166,7 +180,7 @@ impl Session {
         if !self.welcomed {
             return Err(Failure::Protocol { why: "it acknowledged before it welcomed".to_owned() });
         }
-        self.heartbeat_open = false;
+        self.close_heartbeat();
         let waiting = self.in_flight.len();
         self.in_flight.retain(|entry| entry.sequence > sequence);
         if self.in_flight.len() == waiting {
@@ -174,16 +188,26 @@ impl Session {
         }
         // Not beyond what was sent: what was not sent cannot be durable there.
         if let Err(error) = outbox.spool_mut().acknowledge(sequence.min(self.sent)) {
-            tracing::warn!(error = super::failure::chain(&error), "an acknowledgement could not be kept");
+            tracing::warn!(
+                error = super::failure::chain(&error),
+                "an acknowledgement could not be kept"
+            );
         }
         Ok(Heard::Progress)
     }
 
+    fn close_heartbeat(&mut self) {
+        if self.heartbeat == Heartbeat::Open {
+            self.heartbeat = Heartbeat::Answered;
+        }
+    }
+
     fn resync(&mut self, why: &str, outbox: &Outbox) -> Heard {
-        self.heartbeat_open = false;
+        let about_hello = self.heartbeat == Heartbeat::None;
+        self.close_heartbeat();
         // A hello can be outdated by the welcome: an acknowledgement was lost, and is known now.
         let known = outbox.spool().acknowledged().map(|last| last.digest);
-        if !self.heartbeat_said && known != self.said && known.is_some() {
+        if about_hello && known != self.said && known.is_some() {
             return Heard::Alive;
         }
         Heard::Resync { why: bounded(why) }

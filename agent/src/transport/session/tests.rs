@@ -157,7 +157,10 @@ enum Step {
     Scan(u8),
     Connect,
     /// The server takes so many of what was sent, and only the last `acks` of its answers arrive.
-    Serve { reports: usize, answered: bool },
+    Serve {
+        reports: usize,
+        answered: bool,
+    },
     Disconnect,
     /// kill -9 of the agent.
     Crash,

@@ -11,29 +11,25 @@
 //!
 //! I/O is synchronous on purpose: reports are rare and small, and a state directory that hangs is something to notice.
 
+mod directory;
 mod frame;
 mod ledger;
 
 use std::collections::VecDeque;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use thiserror::Error;
 
+use directory::{
+    REPORT, is_damage, ledger_path, move_aside, path_in, read_header, remove, reports_in,
+};
 pub use ledger::{Acknowledged, Cause, Loss, Losses};
 use ledger::{Ledger, Renumbering};
 
 use super::files::{self, Durability};
 use super::outbox::PostureDigest;
-
-/// Digits of a number in a file name: all that fit, so that names sort as numbers do.
-const DIGITS: usize = 20;
-const REPORT: &str = "report";
-const DAMAGED: &str = "damaged";
-const REFUSED: &str = "refused";
-/// So many reports that were moved aside are kept for a look; older ones are removed.
-const KEPT_ASIDE: usize = 8;
 
 /// How much may wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,7 +69,9 @@ impl SpoolError {
             | Self::Read { source, .. }
             | Self::Ledger { source } => source,
         };
-        if source.kind() == io::ErrorKind::StorageFull || source.kind() == io::ErrorKind::QuotaExceeded {
+        if source.kind() == io::ErrorKind::StorageFull
+            || source.kind() == io::ErrorKind::QuotaExceeded
+        {
             "make room on the file system of the state directory"
         } else if source.kind() == io::ErrorKind::PermissionDenied {
             "give the state directory to the user that the agent runs as"
@@ -183,7 +181,8 @@ impl Spool {
     /// The first report after this number.
     pub fn after(&self, sequence: u64) -> Option<Entry> {
         let at = self.entries.partition_point(|entry| entry.sequence <= sequence);
-        let held = || self.held.as_ref().map(|held| held.entry).filter(|entry| entry.sequence > sequence);
+        let held =
+            || self.held.as_ref().map(|held| held.entry).filter(|entry| entry.sequence > sequence);
         self.entries.get(at).copied().or_else(held)
     }
 
@@ -196,7 +195,8 @@ impl Spool {
         let mut going = Vec::new();
         let (mut bytes, mut count) = (self.bytes, self.entries.len());
         for entry in &self.entries {
-            if bytes.saturating_add(size) <= self.limits.bytes && count < self.limits.reports.max(1) {
+            if bytes.saturating_add(size) <= self.limits.bytes && count < self.limits.reports.max(1)
+            {
                 break;
             }
             bytes = bytes.saturating_sub(entry.size);
@@ -253,7 +253,8 @@ impl Spool {
 
     /// The payload of a queued report. `None` when it turned out to be damaged: it is moved aside and counted.
     pub fn read(&mut self, entry: Entry) -> Result<Option<Vec<u8>>, SpoolError> {
-        if let Some(held) = self.held.as_ref().filter(|held| held.entry.sequence == entry.sequence) {
+        if let Some(held) = self.held.as_ref().filter(|held| held.entry.sequence == entry.sequence)
+        {
             return Ok(frame::decode(&held.file).map(<[u8]>::to_vec));
         }
         match files::read_bounded(&self.path(entry.sequence, REPORT), entry.size) {
@@ -282,12 +283,20 @@ impl Spool {
     /// The server holds all reports up to this one: they need not be kept.
     pub fn acknowledge(&mut self, sequence: u64) -> Result<(), SpoolError> {
         let held = self.held.as_ref().map(|held| held.entry);
-        let newest = self.entries.iter().copied().chain(held).take_while(|entry| entry.sequence <= sequence).last();
+        let newest = self
+            .entries
+            .iter()
+            .copied()
+            .chain(held)
+            .take_while(|entry| entry.sequence <= sequence)
+            .last();
         let Some(newest) = newest else { return Ok(()) };
         self.ledger.acknowledge(Acknowledged { sequence: newest.sequence, digest: newest.digest });
         // First the ledger, then the files: after a crash in between they are removed at the next start.
         let saved = self.save();
-        while let Some(first) = self.entries.front().copied().filter(|entry| entry.sequence <= sequence) {
+        while let Some(first) =
+            self.entries.front().copied().filter(|entry| entry.sequence <= sequence)
+        {
             self.forget(first.sequence);
             remove(&self.path(first.sequence, REPORT));
         }
@@ -314,7 +323,11 @@ impl Spool {
         let first = self.after(0).map_or(self.ledger.next, |entry| entry.sequence);
         let by = last.saturating_add(1).saturating_sub(first);
         if last > 0 {
-            tracing::warn!(last, by, "the server knows reports that this host does not: its numbers go on from there");
+            tracing::warn!(
+                last,
+                by,
+                "the server knows reports that this host does not: its numbers go on from there"
+            );
         }
         let before = self.ledger.clone();
         self.ledger.next = self.ledger.next.saturating_add(by);
@@ -345,7 +358,8 @@ impl Spool {
     /// From the newest down, so that no name is taken; every step can be the last before a crash.
     fn finish_renumbering(&mut self) -> io::Result<()> {
         let Some(Renumbering { until, by }) = self.ledger.renumbering else { return Ok(()) };
-        let mut sequences: Vec<u64> = reports_in(&self.dir)?.into_iter().filter(|sequence| *sequence < until).collect();
+        let mut sequences: Vec<u64> =
+            reports_in(&self.dir)?.into_iter().filter(|sequence| *sequence < until).collect();
         sequences.sort_unstable();
         for sequence in sequences.into_iter().rev() {
             let to = self.path(sequence.saturating_add(by), REPORT);
@@ -415,78 +429,6 @@ impl Spool {
 
     fn path(&self, sequence: u64, kind: &str) -> PathBuf {
         path_in(&self.dir, sequence, kind)
-    }
-}
-
-fn ledger_path(dir: &Path) -> PathBuf {
-    dir.join("ledger.json")
-}
-
-fn path_in(dir: &Path, sequence: u64, kind: &str) -> PathBuf {
-    dir.join(format!("{sequence:0DIGITS$}.{kind}"))
-}
-
-/// The numbers of the reports that are there. What a crash left half written is removed.
-fn reports_in(dir: &Path) -> io::Result<Vec<u64>> {
-    let mut sequences = Vec::new();
-    for entry in fs::read_dir(dir)? {
-        let name = entry?.file_name();
-        let name = name.to_string_lossy();
-        if name.starts_with('.') && name.ends_with(".tmp") {
-            remove(&dir.join(&*name));
-        } else if let Some((number, REPORT)) = name.split_once('.')
-            && number.len() == DIGITS
-            && let Ok(sequence) = number.parse()
-        {
-            sequences.push(sequence);
-        }
-    }
-    Ok(sequences)
-}
-
-/// `None` when the file is not a whole report.
-fn read_header(path: &Path) -> io::Result<Option<frame::Header>> {
-    use io::Read as _;
-    let file = fs::File::open(path)?;
-    let size = file.metadata()?.len();
-    let mut head = Vec::with_capacity(frame::HEADER);
-    file.take(u64::try_from(frame::HEADER).unwrap_or(u64::MAX)).read_to_end(&mut head)?;
-    Ok(frame::Header::parse(&head).filter(|header| header.size() == size))
-}
-
-/// Whether an error says that this file is lost, and not that it cannot be read just now.
-fn is_damage(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::FileTooLarge || error.raw_os_error() == Some(libc::EIO)
-}
-
-fn move_aside(dir: &Path, sequence: u64, cause: Cause) {
-    let kind = match cause {
-        Cause::Dropped => return remove(&path_in(dir, sequence, REPORT)),
-        Cause::Damaged => DAMAGED,
-        Cause::Refused => REFUSED,
-    };
-    let from = path_in(dir, sequence, REPORT);
-    if fs::rename(&from, path_in(dir, sequence, kind)).is_err() {
-        // It must not come back as a report, and there may be nothing left to keep.
-        remove(&from);
-    }
-    let mut aside: Vec<PathBuf> = fs::read_dir(dir)
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.extension().is_some_and(|kind| kind == DAMAGED || kind == REFUSED))
-        .collect();
-    aside.sort_unstable();
-    let surplus = aside.len().saturating_sub(KEPT_ASIDE);
-    for path in aside.iter().take(surplus) {
-        remove(path);
-    }
-}
-
-/// Removes a file that is of no more use. If it cannot be, it is found and removed at the next start.
-fn remove(path: &Path) {
-    if let Err(error) = files::remove_if_there(path) {
-        tracing::warn!(path = %path.display(), %error, "a file of the spool cannot be removed");
     }
 }
 

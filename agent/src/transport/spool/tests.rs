@@ -1,7 +1,10 @@
 //! The spool against crashes, damage, a full disk and a server that knows better.
 
+use std::path::Path;
+
 use proptest::prelude::*;
 
+use super::directory::{DAMAGED, KEPT_ASIDE};
 use super::*;
 
 fn limits(bytes: u64, reports: usize) -> Limits {
@@ -22,6 +25,10 @@ fn queued(spool: &Spool) -> Vec<u64> {
         sequences.push(entry.sequence);
     }
     sequences
+}
+
+fn whole(path: &Path) -> Vec<u8> {
+    files::read_bounded(path, 1 << 20).unwrap().unwrap()
 }
 
 /// The payloads that wait, in order.
@@ -90,7 +97,7 @@ fn a_damaged_report_is_moved_aside_and_the_rest_goes_on() {
         spool.push(digest(of), &[of; 50]).unwrap();
     }
     let second = path_in(dir.path(), 2, REPORT);
-    let mut bytes = fs::read(&second).unwrap();
+    let mut bytes = whole(&second);
     bytes[100] ^= 1;
     fs::write(&second, &bytes).unwrap();
     drop(spool);
@@ -171,7 +178,8 @@ fn renumbering_that_a_crash_cut_short_is_finished() {
     spool.ledger.next = 105;
     spool.save().unwrap();
     for done in [4, 3] {
-        fs::rename(path_in(dir.path(), done, REPORT), path_in(dir.path(), done + 100, REPORT)).unwrap();
+        fs::rename(path_in(dir.path(), done, REPORT), path_in(dir.path(), done + 100, REPORT))
+            .unwrap();
     }
     drop(spool);
     let mut spool = open(dir.path());
@@ -272,7 +280,7 @@ proptest! {
                     drop(spool);
                     if let (Some(sequence), Some(cut)) = (newest, cut) {
                         let path = path_in(dir.path(), sequence, REPORT);
-                        let bytes = fs::read(&path).unwrap();
+                        let bytes = whole(&path);
                         fs::write(&path, &bytes[..cut.min(bytes.len())]).unwrap();
                         fs::write(dir.path().join(".x.tmp"), "left behind").unwrap();
                     }

@@ -1,0 +1,208 @@
+//! The resident agent: scans when there is cause, reports what changed, and says for the rest that nothing did.
+//!
+//! One thread runs one select loop over a closed [`Event`]; scans run on a thread of their own, so that a slow one
+//! never stops the heartbeats. This is the only reader of the clock in the resident path.
+
+#![forbid(unsafe_code)]
+
+mod core;
+mod health;
+mod link;
+mod scanner;
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use atrest_proto::model::{Host, Posture};
+use atrest_proto::v1::attach_response::Message as Answer;
+use jiff::Timestamp;
+use thiserror::Error;
+use tokio::sync::mpsc;
+
+use crate::transport::backoff::{Bounds, Chance};
+use crate::transport::client::Link;
+use crate::transport::failure::Failure;
+use crate::transport::files::{self, Lock};
+use crate::transport::spool::{Limits, Spool, SpoolError};
+use crate::transport::{StateDir, tls};
+
+/// Why the daemon does not run.
+#[derive(Debug, Error)]
+pub enum DaemonError {
+    #[error("another atrest-agent runs with the state directory {}", path.display())]
+    AlreadyRunning { path: PathBuf },
+    #[error("the state directory {} cannot be used", path.display())]
+    StateDir { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Spool(SpoolError),
+    #[error("the runtime cannot be started")]
+    Runtime { source: io::Error },
+    #[error("the scanning thread has ended")]
+    ScannerLost,
+}
+
+/// What the daemon works with.
+pub struct Options {
+    pub state: StateDir,
+    /// Who this is, for the hello.
+    pub host: Host,
+    /// What the checks demand, in a word for people: `status` shows it.
+    pub policy: String,
+    pub spool: Limits,
+    pub timing: Timing,
+    pub now: fn() -> Timestamp,
+    pub chance: Chance,
+}
+
+impl Options {
+    /// With the defaults for everything else.
+    pub fn new(state: StateDir, host: Host) -> Self {
+        Self {
+            state,
+            host,
+            policy: "built-in defaults".to_owned(),
+            spool: Limits::default(),
+            timing: Timing::default(),
+            now,
+            chance: Box::new(tls::chance),
+        }
+    }
+}
+
+/// How long things take. The defaults are for production.
+#[derive(Debug, Clone, Copy)]
+pub struct Timing {
+    /// Between full scans, give or take a tenth.
+    pub scan_interval: Duration,
+    /// Waits before connecting again.
+    pub reconnect: Bounds,
+    /// The server says how often to send a heartbeat, but not more often than this.
+    pub least_heartbeat: Duration,
+    /// A server that owes an answer for so long is given up.
+    pub answer: Duration,
+    /// How often to see, while not connected, whether the host was enrolled meanwhile.
+    pub identity_check: Duration,
+    /// How often to try again to write what the disk did not take.
+    pub disk_retry: Duration,
+    /// `status.json` is written no more often.
+    pub status_write: Duration,
+    /// How long to wait, when stopping, for the answers that are still open.
+    pub farewell: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            scan_interval: Duration::from_hours(1),
+            reconnect: Bounds::default(),
+            least_heartbeat: Duration::from_secs(1),
+            answer: Duration::from_mins(1),
+            identity_check: Duration::from_secs(2),
+            disk_retry: Duration::from_secs(30),
+            status_write: Duration::from_secs(1),
+            farewell: Duration::from_secs(2),
+        }
+    }
+}
+
+/// Why the host is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    Start,
+    /// The safety net.
+    Interval,
+    /// Somebody asked, as by SIGHUP.
+    Asked,
+    /// Something changed that a finding may depend on.
+    Changed,
+}
+
+/// What the daemon can be told from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Command {
+    Scan(Cause),
+    /// Stop in good order: what is not sent stays in the spool.
+    Stop,
+}
+
+/// Everything that can happen.
+enum Event {
+    ScanDue(Cause),
+    Scanned(Box<Posture>),
+    ScannerLost,
+    ConnectDue,
+    Connected(Result<Box<Link>, Failure>),
+    Said(Result<Answer, Failure>),
+    HeartbeatDue,
+    AnswerOverdue,
+    IdentityCheckDue,
+    DiskRetryDue,
+    StatusDue,
+    Stop,
+}
+
+/// Runs until it is told to stop. Everybody who could tell it so being gone counts as that.
+pub async fn run(
+    options: Options,
+    scan: impl FnMut() -> Posture + Send + 'static,
+    commands: mpsc::Receiver<Command>,
+) -> Result<(), DaemonError> {
+    let state = options.state.clone();
+    let unusable = |source| DaemonError::StateDir { path: state.path().to_owned(), source };
+    files::ensure_private_dir(state.path()).map_err(unusable)?;
+    let lock = Lock::try_take(&state.daemon_lock()).map_err(unusable)?;
+    let Some(_running) = lock else {
+        return Err(DaemonError::AlreadyRunning { path: state.path().to_owned() });
+    };
+    let spool = Spool::open(state.spool(), options.spool).map_err(DaemonError::Spool)?;
+    let scanner = scanner::start(scan).map_err(|source| DaemonError::Runtime { source })?;
+    core::Daemon::new(options, spool, scanner, commands).run().await
+}
+
+/// The whole life of the resident process: runtime, signals, [`run`].
+///
+/// SIGHUP scans now; SIGTERM and SIGINT stop.
+pub fn main(
+    options: Options,
+    scan: impl FnMut() -> Posture + Send + 'static,
+) -> Result<(), DaemonError> {
+    let runtime = runtime().map_err(|source| DaemonError::Runtime { source })?;
+    runtime.block_on(async {
+        let (tell, commands) = mpsc::channel(8);
+        let signals = signals(tell).map_err(|source| DaemonError::Runtime { source })?;
+        let signals = tokio::spawn(signals);
+        let ended = run(options, scan, commands).await;
+        signals.abort();
+        ended
+    })
+}
+
+/// One thread: all that happens is waiting, and a thread per core would cost memory for nothing.
+pub fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
+}
+
+fn signals(tell: mpsc::Sender<Command>) -> io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        loop {
+            let command = tokio::select! {
+                _ = hangup.recv() => Command::Scan(Cause::Asked),
+                _ = terminate.recv() => Command::Stop,
+                _ = interrupt.recv() => Command::Stop,
+            };
+            if tell.send(command).await.is_err() {
+                return;
+            }
+        }
+    })
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the shell that reads the clock")]
+fn now() -> Timestamp {
+    Timestamp::now()
+}

@@ -1,0 +1,19 @@
+//! The agent's transport against a small server of its own: real TLS on loopback, an authority made for the test.
+//!
+//! Nothing here sleeps or measures: a test waits for what the server or the agent tells, with a deadline against hanging.
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
+
+mod agent;
+mod authority;
+mod disk;
+mod enrolment;
+mod renewal;
+mod server;
+mod stream;
+mod trouble;
