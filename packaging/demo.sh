@@ -100,7 +100,7 @@ server=$!
 started+=("$server")
 wait_for "atrest-server" "$server" "$ctl" status
 
-token=$("$ctl" token create --cluster demo)
+token=$("$ctl" token create --cluster demo | head -n 1)
 "$agent" --config "$state/agent.toml" enroll "$token" >"$state/enroll.log" 2>&1 || fail "enrolment"
 "$agent" --config "$state/agent.toml" run >"$state/agent.log" 2>&1 &
 daemon=$!

@@ -8,16 +8,20 @@ use atrest_proto::model::Use;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::discovery::{self, Discovery, Place};
-use crate::host::Host;
 use crate::host::live::LiveHost;
 use crate::host::recorded::RecordedHost;
+use crate::host::{Host, identity};
 use crate::path::HostPath;
 use crate::report::Style;
 use crate::snapshot::Namespace;
-use crate::{check, config, observe, posture, report};
+use crate::transport::StateDir;
+use crate::transport::enroll::Existing;
+use crate::{check, config, daemon, observe, posture, report, status, transport};
 
 /// Exit code for a wrong command line or configuration (`EX_USAGE` of sysexits.h).
 pub const USAGE: u8 = 64;
+/// Exit code when what was asked for could not be done.
+const FAILED: u8 = 1;
 /// Exit code for a bug (`EX_SOFTWARE` of sysexits.h).
 pub const BUG: u8 = 70;
 
@@ -71,6 +75,22 @@ enum Command {
         #[arg(required = true, value_name = "PATH|DEVICE")]
         paths: Vec<PathBuf>,
     },
+    /// Run as the daemon: scan, watch, report to the server
+    ///
+    /// SIGHUP scans now; SIGTERM and SIGINT stop, and what is not sent stays in the spool.
+    Run,
+    /// Enrol this host with the string that `atrestctl token create` printed
+    Enroll {
+        token: String,
+        /// Enrol anew, with a new key, although this host has a valid certificate
+        #[arg(long)]
+        force: bool,
+    },
+    /// Say whether this host is enrolled, when the server was last reached, and what waits to be sent
+    Status {
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
     /// List the catalogue of checks
     Checks {
         #[arg(long, value_enum, default_value_t = Format::Text)]
@@ -110,6 +130,9 @@ fn dispatch(cli: &Cli) -> anyhow::Result<u8> {
         Command::Check { format, pid, strict, paths } => {
             check_paths(cli, *format, *pid, *strict, paths)
         }
+        Command::Run => run_daemon(cli),
+        Command::Enroll { token, force } => enroll(cli, token, *force),
+        Command::Status { format } => status(cli, *format),
         Command::Checks { format } => answer(&checks(*format), 0),
         Command::Explain { check } => explain(check),
         Command::Record { directory } => record(cli, directory),
@@ -188,6 +211,71 @@ fn check_paths(
         Format::Text => report::check_text(&posture, style()),
     };
     answer(&text, report::check_exit(&posture, strict).code())
+}
+
+/// Logs go to stderr: as text for people, filtered by `RUST_LOG`.
+fn start_logging() {
+    use std::io::IsTerminal as _;
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
+}
+
+fn run_daemon(cli: &Cli) -> anyhow::Result<u8> {
+    let config = config::load(cli.global.config.as_deref())?;
+    let host = open_host(&cli.global.root)?;
+    start_logging();
+    let mut options =
+        daemon::Options::new(StateDir::new(&config.state_dir), identity::observe(&*host));
+    options.spool.bytes = config.spool_limit;
+    options.timing.scan_interval = config.scan_interval;
+    let scan = move || {
+        let discovery = discovery::discover(&*host, &config.declared);
+        let snapshot = observe::observe(&*host, discovery, now());
+        posture::evaluate(&snapshot, &config.policy)
+    };
+    daemon::main(options, scan)?;
+    Ok(0)
+}
+
+fn enroll(cli: &Cli, token: &str, force: bool) -> anyhow::Result<u8> {
+    let config = config::load(cli.global.config.as_deref())?;
+    let host = identity::observe(&*open_host(&cli.global.root)?);
+    let state = StateDir::new(&config.state_dir);
+    let existing = if force { Existing::Replace } else { Existing::Keep };
+    let enrolled = daemon::runtime()?.block_on(transport::enroll::enroll(
+        &state,
+        token,
+        host,
+        existing,
+        now(),
+    ));
+    match enrolled {
+        Ok(enrolled) => answer(&format!("{}\n", enrolled.describe(now())), 0),
+        Err(error) => {
+            let remedy = error.remedy();
+            let text = format!("{:#}", anyhow::Error::new(error));
+            say(&format!("atrest-agent: {text}"));
+            if !remedy.is_empty() {
+                say(&format!("  -> {remedy}"));
+            }
+            Ok(FAILED)
+        }
+    }
+}
+
+fn status(cli: &Cli, format: Format) -> anyhow::Result<u8> {
+    let config = config::load(cli.global.config.as_deref())?;
+    let facts = status::gather(&StateDir::new(&config.state_dir))?;
+    let text = match format {
+        Format::Json => status::json(&facts, now()),
+        Format::Text => status::text(&facts, now()),
+    };
+    answer(&text, 0)
 }
 
 fn record(cli: &Cli, directory: &Path) -> anyhow::Result<u8> {

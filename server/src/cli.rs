@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use atrest_server::config::{Config, Problem};
 use atrest_server::logging;
+use atrest_server::serve::{check_files, start};
 use clap::{Args, Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::info;
@@ -77,10 +78,7 @@ pub(crate) fn run() -> ExitCode {
         }
     };
     match cli.command {
-        Command::Validate { .. } => {
-            say("the configuration is valid");
-            ExitCode::from(OK)
-        }
+        Command::Validate { .. } => validate(&parsed),
         Command::Serve { state_dir, listen, admin_listen, .. } => {
             parsed.state_dir = state_dir.unwrap_or(parsed.state_dir);
             parsed.agents.listen = listen.unwrap_or(parsed.agents.listen);
@@ -94,6 +92,19 @@ pub(crate) fn run() -> ExitCode {
                 }
             }
         }
+    }
+}
+
+fn validate(config: &Config) -> ExitCode {
+    let problems = check_files(config);
+    for problem in &problems {
+        say(&logging::chain(problem));
+    }
+    if problems.is_empty() {
+        say("the configuration is valid");
+        ExitCode::from(OK)
+    } else {
+        ExitCode::from(USAGE)
     }
 }
 
@@ -130,7 +141,7 @@ fn serve(config: Config) -> anyhow::Result<()> {
         // Before anything is told: a signal during the start is not lost.
         let mut terminate = signal(SignalKind::terminate()).context("no signal handler")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("no signal handler")?;
-        let running = atrest_server::serve::start(config).await?;
+        let running = start(config).await?;
         tokio::select! {
             _ = terminate.recv() => info!(signal = "SIGTERM", "asked to stop"),
             _ = interrupt.recv() => info!(signal = "SIGINT", "asked to stop"),

@@ -42,22 +42,20 @@ impl Clock {
     }
 
     pub async fn sleep(&self, duration: Duration) {
-        match &self.0 {
-            Source::System => tokio::time::sleep(duration).await,
-            Source::Manual(at) => {
-                let mut at = at.subscribe();
-                let until = after(*at.borrow_and_update(), duration);
-                // The sender lives in `self`: waiting cannot fail while it is borrowed.
-                drop(at.wait_for(|now| *now >= until).await);
-            }
-        }
+        self.sleep_until(after(self.now(), duration)).await;
     }
 
     /// Returns at once when that time has passed.
     pub async fn sleep_until(&self, until: Timestamp) {
-        let left = until.duration_since(self.now());
-        if let Ok(left) = Duration::try_from(left) {
-            self.sleep(left).await;
+        match &self.0 {
+            Source::System => {
+                let left = until.duration_since(system_now());
+                tokio::time::sleep(Duration::try_from(left).unwrap_or_default()).await;
+            }
+            Source::Manual(at) => {
+                // The sender lives in `self`: waiting cannot fail while it is borrowed.
+                drop(at.subscribe().wait_for(|now| *now >= until).await);
+            }
         }
     }
 }

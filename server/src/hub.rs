@@ -184,6 +184,8 @@ impl Hub {
         observed_at: Option<Timestamp>,
     ) -> Result<Presence, StoreError> {
         let now = self.clock.now();
+        // A host whose clock is ahead has not looked in the future.
+        let observed_at = observed_at.map(|at| at.min(now));
         let presence = lock(&self.roster)
             .see(host, observed_at, now)
             .ok_or_else(|| StoreError::NoSuchHost(host.clone()))?;
@@ -195,8 +197,9 @@ impl Hub {
 
     /// Applies a report. `Ok` means durable, or applied before.
     pub async fn report(&self, host: &HostId, incoming: Incoming) -> Result<(), StoreError> {
-        let Incoming { observation, posture } = incoming;
-        let observed_at = observation.observed_at;
+        let Incoming { mut observation, posture } = incoming;
+        let observed_at = observation.observed_at.min(self.clock.now());
+        observation.observed_at = observed_at;
         self.hear(host, Some(observed_at)).await?;
         let facts = observation.host.clone();
         let report = StoredReport { posture, observed_at, host: facts };

@@ -18,6 +18,7 @@ pub mod drain;
 pub mod enrollment;
 pub mod fleet;
 mod grpc;
+pub mod hex;
 pub mod hub;
 pub mod logging;
 pub mod notify;

@@ -40,6 +40,12 @@ pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
+/// For what asks the process for its provider, as HTTP clients do.
+pub(crate) fn install_provider() {
+    // An error says that there is one already: then whoever embeds us has chosen.
+    drop(rustls::crypto::ring::default_provider().install_default());
+}
+
 /// The server's certificate, which is renewed while connections come and go.
 #[derive(Debug)]
 pub(crate) struct ServerCertificate(RwLock<Arc<CertifiedKey>>);

@@ -222,7 +222,9 @@ impl Daemon {
         let now = self.now();
         let expired =
             self.known.as_ref().is_some_and(|known| known.identity.validity().is_expired(now));
-        let failure = if expired { failure.with_expired_certificate() } else { failure };
+        let welcomed = matches!(&self.route, Route::Up(up) if up.session.is_welcomed());
+        let failure =
+            if expired && !welcomed { failure.with_expired_certificate() } else { failure };
         if let Route::Up(up) = std::mem::replace(&mut self.route, Route::Down) {
             if let Failure::ReportRefused { .. } = failure {
                 self.pace = up.session.blame(&mut self.outbox);

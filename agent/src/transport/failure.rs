@@ -130,10 +130,12 @@ impl Failure {
         }
     }
 
-    /// A refusal of a certificate that has expired is about its expiry, whatever words it comes in.
+    /// What it means when this agent's certificate has expired: the refusal is about that, whatever words it comes
+    /// in, and even without words, since a server that closes on a refusal can outrun its own alert.
     #[must_use]
     pub fn with_expired_certificate(self) -> Self {
-        if let Self::Refused { why } | Self::CertificateRefused { why } = self {
+        if let Self::Refused { why } | Self::CertificateRefused { why } | Self::Lost { why } = self
+        {
             Self::CertificateExpired { why }
         } else {
             self

@@ -16,18 +16,18 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::authority::now;
-use crate::server::Server;
+use crate::server::{HANG, Server};
 
 /// A host's state directory, and how the host looks.
-pub struct Node {
-    pub state: StateDir,
+pub(crate) struct Node {
+    pub(crate) state: StateDir,
     looks: Arc<Mutex<String>>,
-    pub limits: Limits,
+    pub(crate) limits: Limits,
     _dir: Option<tempfile::TempDir>,
 }
 
 /// A running agent. Dropping it stops it in no order at all, as `kill -9` does.
-pub struct Agent {
+pub(crate) struct Agent {
     task: JoinHandle<Result<(), DaemonError>>,
     commands: mpsc::Sender<Command>,
     /// One for each time that chance was asked: once for a scan, a welcome, a failure.
@@ -40,11 +40,11 @@ impl Drop for Agent {
     }
 }
 
-pub fn host() -> Host {
+pub(crate) fn host() -> Host {
     Host { hostname: "node".to_owned(), agent_version: "1.2.3".to_owned(), ..Host::default() }
 }
 
-pub fn posture(name: &str) -> Posture {
+pub(crate) fn posture(name: &str) -> Posture {
     Posture {
         host: Host { hostname: name.to_owned(), ..host() },
         observed_at: Timestamp::from_second(1_700_000_000).expect("a time"),
@@ -71,12 +71,12 @@ fn timing() -> Timing {
 }
 
 impl Node {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         Self { _dir: Some(dir), ..Self::in_dir(Path::new("/")) }.at_tempdir()
     }
 
-    pub fn in_dir(path: &Path) -> Self {
+    pub(crate) fn in_dir(path: &Path) -> Self {
         Self {
             state: StateDir::new(path),
             looks: Arc::new(Mutex::new("a".to_owned())),
@@ -92,11 +92,11 @@ impl Node {
         self
     }
 
-    pub async fn enroll(&self, server: &Server) -> Result<Enrolled, EnrollError> {
+    pub(crate) async fn enroll(&self, server: &Server) -> Result<Enrolled, EnrollError> {
         self.enroll_with(&server.token().encode(), Existing::Keep).await
     }
 
-    pub async fn enroll_with(
+    pub(crate) async fn enroll_with(
         &self,
         token: &str,
         existing: Existing,
@@ -105,16 +105,16 @@ impl Node {
     }
 
     /// The host looks different from now on.
-    pub fn turn(&self, looks: &str) {
+    pub(crate) fn turn(&self, looks: &str) {
         looks.clone_into(&mut self.looks.lock().expect("looks"));
     }
 
-    pub fn start(&self) -> Agent {
+    pub(crate) fn start(&self) -> Agent {
         let looks = Arc::clone(&self.looks);
         self.start_with(move || posture(&looks.lock().expect("looks")))
     }
 
-    pub fn start_with(&self, scan: impl FnMut() -> Posture + Send + 'static) -> Agent {
+    pub(crate) fn start_with(&self, scan: impl FnMut() -> Posture + Send + 'static) -> Agent {
         let (commands, receiver) = mpsc::channel(8);
         let (roll, rolls) = mpsc::unbounded_channel();
         let chance = Box::new(move || {
@@ -133,7 +133,7 @@ impl Node {
     }
 
     /// What is queued, by number, with nobody running.
-    pub fn queued(&self) -> Vec<u64> {
+    pub(crate) fn queued(&self) -> Vec<u64> {
         let spool = Spool::open(self.state.spool(), self.limits).expect("a spool");
         let mut sequences = Vec::new();
         while let Some(entry) = spool.after(sequences.last().copied().unwrap_or(0)) {
@@ -142,36 +142,47 @@ impl Node {
         sequences
     }
 
-    pub fn status(&self) -> Saved {
+    /// Waits until this report is on the disk.
+    pub(crate) async fn spooled(&self, sequence: u64) {
+        let path = self.state.spool().join(format!("{sequence:020}.report"));
+        let there = async {
+            while !path.exists() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(HANG, there).await.expect("it never came to the disk");
+    }
+
+    pub(crate) fn status(&self) -> Saved {
         status::gather(&self.state).expect("a status").saved.expect("it was written")
     }
 }
 
 impl Agent {
-    pub async fn rescan(&self) {
+    pub(crate) async fn rescan(&self) {
         self.commands.send(Command::Scan(Cause::Asked)).await.expect("it runs");
     }
 
     /// Waits until chance was asked so often.
-    pub async fn rolled(&mut self, times: usize) {
+    pub(crate) async fn rolled(&mut self, times: usize) {
         for _ in 0..times {
             self.rolls.recv().await.expect("it runs");
         }
     }
 
     /// Stops it in good order.
-    pub async fn stop(mut self) -> Result<(), DaemonError> {
+    pub(crate) async fn stop(mut self) -> Result<(), DaemonError> {
         self.commands.send(Command::Stop).await.expect("it runs");
         (&mut self.task).await.expect("no panic")
     }
 
     /// Waits for its end.
-    pub async fn ended(mut self) -> Result<(), DaemonError> {
+    pub(crate) async fn ended(mut self) -> Result<(), DaemonError> {
         (&mut self.task).await.expect("no panic")
     }
 
     /// Ends it in the middle of whatever it does, and waits until it is gone.
-    pub async fn kill(mut self) {
+    pub(crate) async fn kill(mut self) {
         self.task.abort();
         (&mut self.task).await.err();
     }

@@ -3,24 +3,24 @@
 use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest as _, Sha256};
 
-pub struct Authority {
+pub(crate) struct Authority {
     issuer: rcgen::Issuer<'static, rcgen::KeyPair>,
-    pub pem: String,
-    pub der: Vec<u8>,
-    pub pin: String,
+    pub(crate) pem: String,
+    pub(crate) der: Vec<u8>,
+    pub(crate) pin: String,
 }
 
 /// From when until when, in seconds from now.
 #[derive(Clone, Copy)]
-pub struct Span(pub i64, pub i64);
+pub(crate) struct Span(pub(crate) i64, pub(crate) i64);
 
-pub const VALID: Span = Span(-60, 86_400);
-pub const EXPIRED: Span = Span(-7200, -3600);
+pub(crate) const VALID: Span = Span(-60, 86_400);
+pub(crate) const EXPIRED: Span = Span(-7200, -3600);
 /// More than half of its life is over.
-pub const AGED: Span = Span(-7200, 3600);
+pub(crate) const AGED: Span = Span(-7200, 3600);
 
 impl Authority {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         use rcgen::PublicKeyData as _;
         let key = rcgen::KeyPair::generate().expect("a key");
         let mut parameters = rcgen::CertificateParams::default();
@@ -36,17 +36,16 @@ impl Authority {
     }
 
     /// A server's chain and key, PEM. The chain ends in the authority.
-    pub fn server(&self, name: &str, span: Span) -> (String, String) {
+    pub(crate) fn server(&self, name: &str, span: Span) -> (String, String) {
         let key = rcgen::KeyPair::generate().expect("a key");
-        let mut parameters =
-            rcgen::CertificateParams::new(vec![name.to_owned()]).expect("a name");
+        let mut parameters = rcgen::CertificateParams::new(vec![name.to_owned()]).expect("a name");
         set(&mut parameters, span);
         let certificate = parameters.signed_by(&key, &self.issuer).expect("a certificate");
         (format!("{}{}", certificate.pem(), self.pem), key.serialize_pem())
     }
 
     /// An agent's certificate for a signing request, DER.
-    pub fn sign(&self, request: &[u8], span: Span) -> Vec<u8> {
+    pub(crate) fn sign(&self, request: &[u8], span: Span) -> Vec<u8> {
         let request = rcgen::CertificateSigningRequestParams::from_der(&request.to_vec().into());
         let mut request = request.expect("a signing request");
         set(&mut request.params, span);
@@ -65,6 +64,6 @@ fn set(parameters: &mut rcgen::CertificateParams, Span(from, until): Span) {
 }
 
 #[expect(clippy::disallowed_methods, reason = "certificates are checked against the real time")]
-pub fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     Timestamp::now()
 }

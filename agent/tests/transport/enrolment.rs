@@ -2,7 +2,6 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use atrest_agent::transport::StateDir;
 use atrest_agent::transport::enroll::{EnrollError, Enrolled, Existing};
 use atrest_agent::transport::failure::Failure;
 use atrest_agent::transport::identity::Identity;
@@ -27,7 +26,8 @@ fn is_enrolled(node: &Node) -> bool {
 #[tokio::test]
 async fn a_token_makes_a_private_identity_and_a_second_one_is_not_spent() {
     let (mut server, node) = (Server::start(), Node::new());
-    let Enrolled::Now { host_id, server: address, .. } = node.enroll(&server).await.expect("enrolled")
+    let Enrolled::Now { host_id, server: address, .. } =
+        node.enroll(&server).await.expect("enrolled")
     else {
         panic!("it was not enrolled before");
     };
@@ -65,7 +65,10 @@ async fn a_wrong_secret_is_refused_in_the_servers_words_and_the_key_is_used_agai
     let (mut server, node) = (Server::start(), Node::new());
     let token = EnrollmentToken { secret: "wrong".to_owned(), ..server.token() };
     let error = node.enroll_with(&token.encode(), Existing::Keep).await.expect_err("refused");
-    assert_eq!(error.to_string(), "the server refused the token: this token is not known: make another");
+    assert_eq!(
+        error.to_string(),
+        "the server refused the token: this token is not known: make another"
+    );
     assert!(!is_enrolled(&node));
     node.enroll(&server).await.expect("enrolled");
     let keys = keys(&mut server);
@@ -122,7 +125,7 @@ async fn a_state_directory_that_cannot_be_made_is_named() {
     let (mut server, dir) = (Server::start(), tempfile::tempdir().expect("a directory"));
     let file = dir.path().join("file");
     std::fs::write(&file, "in the way").expect("written");
-    let node = Node { state: StateDir::new(file.join("state")), ..Node::new() };
+    let node = Node::in_dir(&file.join("state"));
     let error = node.enroll(&server).await.expect_err("no directory");
     assert!(matches!(error, EnrollError::StateDir { .. }), "{error:?}");
     assert!(error.to_string().contains("file/state"));

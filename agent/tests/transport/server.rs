@@ -16,13 +16,13 @@ use tonic::{Response, Status, Streaming};
 
 use crate::authority::{Authority, Span, VALID};
 
-pub const SECRET: &str = "open sesame";
+pub(crate) const SECRET: &str = "open sesame";
 /// Nothing here takes this long: it turns a hang into a failure.
-const HANG: Duration = Duration::from_mins(1);
+pub(crate) const HANG: Duration = Duration::from_mins(1);
 
 /// What an agent did.
 #[derive(Debug)]
-pub enum Happened {
+pub(crate) enum Happened {
     Enrolled { key: Vec<u8> },
     Hello(v1::Hello),
     Report(v1::Report),
@@ -33,28 +33,28 @@ pub enum Happened {
 
 /// What survives a restart of the server.
 #[derive(Debug, Default)]
-pub struct Durable {
-    pub last: u64,
-    pub digest: Vec<u8>,
+pub(crate) struct Durable {
+    pub(crate) last: u64,
+    pub(crate) digest: Vec<u8>,
     /// Names of the hosts in the postures that were taken, in order.
-    pub names: Vec<String>,
+    pub(crate) names: Vec<String>,
     /// What gaps they told of.
-    pub gaps: Vec<Vec<String>>,
+    pub(crate) gaps: Vec<Vec<String>>,
 }
 
 /// What the server does, and a test can change at any time.
-pub struct Manners {
-    pub heartbeat: Duration,
+pub(crate) struct Manners {
+    pub(crate) heartbeat: Duration,
     /// Take reports without saying so.
-    pub mute: bool,
+    pub(crate) mute: bool,
     /// Answer an attach with this.
-    pub refuse: Option<Status>,
+    pub(crate) refuse: Option<Status>,
     /// Answer one enrolment with this, after signing it.
-    pub lose_answer: bool,
-    pub busy: u32,
+    pub(crate) lose_answer: bool,
+    pub(crate) busy: u32,
     /// Refuse reports that come from a host of this name.
-    pub indigestible: Option<String>,
-    pub agent_certificate: Span,
+    pub(crate) indigestible: Option<String>,
+    pub(crate) agent_certificate: Span,
 }
 
 impl Default for Manners {
@@ -78,7 +78,7 @@ struct Shared {
     happened: mpsc::UnboundedSender<Happened>,
 }
 
-pub struct Server {
+pub(crate) struct Server {
     shared: Arc<Shared>,
     happened: mpsc::UnboundedReceiver<Happened>,
     port: u16,
@@ -95,11 +95,11 @@ impl Drop for Server {
 }
 
 impl Server {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::start_with("localhost", VALID)
     }
 
-    pub fn start_with(name: &str, certificate: Span) -> Self {
+    pub(crate) fn start_with(name: &str, certificate: Span) -> Self {
         let (sender, happened) = mpsc::unbounded_channel();
         let shared = Shared {
             authority: Authority::new(),
@@ -119,14 +119,16 @@ impl Server {
         server
     }
 
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
+            // Waits for its threads, so that the port is free; a runtime may not do that on a thread of another.
+            let ended = std::thread::spawn(move || runtime.shutdown_timeout(HANG)).join();
+            ended.expect("the server ended");
         }
     }
 
     /// Comes back on the same port with what was durable.
-    pub fn revive(&mut self) {
+    pub(crate) fn revive(&mut self) {
         let listener =
             std::net::TcpListener::bind(("127.0.0.1", self.port)).expect("the port is free");
         self.port = listener.local_addr().expect("an address").port();
@@ -156,11 +158,11 @@ impl Server {
         self.runtime = Some(runtime);
     }
 
-    pub fn address(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         format!("localhost:{}", self.port)
     }
 
-    pub fn token(&self) -> EnrollmentToken {
+    pub(crate) fn token(&self) -> EnrollmentToken {
         EnrollmentToken {
             address: self.address(),
             authority_pin: self.shared.authority.pin.clone(),
@@ -168,22 +170,22 @@ impl Server {
         }
     }
 
-    pub fn manners(&self, change: impl FnOnce(&mut Manners)) {
+    pub(crate) fn manners(&self, change: impl FnOnce(&mut Manners)) {
         change(&mut self.shared.manners.lock().expect("manners"));
     }
 
-    pub fn durable<T>(&self, look: impl FnOnce(&mut Durable) -> T) -> T {
+    pub(crate) fn durable<T>(&self, look: impl FnOnce(&mut Durable) -> T) -> T {
         look(&mut self.shared.durable.lock().expect("durable"))
     }
 
     /// The next thing that happens.
-    pub async fn next(&mut self) -> Happened {
+    pub(crate) async fn next(&mut self) -> Happened {
         let next = tokio::time::timeout(HANG, self.happened.recv()).await;
         next.expect("nothing happened for a minute").expect("the server lives")
     }
 
     /// Waits for a thing of this kind; others may come before it.
-    pub async fn wait<T>(&mut self, mut is: impl FnMut(Happened) -> Option<T>) -> T {
+    pub(crate) async fn wait<T>(&mut self, mut is: impl FnMut(Happened) -> Option<T>) -> T {
         loop {
             if let Some(found) = is(self.next().await) {
                 return found;
@@ -192,7 +194,7 @@ impl Server {
     }
 
     /// Waits for a report of the host of this name.
-    pub async fn report_of(&mut self, name: &str) -> v1::Report {
+    pub(crate) async fn report_of(&mut self, name: &str) -> v1::Report {
         self.wait(|happened| match happened {
             Happened::Report(report) if name_of(&report) == name => Some(report),
             _ => None,
@@ -200,7 +202,7 @@ impl Server {
         .await
     }
 
-    pub async fn heartbeat(&mut self) -> v1::Heartbeat {
+    pub(crate) async fn heartbeat(&mut self) -> v1::Heartbeat {
         self.wait(|happened| match happened {
             Happened::Heartbeat(heartbeat) => Some(heartbeat),
             _ => None,
@@ -209,12 +211,12 @@ impl Server {
     }
 
     /// What happened and was not waited for.
-    pub fn unseen(&mut self) -> Vec<Happened> {
+    pub(crate) fn unseen(&mut self) -> Vec<Happened> {
         std::iter::from_fn(|| self.happened.try_recv().ok()).collect()
     }
 }
 
-pub fn name_of(report: &v1::Report) -> String {
+pub(crate) fn name_of(report: &v1::Report) -> String {
     let host = report.posture.as_ref().and_then(|posture| posture.host.as_ref());
     host.map(|host| host.hostname.clone()).unwrap_or_default()
 }
@@ -260,7 +262,7 @@ impl EnrollmentService for Handler {
     }
 }
 
-pub fn public_key(certificate: &[u8]) -> Vec<u8> {
+pub(crate) fn public_key(certificate: &[u8]) -> Vec<u8> {
     use x509_parser::prelude::FromDer as _;
     let (_, certificate) =
         x509_parser::certificate::X509Certificate::from_der(certificate).expect("a certificate");
@@ -290,7 +292,8 @@ impl AgentService for Handler {
             {
                 for answer in handler.answer(message) {
                     let ended = answer.is_err();
-                    let answer = answer.map(|message| v1::AttachResponse { message: Some(message) });
+                    let answer =
+                        answer.map(|message| v1::AttachResponse { message: Some(message) });
                     if answers.send(answer).await.is_err() || ended {
                         break;
                     }

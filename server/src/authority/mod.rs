@@ -25,6 +25,7 @@ use tracing::info;
 
 use crate::clock;
 use crate::fleet::{Digest, HostId};
+use crate::hex;
 use crate::state_dir::{StateDir, StateError};
 
 pub use identity::{Csr, CsrError, Identity, IdentityError};
@@ -102,7 +103,7 @@ impl Authority {
 
     /// What agents pin: SHA-256 of the public key (DER `SubjectPublicKeyInfo`), hex.
     pub fn pin_hex(&self) -> String {
-        hex(&self.pin)
+        hex::encode(&self.pin)
     }
 
     pub const fn certificate(&self) -> &CertificateDer<'static> {
@@ -169,17 +170,16 @@ fn make(
     key: Option<String>,
     now: Timestamp,
 ) -> Result<(String, String), AuthorityError> {
-    let key = match key {
-        Some(key) => key,
-        None => {
-            let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?.serialize_pem();
-            state.write(KEY_FILE, &key)?;
-            key
-        }
+    let key = if let Some(key) = key {
+        key
+    } else {
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?.serialize_pem();
+        state.write(KEY_FILE, &key)?;
+        key
     };
     let pair = KeyPair::from_pem(&key)?;
     // The name holds the key's pin: two authorities never look alike.
-    let pin = hex(&pin_of(&pair.subject_public_key_info()));
+    let pin = hex::encode(&pin_of(&pair.subject_public_key_info()));
     let name = format!("atrest authority {}", pin.chars().take(16).collect::<String>());
     let mut params = params(&name, AUTHORITY_LIFETIME, now);
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
@@ -209,10 +209,6 @@ fn params(name: &str, lifetime: Duration, now: Timestamp) -> CertificateParams {
 /// SHA-256 of a public key, DER `SubjectPublicKeyInfo`.
 pub(crate) fn pin_of(subject_public_key_info: &[u8]) -> Digest {
     Sha256::digest(subject_public_key_info).into()
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

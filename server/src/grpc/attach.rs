@@ -1,5 +1,6 @@
 //! `AgentService`: one stream per agent. Decode, hand to the hub, acknowledge when it is durable; nothing else.
 
+use std::error::Error as _;
 use std::time::Duration;
 
 use atrest_proto::v1;
@@ -9,7 +10,7 @@ use atrest_proto::v1::attach_response::Message as Answer;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Response, Status, Streaming};
+use tonic::{Code, Response, Status, Streaming};
 use tracing::{debug, error, info};
 
 use super::{Context, identify, status, wire};
@@ -65,11 +66,9 @@ struct Conversation {
     answers: mpsc::Sender<Result<v1::AttachResponse, Status>>,
 }
 
-/// The agent has hung up: there is nobody to answer.
-struct HungUp;
-
 /// Why a conversation ends.
 enum Over {
+    /// There is nobody left to answer.
     HungUp,
     Refused(Status),
 }
@@ -77,12 +76,6 @@ enum Over {
 impl From<Status> for Over {
     fn from(status: Status) -> Self {
         Self::Refused(status)
-    }
-}
-
-impl From<HungUp> for Over {
-    fn from(_: HungUp) -> Self {
-        Self::HungUp
     }
 }
 
@@ -116,8 +109,7 @@ impl Conversation {
             first = tokio::time::timeout(HELLO, requests.message()) => first,
             () = drain.wait() => return Err(status::draining().into()),
         };
-        let first =
-            first.map_err(|_| Status::deadline_exceeded("no hello came"))??.ok_or(HungUp)?;
+        let first = heard(first.map_err(|_| Status::deadline_exceeded("no hello came"))?)?;
         let Some(Request::Hello(hello)) = first.message else {
             return Err(Status::invalid_argument("the first message must be a hello").into());
         };
@@ -152,7 +144,7 @@ impl Conversation {
     ) -> Result<(), Over> {
         let mut drain = self.context.drain.clone();
         let request = tokio::select! {
-            request = requests.message() => request?.ok_or(HungUp)?,
+            request = requests.message() => heard(request)?,
             end = &mut session.ended => {
                 return Err(end.map_or_else(|_| status::draining(), status::of_end).into());
             }
@@ -237,6 +229,22 @@ impl Conversation {
 
     async fn answer(&self, answer: Answer) -> Result<(), Over> {
         let response = v1::AttachResponse { message: Some(answer) };
-        self.answers.send(Ok(response)).await.map_err(|_| HungUp.into())
+        self.answers.send(Ok(response)).await.map_err(|_| Over::HungUp)
+    }
+}
+
+/// What was received, or why there will be no more: a connection that broke is told apart from a broken message.
+fn heard(request: Result<Option<v1::AttachRequest>, Status>) -> Result<v1::AttachRequest, Over> {
+    match request {
+        Ok(Some(request)) => Ok(request),
+        Ok(None) => Err(Over::HungUp),
+        Err(status) if status.source().is_some() => {
+            debug!(error = chain(&status), "a connection broke");
+            Err(Over::HungUp)
+        }
+        Err(status) if status.code() == Code::Internal => {
+            Err(Status::invalid_argument(status.message()).into())
+        }
+        Err(status) => Err(status.into()),
     }
 }

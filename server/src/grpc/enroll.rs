@@ -34,11 +34,10 @@ impl Handler {
 
     fn turn_away(&self, address: IpAddr) -> Result<(), Status> {
         let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        match failures.blocked_until(address, self.context.clock.now()) {
+        let now = self.context.clock.now();
+        match failures.blocked_until(address, now) {
             None => Ok(()),
-            Some(until) => Err(Status::resource_exhausted(format!(
-                "too many failed enrolments from this address: try again after {until:.0}"
-            ))),
+            Some(until) => Err(status::turned_away(until, now)),
         }
     }
 

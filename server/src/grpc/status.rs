@@ -1,5 +1,6 @@
 //! The only mapping from what went wrong to what a caller is told.
 
+use jiff::Timestamp;
 use tonic::{Code, Status};
 
 use crate::authority::{AuthorityError, CsrError, IdentityError};
@@ -59,4 +60,19 @@ pub(super) fn of_end(end: End) -> Status {
 
 pub(super) fn draining() -> Status {
     Status::unavailable("the server is stopping: connect again later")
+}
+
+/// Header by which a gRPC server asks a client to stay away for a while, in milliseconds.
+/// See gRFC A6, <https://github.com/grpc/proposal/blob/master/A6-client-retries.md>.
+const PUSHBACK: &str = "grpc-retry-pushback-ms";
+
+pub(super) fn turned_away(until: Timestamp, now: Timestamp) -> Status {
+    let mut status = Status::resource_exhausted(format!(
+        "too many failed enrolments from this address: try again after {until:.0}"
+    ));
+    let wait = until.duration_since(now).as_millis();
+    if let Ok(wait) = wait.to_string().parse() {
+        status.metadata_mut().insert(PUSHBACK, wait);
+    }
+    status
 }

@@ -149,6 +149,7 @@ impl Notifier {
 fn client(webhook: &Webhook) -> Result<reqwest::Client, WebhookError> {
     let name = || webhook.name.clone();
     let failed = |source| WebhookError::Client { name: name(), source };
+    crate::tls::install_provider();
     let mut builder = reqwest::Client::builder()
         .user_agent(concat!("atrest-server/", env!("CARGO_PKG_VERSION")))
         .timeout(webhook.timeout)

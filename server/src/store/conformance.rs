@@ -1,1 +1,306 @@
-//! What a store must do, executable. Every store passes this suite.
+//! What a store must do, executable. A second store passes the same suite or is not one.
+//!
+//! Fails by panicking, so that a test of one line calls it: `conformance::run(&store).await`.
+
+use std::collections::BTreeMap;
+
+use atrest_proto::model::{Finding, Host, Outcome, Severity};
+use jiff::Timestamp;
+
+use super::{
+    Attempt, Change, DeliveryStatus, FindingFilter, HostFilter, PageRequest, Step, Store,
+    StoreError, StoredReport,
+};
+use crate::alert::{AlertChange, AlertState, Policy, decide};
+use crate::enrollment::{Application, Refusal, Token};
+use crate::fleet::roster::{Sighting, Standing};
+use crate::fleet::{
+    Applied, Body, FindingKey, HostId, HostState, NodeState, Observation, Place, apply,
+};
+
+/// Everything that a store must do, on an empty one.
+pub(crate) async fn run(store: &dyn Store) {
+    tokens_are_listed_and_revoked(store).await;
+    a_use_is_spent_with_the_host_it_lets_in(store).await;
+    a_host_takes_anothers_place(store).await;
+    a_change_is_whole_and_is_read_back(store).await;
+    a_step_that_decides_nothing_writes_nothing(store).await;
+    sightings_only_move_forward(store).await;
+    messages_go_out_in_order(store).await;
+}
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap()
+}
+
+fn token(id: &str, uses: u32) -> Token {
+    Token {
+        token_id: id.to_owned(),
+        cluster: "prod".to_owned(),
+        uses_left: uses,
+        created_at: at(0),
+        expires_at: at(1_000),
+        revoked_at: None,
+        replaces: None,
+    }
+}
+
+fn secret(id: &str) -> [u8; 32] {
+    crate::enrollment::hash_secret(id)
+}
+
+fn application(token: &str, machine: &str) -> Application {
+    Application {
+        secret_hash: secret(token),
+        host: Host {
+            hostname: format!("host-{machine}"),
+            machine_fingerprint: machine.to_owned(),
+            agent_version: "0.1.0".to_owned(),
+            ..Host::default()
+        },
+        key_pin: secret(machine),
+        host_id: HostId::random(),
+        at: at(10),
+    }
+}
+
+async fn enrol(store: &dyn Store, machine: &str) -> HostId {
+    let id = format!("token-of-{machine}");
+    store.token_create(token(&id, 1), secret(&id)).await.unwrap();
+    let admitted = store.host_enroll(application(&id, machine)).await.unwrap().unwrap();
+    admitted.host.host_id
+}
+
+fn body(asset: &str, outcome: Outcome) -> Body {
+    let finding = Finding {
+        check: "volume_encrypted".to_owned(),
+        asset: asset.to_owned(),
+        outcome,
+        severity: Severity::High,
+        summary: format!("{asset} is {outcome}"),
+        remedy: "do something".to_owned(),
+        reasons: Vec::new(),
+        evidence: BTreeMap::new(),
+        affects: Vec::new(),
+    };
+    Body::new(finding, Place { path: "/srv".to_owned(), devices: vec!["/dev/sdb".to_owned()] })
+}
+
+/// A report as the hub makes a change of it.
+fn step(sequence: u64, findings: Vec<Body>) -> Step {
+    Box::new(move |state: HostState| {
+        let now = at(100 + i64::try_from(sequence).unwrap());
+        let seen = Observation {
+            sequence,
+            digest: [7; 32],
+            observed_at: now,
+            host: Host::default(),
+            verdict: NodeState::Unencrypted,
+            findings: findings
+                .into_iter()
+                .map(|body| (FindingKey::from(&body.finding), body))
+                .collect(),
+        };
+        let mut applied = apply(state, seen, now)?;
+        let alerts = decide(&mut applied, Policy { min_severity: Severity::Medium });
+        Some(change(applied, alerts, now))
+    })
+}
+
+fn change(applied: Applied, alerts: Vec<AlertChange>, now: Timestamp) -> Change {
+    let Applied { state, touched, removed, transitions } = applied;
+    let findings = touched
+        .into_iter()
+        .map(|(key, body)| (key.clone(), state.findings[&key].clone(), body))
+        .collect();
+    Change {
+        state,
+        report: Some(StoredReport {
+            posture: b"posture".to_vec(),
+            observed_at: now,
+            host: Host { agent_version: "0.2.0".to_owned(), ..Host::default() },
+        }),
+        findings,
+        removed: removed.into_iter().collect(),
+        transitions,
+        alerts,
+        notifiers: ["ops".to_owned()].into(),
+        at: now,
+    }
+}
+
+async fn state_of(store: &dyn Store, host: &HostId) -> HostState {
+    let (send, receive) = tokio::sync::oneshot::channel();
+    let look: Step = Box::new(move |state| {
+        send.send(state).unwrap();
+        None
+    });
+    assert_eq!(store.host_change(host.clone(), look).await.unwrap(), None);
+    receive.await.unwrap()
+}
+
+async fn tokens_are_listed_and_revoked(store: &dyn Store) {
+    store.token_create(token("a", 3), secret("a")).await.unwrap();
+    assert_eq!(store.token_list().await.unwrap(), [token("a", 3)]);
+    assert!(store.token_revoke("a".to_owned(), at(5)).await.unwrap());
+    assert!(store.token_revoke("a".to_owned(), at(6)).await.unwrap(), "idempotent");
+    assert!(!store.token_revoke("b".to_owned(), at(5)).await.unwrap());
+    let revoked = Token { revoked_at: Some(at(5)), ..token("a", 3) };
+    assert_eq!(store.token_list().await.unwrap(), [revoked]);
+    let refused = store.host_enroll(application("a", "m")).await.unwrap();
+    assert_eq!(refused.unwrap_err(), Refusal::Revoked { token_id: "a".to_owned() });
+}
+
+async fn a_use_is_spent_with_the_host_it_lets_in(store: &dyn Store) {
+    store.token_create(token("one", 1), secret("one")).await.unwrap();
+    let admitted = store.host_enroll(application("one", "m1")).await.unwrap().unwrap();
+    assert_eq!(admitted.cluster, "prod");
+    assert_eq!(admitted.host.key_pin, secret("m1"));
+    let spent = store.host_enroll(application("one", "m2")).await.unwrap();
+    assert_eq!(spent.unwrap_err(), Refusal::Spent { token_id: "one".to_owned() });
+    let unknown = store.host_enroll(application("nope", "m2")).await.unwrap();
+    assert_eq!(unknown.unwrap_err(), Refusal::UnknownToken);
+    // The answer was lost: the same machine with the same key asks again.
+    let again = store.host_enroll(application("one", "m1")).await.unwrap().unwrap();
+    assert_eq!(again, admitted);
+    assert_eq!(store.host_roster().await.unwrap(), [admitted.host]);
+    // A clone spends nothing.
+    store.token_create(token("more", 2), secret("more")).await.unwrap();
+    let clone = Application { key_pin: [0; 32], ..application("more", "m1") };
+    let refused = store.host_enroll(clone).await.unwrap().unwrap_err();
+    assert!(matches!(refused, Refusal::MachineKnown { .. }));
+    let left = store.token_list().await.unwrap();
+    assert!(left.iter().any(|token| token.token_id == "more" && token.uses_left == 2));
+}
+
+async fn a_host_takes_anothers_place(store: &dyn Store) {
+    let host = enrol(store, "old").await;
+    store.host_change(host.clone(), step(1, vec![body("a", Outcome::Fail)])).await.unwrap();
+    let replacing = Token { replaces: Some(host.clone()), ..token("r", 1) };
+    store.token_create(replacing, secret("r")).await.unwrap();
+    let admitted = store.host_enroll(application("r", "new")).await.unwrap().unwrap();
+    assert_eq!(admitted.host.host_id, host);
+    assert_eq!(admitted.host.key_pin, secret("new"));
+    let state = state_of(store, &host).await;
+    assert_eq!((state.sequence, state.failing(), &*state.hostname), (1, 1, "host-new"));
+    // Its old machine is free again, and whose place nobody has cannot be taken.
+    let gone = Token { replaces: Some(HostId::random()), ..token("g", 1) };
+    store.token_create(gone, secret("g")).await.unwrap();
+    let refused = store.host_enroll(application("g", "other")).await.unwrap().unwrap_err();
+    assert_eq!(refused, Refusal::NothingToReplace { token_id: "g".to_owned() });
+}
+
+async fn a_change_is_whole_and_is_read_back(store: &dyn Store) {
+    let host = enrol(store, "change").await;
+    let bodies = || vec![body("a", Outcome::Fail), body("b", Outcome::Unknown)];
+    let standing = store.host_change(host.clone(), step(1, bodies())).await.unwrap().unwrap();
+    let expected = Standing {
+        revision: 1,
+        verdict: NodeState::Unencrypted,
+        silent: false,
+        failing: 1,
+        firing: 1,
+        sequence: 1,
+        digest: Some([7; 32]),
+    };
+    assert_eq!(standing, expected);
+    let roster = store.host_roster().await.unwrap();
+    assert!(roster.iter().any(|row| row.host_id == host && row.standing == expected));
+
+    let filter = HostFilter { node: Some("host-change".to_owned()), ..HostFilter::default() };
+    let row = store.host_list(filter, PageRequest::default()).await.unwrap().items.remove(0);
+    assert_eq!((row.state, row.failing, row.sequence), (NodeState::Unencrypted, 1, 1));
+    assert_eq!((row.agent_version.as_str(), row.observed_at), ("0.2.0", Some(at(101))));
+    assert_eq!(store.host_posture(host.clone()).await.unwrap().as_deref(), Some(&b"posture"[..]));
+
+    let of_host =
+        FindingFilter { node: Some(host.as_str().to_owned()), ..FindingFilter::default() };
+    let found = store.finding_list(of_host.clone(), PageRequest::default()).await.unwrap().items;
+    let found: Vec<_> = found.into_iter().map(|row| (row.finding, row.place)).collect();
+    let wanted: Vec<_> = bodies().into_iter().map(|body| (body.finding, body.place)).collect();
+    assert_eq!(found, wanted);
+
+    // The failure is out of sight, the other one passes: text is kept, state changes.
+    let next = vec![body("b", Outcome::Pass)];
+    store.host_change(host.clone(), step(2, next)).await.unwrap().unwrap();
+    let found = store.finding_list(of_host.clone(), PageRequest::default()).await.unwrap().items;
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].finding, body("a", Outcome::Fail).finding);
+    assert_eq!(found[0].absent_since, Some(at(102)));
+    let passed = FindingFilter { outcome: Some(Outcome::Pass), ..of_host.clone() };
+    let passed = store.finding_list(passed, PageRequest::default()).await.unwrap().items;
+    assert_eq!(passed.len(), 1);
+    let untold = FindingFilter { untold: Some(Severity::Info), ..of_host };
+    assert!(store.finding_list(untold, PageRequest::default()).await.unwrap().items.is_empty());
+
+    let unknown = store.host_change(HostId::random(), step(1, Vec::new())).await;
+    assert!(matches!(unknown, Err(StoreError::NoSuchHost(_))));
+}
+
+async fn a_step_that_decides_nothing_writes_nothing(store: &dyn Store) {
+    let host = enrol(store, "idle").await;
+    let before = state_of(store, &host).await;
+    assert_eq!(store.host_change(host.clone(), Box::new(|_| None)).await.unwrap(), None);
+    assert_eq!(state_of(store, &host).await, before);
+    assert_eq!(store.host_posture(host).await.unwrap(), None);
+}
+
+async fn sightings_only_move_forward(store: &dyn Store) {
+    let host = enrol(store, "seen").await;
+    for (seen, observed) in [(50, Some(40)), (30, Some(20)), (60, None)] {
+        let sighting = Sighting {
+            host_id: host.clone(),
+            last_seen_at: at(seen),
+            observed_at: observed.map(at),
+        };
+        store.host_sightings(vec![sighting]).await.unwrap();
+    }
+    let roster = store.host_roster().await.unwrap();
+    let row = roster.into_iter().find(|row| row.host_id == host).unwrap();
+    assert_eq!((row.last_seen_at, row.observed_at), (at(60), Some(at(40))));
+}
+
+async fn messages_go_out_in_order(store: &dyn Store) {
+    let host = enrol(store, "told").await;
+    let due = async |now| {
+        let due = store.delivery_due("ops".to_owned(), 100, at(now)).await.unwrap();
+        let of_host = |id: &str| id == host.as_str();
+        due.deliveries.into_iter().filter(|due| of_host(&due.alert.host_id)).collect::<Vec<_>>()
+    };
+    store.host_change(host.clone(), step(1, vec![body("a", Outcome::Fail)])).await.unwrap();
+    store.host_change(host.clone(), step(2, vec![body("a", Outcome::Pass)])).await.unwrap();
+    let first = due(200).await;
+    assert_eq!(first.len(), 1, "the end waits for the beginning");
+    assert_eq!((first[0].state, first[0].attempts), (AlertState::Firing, 0));
+    assert_eq!(first[0].alert.devices, ["/dev/sdb"]);
+    assert!(first[0].alert.ended_at.is_some(), "the alert itself has moved on");
+
+    let later = Attempt::RetryAt { next_at: at(300), error: "busy".to_owned() };
+    store.delivery_record(first[0].delivery_id, later).await.unwrap();
+    assert!(due(299).await.is_empty());
+    let waiting = store.delivery_due("ops".to_owned(), 0, at(299)).await.unwrap();
+    assert_eq!(waiting.next_at, Some(at(300)));
+    assert_eq!(due(300).await[0].attempts, 1);
+    let taken = Attempt::Delivered { at: at(300) };
+    store.delivery_record(first[0].delivery_id, taken).await.unwrap();
+    let second = due(300).await;
+    assert_eq!(second[0].state, AlertState::Resolved);
+    let given_up = Attempt::GivenUp { error: "gone".to_owned() };
+    store.delivery_record(second[0].delivery_id, given_up).await.unwrap();
+    assert!(due(10_000).await.is_empty());
+
+    let page = PageRequest::default();
+    let over = store.alert_list(AlertState::Resolved, page.clone()).await.unwrap().items;
+    let told = &over.iter().find(|row| row.alert.host_id == host.as_str()).unwrap().deliveries;
+    let statuses: Vec<_> = told.iter().map(|row| (row.status, row.attempts)).collect();
+    assert_eq!(statuses, [(DeliveryStatus::Delivered, 2), (DeliveryStatus::Failed, 1)]);
+
+    // A notifier that joins is told of what is firing, once.
+    store.host_change(host.clone(), step(3, vec![body("a", Outcome::Fail)])).await.unwrap();
+    for _ in 0..2 {
+        store.delivery_join("late".to_owned(), at(400)).await.unwrap();
+    }
+    let joined = store.delivery_due("late".to_owned(), 100, at(400)).await.unwrap().deliveries;
+    let of_host = joined.iter().filter(|due| due.alert.host_id == host.as_str());
+    assert_eq!(of_host.count(), 1);
+}

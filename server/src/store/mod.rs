@@ -1,9 +1,10 @@
 //! Where the fleet is kept. One trait; what a store has acknowledged survives the power cut.
 //!
 //! Rows stop here: what goes in and out is the product's own vocabulary. A store is a thing that
-//! passes [`conformance`].
+//! passes the suite in `conformance`.
 
-pub mod conformance;
+#[cfg(test)]
+mod conformance;
 mod page;
 pub mod sqlite;
 

@@ -6,11 +6,11 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::connect::{Connection, explain};
-use crate::render::{Cell, Screen, Tone, ago, exact, now, time};
+use crate::render::{Cell, Screen, Tone, ago, count, exact, now, time};
 
 /// An alert, for programs.
 #[derive(Debug, Serialize)]
-struct Alert {
+struct Entry {
     alert_id: String,
     state: &'static str,
     host_id: String,
@@ -34,7 +34,7 @@ struct Delivery {
 #[derive(Debug, Serialize)]
 struct Alerts {
     schema: &'static str,
-    alerts: Vec<Alert>,
+    alerts: Vec<Entry>,
 }
 
 fn word(state: i32) -> &'static str {
@@ -44,7 +44,7 @@ fn word(state: i32) -> &'static str {
     }
 }
 
-impl From<v1::Alert> for Alert {
+impl From<v1::Alert> for Entry {
     fn from(alert: v1::Alert) -> Self {
         Self {
             alert_id: alert.alert_id,
@@ -80,8 +80,13 @@ pub(crate) async fn run(
     let mut page_token = String::new();
     loop {
         let request = v1::ListAlertsRequest { state: state.into(), page_size: 0, page_token };
-        let page = connection.fleet.list_alerts(request).await.map_err(explain)?.into_inner();
-        alerts.extend(page.alerts.into_iter().map(Alert::from));
+        let page = connection
+            .fleet
+            .list_alerts(request)
+            .await
+            .map_err(|status| explain(&status))?
+            .into_inner();
+        alerts.extend(page.alerts.into_iter().map(Entry::from));
         if page.next_page_token.is_empty() {
             break;
         }
@@ -94,7 +99,7 @@ pub(crate) async fn run(
     Ok(())
 }
 
-fn print(screen: &mut Screen, alerts: &[Alert], resolved: bool, now: Timestamp) {
+fn print(screen: &mut Screen, alerts: &[Entry], resolved: bool, now: Timestamp) {
     if alerts.is_empty() {
         screen.line(if resolved { "no alert is over" } else { "no alert is firing" });
         return;
@@ -123,7 +128,7 @@ fn print(screen: &mut Screen, alerts: &[Alert], resolved: bool, now: Timestamp) 
         }
     }
     screen.line("");
-    screen.line(&format!("{} alerts", alerts.len()));
+    screen.line(&count(u64::try_from(alerts.len()).unwrap_or(u64::MAX), "alert"));
 }
 
 fn print_delivery(screen: &mut Screen, delivery: &Delivery) {
@@ -131,7 +136,7 @@ fn print_delivery(screen: &mut Screen, delivery: &Delivery) {
     let mut cells = vec![
         Cell::from(format!("     {notifier}: {state}")),
         Cell::word(status.as_str()),
-        Cell::new(format!("after {attempts} attempts"), Tone::Faint),
+        Cell::new(format!("after {}", count(u64::from(*attempts), "attempt")), Tone::Faint),
     ];
     if !last_error.is_empty() {
         cells.push(Cell::new(format!("({last_error})"), Tone::Doubt));

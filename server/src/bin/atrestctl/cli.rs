@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use atrest_proto::model::Outcome;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::SignedDuration;
 
@@ -87,8 +88,8 @@ enum Command {
     },
     /// What fails, what could not be decided, and what to do about it
     Findings {
-        /// Only this outcome: fail, unknown, pass or not_applicable
-        #[arg(long)]
+        /// Only this outcome
+        #[arg(long, value_parser = outcomes())]
         outcome: Option<Outcome>,
         /// Only this check
         #[arg(long)]
@@ -152,6 +153,11 @@ enum WebhookCommand {
     },
     /// Print a new secret, for a file that the server and the receiver share
     Secret,
+}
+
+fn outcomes() -> impl TypedValueParser<Value = Outcome> {
+    PossibleValuesParser::new(Outcome::ALL.iter().map(|outcome| outcome.as_str()))
+        .try_map(|word| word.parse::<Outcome>())
 }
 
 /// Runs the command that the arguments ask for.

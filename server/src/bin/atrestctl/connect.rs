@@ -122,7 +122,7 @@ fn explain_connect(error: &tonic::transport::Error, args: &ConnectionArgs) -> an
 }
 
 /// What a refused call means for who made it.
-pub(crate) fn explain(status: Status) -> anyhow::Error {
+pub(crate) fn explain(status: &Status) -> anyhow::Error {
     match status.code() {
         Code::Unauthenticated => anyhow!(
             "{}: name the file of a token that this server knows with --token-file",

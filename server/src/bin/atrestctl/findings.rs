@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::connect::{Connection, explain};
 use crate::node::print_finding;
-use crate::render::{Cell, Screen, Tone, ago, now, time};
+use crate::render::{Cell, Screen, Tone, ago, count, now, time};
 
 /// A finding, for programs.
 #[derive(Debug, Serialize)]
@@ -45,7 +45,12 @@ pub(crate) async fn run(
             page_size: 0,
             page_token,
         };
-        let page = connection.fleet.list_findings(request).await.map_err(explain)?.into_inner();
+        let page = connection
+            .fleet
+            .list_findings(request)
+            .await
+            .map_err(|status| explain(&status))?
+            .into_inner();
         for row in page.findings {
             findings.extend(read(row)?);
         }
@@ -100,5 +105,5 @@ fn print(screen: &mut Screen, findings: &[FleetFinding], now: Timestamp) {
         }
     }
     screen.line("");
-    screen.line(&format!("{} findings", findings.len()));
+    screen.line(&count(u64::try_from(findings.len()).unwrap_or(u64::MAX), "finding"));
 }

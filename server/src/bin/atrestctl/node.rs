@@ -24,8 +24,12 @@ pub(crate) async fn run(
     screen: &mut Screen,
     node: String,
 ) -> anyhow::Result<()> {
-    let answer =
-        connection.fleet.get_node(v1::GetNodeRequest { node }).await.map_err(explain)?.into_inner();
+    let answer = connection
+        .fleet
+        .get_node(v1::GetNodeRequest { node })
+        .await
+        .map_err(|status| explain(&status))?
+        .into_inner();
     let node = answer.node.context("the server told nothing of this host")?.into();
     let posture = answer
         .posture

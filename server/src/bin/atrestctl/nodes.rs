@@ -97,7 +97,12 @@ pub(crate) async fn run(
             page_size: 0,
             page_token,
         };
-        let page = connection.fleet.list_nodes(request).await.map_err(explain)?.into_inner();
+        let page = connection
+            .fleet
+            .list_nodes(request)
+            .await
+            .map_err(|status| explain(&status))?
+            .into_inner();
         nodes.extend(page.nodes.into_iter().map(Node::from));
         if page.next_page_token.is_empty() {
             break;

@@ -158,6 +158,7 @@ impl Screen {
                 let last = at + 1 == widths.len();
                 self.cell(cell, if last { 0 } else { width + 2 });
             }
+            self.out.truncate(self.out.trim_end_matches(' ').len());
             self.out.push('\n');
         }
     }
@@ -198,6 +199,11 @@ fn span(seconds: i64) -> String {
         3_600..172_800 => format!("{} h", seconds / 3_600),
         _ => format!("{} d", seconds / 86_400),
     }
+}
+
+/// A number of things: one host, two hosts.
+pub(crate) fn count(number: u64, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }
 
 /// A time to the second.

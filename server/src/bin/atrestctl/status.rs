@@ -4,7 +4,7 @@ use atrest_proto::v1;
 use serde::Serialize;
 
 use crate::connect::{Connection, explain};
-use crate::render::{Cell, Screen, Tone};
+use crate::render::{Cell, Screen, Tone, count};
 
 /// The answer, for programs.
 #[derive(Debug, Serialize)]
@@ -27,7 +27,7 @@ pub(crate) async fn run(connection: &mut Connection, screen: &mut Screen) -> any
         .fleet
         .get_fleet_status(v1::GetFleetStatusRequest {})
         .await
-        .map_err(explain)?
+        .map_err(|status| explain(&status))?
         .into_inner();
     let status = Status {
         schema: "atrest.status/1",
@@ -69,11 +69,12 @@ fn print(screen: &mut Screen, status: &Status) {
         })
         .collect();
     let Status { enrolled, connected, failing_findings, firing_alerts, .. } = status;
-    screen.line(&format!("{enrolled} hosts enrolled, {connected} connected"));
+    screen.line(&format!("{} enrolled, {connected} connected", count(*enrolled, "host")));
     screen.line("");
     screen.table(&["STATE", " HOSTS", ""], &rows);
     screen.line("");
-    screen.line(&format!("{failing_findings} failing findings, {firing_alerts} firing alerts"));
+    let findings = count(*failing_findings, "failing finding");
+    screen.line(&format!("{findings}, {}", count(*firing_alerts, "firing alert")));
 }
 
 #[cfg(test)]
@@ -102,7 +103,7 @@ mod tests {
         expect![[r"
             3 hosts enrolled, 2 connected
 
-            STATE         HOSTS  
+            STATE         HOSTS
             unencrypted       1  plaintext rests on at least one path
             partial           0  some of it rests in plaintext
             stale             1  not heard of for too long: what was known is no longer evidence
@@ -110,7 +111,7 @@ mod tests {
             claimed           0  somebody else says so, the host cannot prove it
             encrypted         1  proven, down to the devices
 
-            2 failing findings, 1 firing alerts
+            2 failing findings, 1 firing alert
         "]]
         .assert_eq(screen.text());
     }

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use crate::connect::{Connection, explain};
-use crate::render::{Cell, Screen, Tone, ago, exact, now, time};
+use crate::render::{Cell, Screen, Tone, count, exact, now, time};
 
 /// What kind of token is wanted.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub(crate) struct Ask {
 
 /// A token, for programs.
 #[derive(Debug, Serialize)]
-struct Token {
+struct Entry {
     token_id: String,
     cluster: String,
     uses_left: u32,
@@ -29,7 +29,7 @@ struct Token {
     replaces: Option<String>,
 }
 
-impl From<v1::Token> for Token {
+impl From<v1::Token> for Entry {
     fn from(token: v1::Token) -> Self {
         Self {
             token_id: token.token_id,
@@ -43,7 +43,7 @@ impl From<v1::Token> for Token {
     }
 }
 
-impl Token {
+impl Entry {
     fn state(&self, now: Timestamp) -> &'static str {
         if self.revoked {
             "revoked"
@@ -62,13 +62,13 @@ struct Created {
     schema: &'static str,
     token: String,
     #[serde(flatten)]
-    about: Token,
+    about: Entry,
 }
 
 #[derive(Debug, Serialize)]
 struct Tokens {
     schema: &'static str,
-    tokens: Vec<Token>,
+    tokens: Vec<Entry>,
 }
 
 #[derive(Debug, Serialize)]
@@ -95,28 +95,37 @@ pub(crate) async fn create(
         ttl_seconds,
         replaces: ask.replace.unwrap_or_default(),
     };
-    let created = connection.tokens.create_token(request).await.map_err(explain)?.into_inner();
-    let about: Token = created.token.context("the server told nothing of the token")?.into();
+    let created = connection
+        .tokens
+        .create_token(request)
+        .await
+        .map_err(|status| explain(&status))?
+        .into_inner();
+    let about: Entry = created.token.context("the server told nothing of the token")?.into();
     let created = Created { schema: "atrest.token/1", token: created.pasteable, about };
     if screen.json(&created)? {
         return Ok(());
     }
-    let Token { cluster, uses_left, expires_at, replaces, .. } = &created.about;
+    let Entry { cluster, uses_left, expires_at, replaces, .. } = &created.about;
     let what = match replaces {
         Some(host) => format!("to take the place of {host}"),
-        None => format!("for {uses_left} hosts of cluster {cluster}"),
+        None => format!("for {} of cluster {cluster}", count(u64::from(*uses_left), "host")),
     };
     screen.line(&created.token);
     screen.line("");
-    let when = ago(*expires_at, now());
-    screen.row(&[Cell::new(format!("{what}; expires {when}. On the host:"), Tone::Faint)]);
+    let when = exact(*expires_at);
+    screen.row(&[Cell::new(format!("{what}; expires at {when}. On the host:"), Tone::Faint)]);
     screen.row(&[Cell::new("  atrest-agent enroll TOKEN", Tone::Faint)]);
     Ok(())
 }
 
 pub(crate) async fn list(connection: &mut Connection, screen: &mut Screen) -> anyhow::Result<()> {
-    let answer = connection.tokens.list_tokens(v1::ListTokensRequest {}).await.map_err(explain)?;
-    let tokens = answer.into_inner().tokens.into_iter().map(Token::from).collect();
+    let answer = connection
+        .tokens
+        .list_tokens(v1::ListTokensRequest {})
+        .await
+        .map_err(|status| explain(&status))?;
+    let tokens = answer.into_inner().tokens.into_iter().map(Entry::from).collect();
     let tokens = Tokens { schema: "atrest.tokens/1", tokens };
     if screen.json(&tokens)? {
         return Ok(());
@@ -152,7 +161,7 @@ pub(crate) async fn revoke(
     token_id: String,
 ) -> anyhow::Result<()> {
     let request = v1::RevokeTokenRequest { token_id: token_id.clone() };
-    connection.tokens.revoke_token(request).await.map_err(explain)?;
+    connection.tokens.revoke_token(request).await.map_err(|status| explain(&status))?;
     if !screen.json(&Revoked { schema: "atrest.token_revoked/1", token_id: token_id.clone() })? {
         screen.line(&format!("{token_id} lets nobody in any more"));
     }

@@ -1,4 +1,4 @@
-//! The fleet in one SQLite file: write-ahead log, `synchronous=FULL`, one writing thread, one reading.
+//! The fleet in one `SQLite` file: write-ahead log, `synchronous=FULL`, one writing thread, one reading.
 
 mod alerts;
 mod changes;
@@ -6,9 +6,12 @@ mod findings;
 mod hosts;
 mod migrations;
 mod rows;
+#[cfg(test)]
+mod tests;
 mod tokens;
 mod worker;
 
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -30,6 +33,12 @@ use worker::{Mode, Worker};
 /// Why the database could not be opened, with what to do about it.
 #[derive(Debug, Error)]
 pub enum OpenError {
+    #[error("could not make the database {path}")]
+    Make {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
     #[error("could not open the database {path}")]
     Open {
         path: PathBuf,
@@ -67,6 +76,7 @@ pub struct Sqlite {
 impl Sqlite {
     /// Opens the database, checks it, and brings its schema up to date. Makes it when there is none.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
+        make_private(path)?;
         let open = |flags| {
             connect(path, flags).map_err(|source| OpenError::Open { path: path.to_owned(), source })
         };
@@ -92,6 +102,18 @@ impl Sqlite {
             })
             .await
     }
+}
+
+/// The database holds what an attacker would like to know: nobody else reads it, nor the files beside it.
+fn make_private(path: &Path) -> Result<(), OpenError> {
+    std::fs::OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(path)
+        .map(drop)
+        .map_err(|source| OpenError::Make { path: path.to_owned(), source })
 }
 
 fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, rusqlite::Error> {

@@ -16,7 +16,13 @@ pub(super) fn time(at: Timestamp) -> i64 {
     at.as_microsecond()
 }
 
-/// A number that only grows; SQLite's integers are signed.
+/// Beyond the ends of time is at its ends: a row must stay readable, whatever a host said it is.
+fn point_in_time(micros: i64) -> Timestamp {
+    let end = if micros < 0 { Timestamp::MIN } else { Timestamp::MAX };
+    Timestamp::from_microsecond(micros).unwrap_or(end)
+}
+
+/// A number that only grows; the database's integers are signed.
 pub(super) fn number(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
@@ -51,19 +57,11 @@ impl<'a, 'row> Columns<'a, 'row> {
     }
 
     pub(super) fn time(&mut self) -> Result<Timestamp, Error> {
-        let at = self.at;
-        let micros = self.get()?;
-        Timestamp::from_microsecond(micros)
-            .map_err(|_| nonsense(at, Type::Integer, "not a point in time"))
+        self.get().map(point_in_time)
     }
 
     pub(super) fn maybe_time(&mut self) -> Result<Option<Timestamp>, Error> {
-        let at = self.at;
-        let micros: Option<i64> = self.get()?;
-        micros
-            .map(Timestamp::from_microsecond)
-            .transpose()
-            .map_err(|_| nonsense(at, Type::Integer, "not a point in time"))
+        Ok(self.get::<Option<i64>>()?.map(point_in_time))
     }
 
     pub(super) fn word<T: FromStr>(&mut self) -> Result<T, Error> {

@@ -1,39 +1,40 @@
 //! The composition root: opens the state, starts the parts, and drains them in order.
 
-use std::collections::BTreeSet;
+mod names;
+mod operators;
+
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tonic_health::server::HealthReporter;
 use tracing::{error, info, warn};
 
-use crate::access::{Operator, Role};
 use crate::alert::Policy;
-use crate::authority::{Authority, AuthorityError, hex};
+use crate::authority::{Authority, AuthorityError};
 use crate::clock::Clock;
-use crate::config::{Config, OperatorToken, host_of};
+use crate::config::Config;
 use crate::drain::{self, Drain, Drainer};
-use crate::enrollment::hash_secret;
 use crate::grpc::{self, Context, Limits};
 use crate::hub::{Hub, Settings};
 use crate::logging::chain;
 use crate::notify::{self, webhook::WebhookError};
-use crate::state_dir::{StateDir, StateError, read_secret_file};
+use crate::state_dir::{StateDir, StateError};
 use crate::store::sqlite::{OpenError, Sqlite};
 use crate::store::{Store, StoreError};
 use crate::tls::{self, ServerCertificate};
+use names::{hostname, public_address, server_names};
+pub use operators::check_files;
+use operators::operators;
 
 /// The admin token that is made at first start.
 pub const ADMIN_TOKEN_FILE: &str = "admin.token";
-const ADMIN_HASH_FILE: &str = "admin.token.sha256";
 const DATABASE_FILE: &str = "atrest.db";
 /// How often the store is told who was heard of.
 const FLUSH: Duration = Duration::from_secs(15);
@@ -143,6 +144,7 @@ pub async fn start_with(
     clock: Clock,
     open_store: impl FnOnce(&Path) -> Result<Arc<dyn Store>, OpenError>,
 ) -> Result<Running, StartError> {
+    raise_descriptor_limit();
     let now = clock.now();
     let state = StateDir::open(&config.state_dir)?;
     let authority = Arc::new(Authority::open(&state, now)?);
@@ -307,110 +309,11 @@ fn renew(
     })
 }
 
-/// The admin, whose token is made at first start, and those that the configuration names.
-fn operators(state: &StateDir, tokens: &[OperatorToken]) -> Result<Vec<Operator>, StartError> {
-    let mut operators = vec![admin(state)?];
-    for OperatorToken { name, role, token_file } in tokens {
-        let text = read_secret_file(token_file)
-            .map_err(|source| StartError::OperatorToken { name: name.clone(), source })?;
-        let token = text.trim();
-        if token.is_empty() {
-            let file = token_file.clone();
-            return Err(StartError::EmptyToken { name: name.clone(), file });
-        }
-        let token_hash = hash_secret(token);
-        operators.push(Operator { name: name.clone(), role: *role, token_hash });
-    }
-    Ok(operators)
-}
-
-/// The hash is what counts, so that the token's file may be moved away. It is written last: a cut between the two
-/// makes a new token at the next start.
-fn admin(state: &StateDir) -> Result<Operator, StartError> {
-    let known = state.read_secret(ADMIN_HASH_FILE)?;
-    let token_hash = match known.as_deref().and_then(parse_hash) {
-        Some(hash) => hash,
-        None => {
-            let token = URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>());
-            let hash = hash_secret(&token);
-            state.write(ADMIN_TOKEN_FILE, &format!("{token}\n"))?;
-            state.write(ADMIN_HASH_FILE, &format!("{}\n", hex(&hash)))?;
-            info!(file = %state.path(ADMIN_TOKEN_FILE).display(), "made an admin token");
-            hash
-        }
-    };
-    Ok(Operator { name: "admin".to_owned(), role: Role::Admin, token_hash })
-}
-
-fn parse_hash(text: &str) -> Option<[u8; 32]> {
-    let bytes = text.trim().as_bytes();
-    let mut hash = [0; 32];
-    if bytes.len() != 64 {
-        return None;
-    }
-    for (byte, pair) in hash.iter_mut().zip(bytes.chunks_exact(2)) {
-        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
-    }
-    Some(hash)
-}
-
-fn hostname() -> String {
-    nix::unistd::gethostname()
-        .ok()
-        .and_then(|name| name.into_string().ok())
-        .filter(|name| !name.is_empty())
-        .unwrap_or_else(|| "localhost".to_owned())
-}
-
-/// `host:port`, for tokens.
-fn public_address(configured: &str, hostname: &str, bound: SocketAddr) -> String {
-    let address = if configured.is_empty() { hostname } else { configured };
-    let has_port = address.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-    if has_port { address.to_owned() } else { format!("{address}:{}", bound.port()) }
-}
-
-/// What the server's certificate is good for: the names that agents and operators may use.
-fn server_names(config: &Config, hostname: &str, public_address: &str) -> Vec<String> {
-    let always = [hostname, "localhost", "127.0.0.1", "::1"];
-    let mut seen = BTreeSet::new();
-    always
-        .into_iter()
-        .chain(host_of(public_address))
-        .chain(config.authority.server_names.iter().map(String::as_str))
-        .filter(|name| seen.insert(*name))
-        .map(str::to_owned)
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tokens_name_this_machine_unless_told_otherwise() {
-        let bound = SocketAddr::from(([0, 0, 0, 0], 7443));
-        assert_eq!(public_address("", "srv", bound), "srv:7443");
-        assert_eq!(public_address("atrest.example", "srv", bound), "atrest.example:7443");
-        assert_eq!(public_address("atrest.example:443", "srv", bound), "atrest.example:443");
-        assert_eq!(public_address("[2001:db8::1]:443", "srv", bound), "[2001:db8::1]:443");
-    }
-
-    #[test]
-    fn the_admin_token_is_made_once_and_may_be_moved_away() {
-        let dir = tempfile::tempdir().unwrap();
-        let state = StateDir::open(dir.path()).unwrap();
-        let made = admin(&state).unwrap();
-        let token = state.read_secret(ADMIN_TOKEN_FILE).unwrap().unwrap();
-        assert_eq!(made.token_hash, hash_secret(token.trim()));
-        std::fs::remove_file(dir.path().join(ADMIN_TOKEN_FILE)).unwrap();
-        assert_eq!(admin(&state).unwrap(), made);
-    }
-
-    #[test]
-    fn names_are_each_there_once() {
-        let mut config = Config::default();
-        config.authority.server_names = vec!["atrest.example".to_owned(), "localhost".to_owned()];
-        let names = server_names(&config, "srv", "atrest.example:7443");
-        assert_eq!(names, ["srv", "localhost", "127.0.0.1", "::1", "atrest.example"]);
+/// Every agent is a connection: the soft limit of most systems is far below what the hard one allows.
+fn raise_descriptor_limit() {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    if let Err(error) = raised {
+        warn!(error = %error, "could not raise the limit of open files");
     }
 }

@@ -1,0 +1,222 @@
+//! The tables of the file, one function each: their keys, defaults, and what to write instead of what is wrong.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use atrest_proto::model::Severity;
+
+use super::reader::{Reader, Section};
+use super::values::{address, count, duration, non_empty, number, path, text};
+use super::{
+    Agents, Alerts, Authority, Config, Enrollment, Log, OperatorToken, Operators, Webhook, host_of,
+};
+use crate::access::Role;
+use crate::logging::Format;
+
+pub(super) fn config<'a>(reader: &mut Reader<'a>, root: &mut Section<'a>) -> Config {
+    let state_dir = root
+        .value(reader, "state_dir", "an absolute path, such as \"/var/lib/atrest-server\"", path)
+        .unwrap_or_else(|| PathBuf::from("/var/lib/atrest-server"));
+    let section = root.section(reader, "agents");
+    let agents = agents(reader, section);
+    let section = root.section(reader, "operators");
+    let operators = operators(reader, section);
+    let section = root.section(reader, "authority");
+    let authority = authority(reader, section);
+    let section = root.section(reader, "enrollment");
+    let enrollment = enrollment(reader, section);
+    let section = root.section(reader, "alerts");
+    let alerts = alerts(reader, section);
+    let section = root.section(reader, "notify");
+    let webhooks = notify(reader, section);
+    let section = root.section(reader, "log");
+    let log = log(reader, section);
+    Config { state_dir, agents, operators, authority, enrollment, alerts, webhooks, log }
+}
+
+fn agents<'a>(reader: &mut Reader<'a>, mut section: Section<'a>) -> Agents {
+    let r = reader;
+    let start = section.start();
+    let agents = Agents {
+        listen: section
+            .value(r, "listen", "an address and port, such as \"0.0.0.0:7443\"", address)
+            .unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 7443))),
+        public_address: section
+            .value(
+                r,
+                "public_address",
+                "a host or host:port, such as \"atrest.example.com\"",
+                |value| {
+                    text(value).filter(|address| address.is_empty() || host_of(address).is_some())
+                },
+            )
+            .unwrap_or_default(),
+        heartbeat_interval: section
+            .value(r, "heartbeat_interval", "a time from 1s to 1h", |value| {
+                duration(value, Duration::from_secs(1), Duration::from_hours(1))
+            })
+            .unwrap_or(Duration::from_secs(30)),
+        silent_after: section
+            .value(r, "silent_after", "a time from 3s to 7 days, such as \"5m\"", |value| {
+                duration(value, Duration::from_secs(3), Duration::from_hours(7 * 24))
+            })
+            .unwrap_or(Duration::from_mins(5)),
+        max_connections: count(r, &mut section, "max_connections", 20_000),
+        max_report_mib: section
+            .value(r, "max_report_mib", "a number from 1 to 256", |value| {
+                number(value).filter(|mib| (1..=256).contains(mib))
+            })
+            .unwrap_or(8),
+    };
+    // One lost heartbeat is not silence.
+    if agents.silent_after < agents.heartbeat_interval * 2 {
+        let what = "`agents.silent_after` is shorter than two heartbeats".to_owned();
+        r.problem(start, what, "make it at least twice `agents.heartbeat_interval`");
+    }
+    section.end(r);
+    agents
+}
+
+fn operators<'a>(reader: &mut Reader<'a>, mut section: Section<'a>) -> Operators {
+    let listen = section
+        .value(reader, "listen", "an address and port, such as \"127.0.0.1:7444\"", address)
+        .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 7444)));
+    let max_connections = count(reader, &mut section, "max_connections", 200);
+    let tokens = section
+        .sections(reader, "token")
+        .into_iter()
+        .filter_map(|section| operator_token(reader, section))
+        .collect();
+    section.end(reader);
+    Operators { listen, max_connections, tokens }
+}
+
+fn operator_token<'a>(reader: &mut Reader<'a>, mut section: Section<'a>) -> Option<OperatorToken> {
+    let name = section.value(reader, "name", "a name", non_empty);
+    let role = section.value(reader, "role", "viewer, operator or admin", |value| {
+        text(value)?.parse::<Role>().ok()
+    });
+    let token_file = section.value(reader, "token_file", "an absolute path", path);
+    let start = section.start();
+    section.end(reader);
+    let (Some(name), Some(role), Some(token_file)) = (name, role, token_file) else {
+        let what = "`operators.token` is not complete".to_owned();
+        reader.problem(start, what, "give it a `name`, a `role` and a `token_file`");
+        return None;
+    };
+    Some(OperatorToken { name, role, token_file })
+}
+
+fn authority<'a>(reader: &mut Reader<'a>, mut section: Section<'a>) -> Authority {
+    let authority = Authority {
+        server_names: section
+            .value(reader, "server_names", "a list of host names and addresses", |value| {
+                let names = value.as_array()?.iter().map(|name| non_empty(name.get_ref()));
+                names.collect::<Option<Vec<_>>>()
+            })
+            .unwrap_or_default(),
+        agent_certificate_lifetime: section
+            .value(reader, "agent_certificate_lifetime", "a time from 10m to 90 days", |value| {
+                duration(value, Duration::from_mins(10), Duration::from_hours(90 * 24))
+            })
+            .unwrap_or(Duration::from_hours(24)),
+        server_certificate_lifetime: section
+            .value(reader, "server_certificate_lifetime", "a time from 1h to 1 year", |value| {
+                duration(value, Duration::from_hours(1), Duration::from_hours(366 * 24))
+            })
+            .unwrap_or(Duration::from_hours(30 * 24)),
+    };
+    section.end(reader);
+    authority
+}
+
+fn enrollment<'a>(reader: &mut Reader<'a>, mut section: Section<'a>) -> Enrollment {
+    let enrollment = Enrollment {
+        token_lifetime: section
+            .value(reader, "token_lifetime", "a time from 1m to 1 year", |value| {
+                duration(value, Duration::from_mins(1), Duration::from_hours(366 * 24))
+            })
+            .unwrap_or(Duration::from_hours(1)),
+        failures_per_minute: section
+            .value(reader, "failures_per_minute", "a number from 1 to 10000", |value| {
+                number(value).filter(|failures| (1..=10_000).contains(failures))
+            })
+            .unwrap_or(10),
+    };
+    section.end(reader);
+    enrollment
+}
+
+fn alerts<'a>(reader: &mut Reader<'a>, mut section: Section<'a>) -> Alerts {
+    let min_severity = section
+        .value(reader, "min_severity", "info, low, medium, high or critical", |value| {
+            text(value)?.parse().ok()
+        })
+        .unwrap_or(Severity::Medium);
+    section.end(reader);
+    Alerts { min_severity }
+}
+
+fn notify<'a>(reader: &mut Reader<'a>, mut section: Section<'a>) -> Vec<Webhook> {
+    let mut names = BTreeSet::new();
+    let mut webhooks = Vec::new();
+    for section in section.sections(reader, "webhook") {
+        let start = section.start();
+        let Some(webhook) = webhook(reader, section) else { continue };
+        if !names.insert(webhook.name.clone()) {
+            let what = format!("two notifiers are called \"{}\"", webhook.name);
+            reader.problem(start, what, "give each its own `name`");
+        }
+        webhooks.push(webhook);
+    }
+    section.end(reader);
+    webhooks
+}
+
+fn webhook<'a>(reader: &mut Reader<'a>, mut section: Section<'a>) -> Option<Webhook> {
+    let start = section.start();
+    let name = section.value(reader, "name", "a name", non_empty);
+    let url = section.value(reader, "url", "a URL that starts with https:// or http://", |value| {
+        let url: reqwest::Url = text(value)?.parse().ok()?;
+        matches!(url.scheme(), "http" | "https").then_some(url)
+    });
+    let secret_file = section.value(reader, "secret_file", "an absolute path", path);
+    let ca_file = section.value(reader, "ca_file", "an absolute path", path);
+    let timeout = section
+        .value(reader, "timeout", "a time from 1s to 2m", |value| {
+            duration(value, Duration::from_secs(1), Duration::from_mins(2))
+        })
+        .unwrap_or(Duration::from_secs(10));
+    let max_attempts = section
+        .value(reader, "max_attempts", "a number from 1 to 1000", |value| {
+            number(value).filter(|attempts| (1..=1_000).contains(attempts))
+        })
+        .unwrap_or(20);
+    section.end(reader);
+    let (Some(name), Some(url), Some(secret_file)) = (name, url, secret_file) else {
+        let what = "`notify.webhook` is not complete".to_owned();
+        reader.problem(start, what, "give it a `name`, a `url` and a `secret_file`");
+        return None;
+    };
+    Some(Webhook { name, url, secret_file, ca_file, timeout, max_attempts })
+}
+
+fn log<'a>(reader: &mut Reader<'a>, mut section: Section<'a>) -> Log {
+    let format = section
+        .value(reader, "format", "text or json", |value| match value.as_str()? {
+            "text" => Some(Format::Text),
+            "json" => Some(Format::Json),
+            _ => None,
+        })
+        .unwrap_or(Format::Text);
+    let filter = section
+        .value(reader, "filter", "a level or directives, such as \"info,h2=warn\"", |value| {
+            let filter = non_empty(value)?;
+            filter.parse::<tracing_subscriber::EnvFilter>().ok().map(|_| filter)
+        })
+        .unwrap_or_else(|| "info".to_owned());
+    section.end(reader);
+    Log { format, filter }
+}

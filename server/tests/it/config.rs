@@ -1,0 +1,90 @@
+//! The reference configuration and the command line.
+
+use std::path::Path;
+use std::process::Command;
+
+use atrest_server::config::Config;
+
+fn reference() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/server.toml");
+    std::fs::read_to_string(path).expect("the reference configuration")
+}
+
+/// The reference with its keys switched on: `#key = value` and `#[table]`, without a space, are keys.
+fn switched_on(lists: bool) -> String {
+    let mut in_list = false;
+    reference()
+        .lines()
+        .filter_map(|line| {
+            let key = line.strip_prefix('#').filter(|rest| !rest.starts_with([' ', '#']));
+            let line = key.unwrap_or(line);
+            if line.starts_with('[') {
+                in_list = line.starts_with("[[");
+            }
+            (lists || !in_list).then_some(line)
+        })
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+#[test]
+fn the_reference_is_the_default() {
+    assert_eq!(Config::parse(&reference()).unwrap(), Config::default(), "as installed");
+    assert_eq!(Config::parse(&switched_on(false)).unwrap(), Config::default(), "with its keys on");
+}
+
+#[test]
+fn the_reference_names_every_key_and_its_examples_are_valid() {
+    let text = switched_on(true);
+    let config = Config::parse(&text).unwrap();
+    assert_eq!((config.webhooks.len(), config.operators.tokens.len()), (1, 1));
+    let mut tables = vec![String::new()];
+    let mut named = std::collections::BTreeSet::new();
+    for line in text.lines() {
+        if line.starts_with('[') {
+            let table = line.trim_matches(['[', ']']).to_owned();
+            let parents = table.match_indices('.').map(|(at, _)| table.split_at(at).0.to_owned());
+            tables.extend(parents);
+            named.extend(tables.iter().filter(|table| !table.is_empty()).cloned());
+            tables = vec![table.clone()];
+            named.insert(table);
+        } else if let Some((key, _)) = line.split_once(" = ") {
+            let table = &tables[0];
+            named.insert(if table.is_empty() { key.to_owned() } else { format!("{table}.{key}") });
+        }
+    }
+    let missing: Vec<_> =
+        Config::known_keys().into_iter().filter(|key| !named.contains(key)).collect();
+    assert!(missing.is_empty(), "packaging/server.toml does not name {missing:?}");
+}
+
+#[test]
+fn validate_tells_everything_that_is_wrong_and_exits_64() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("server.toml");
+    std::fs::write(&path, "[agents]\nlisten = 7\nheartbeat = \"1s\"\n").unwrap();
+    let validate = || {
+        Command::new(env!("CARGO_BIN_EXE_atrest-server"))
+            .args(["validate", "--config"])
+            .arg(&path)
+            .output()
+            .unwrap()
+    };
+    let output = validate();
+    assert_eq!(output.status.code(), Some(64));
+    let said = String::from_utf8(output.stderr).unwrap();
+    for line in [":2: `agents.listen` is 7", ":3: unknown key `agents.heartbeat`"] {
+        assert!(said.contains(line), "{said}");
+    }
+    let webhook = "[[notify.webhook]]\nname = \"ops\"\nurl = \"http://localhost/\"\n\
+                   secret_file = \"/nonexistent/secret\"\n";
+    std::fs::write(&path, webhook).unwrap();
+    let output = validate();
+    assert_eq!(output.status.code(), Some(64));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("webhook `ops`") && said.contains("/nonexistent/secret"), "{said}");
+    std::fs::write(&path, "").unwrap();
+    assert_eq!(validate().status.code(), Some(0));
+    let usage = Command::new(env!("CARGO_BIN_EXE_atrest-server")).arg("--nonsense").output();
+    assert_eq!(usage.unwrap().status.code(), Some(64));
+}

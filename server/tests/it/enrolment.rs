@@ -1,0 +1,223 @@
+//! Tokens and certificates: who is let in, who is not, and what they are told.
+
+use std::time::Duration;
+
+use atrest_proto::model::Verdict;
+use atrest_proto::v1;
+use atrest_proto::v1::attach_request::Message as Say;
+use atrest_proto::v1::attach_response::Message as Hear;
+use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
+use tonic::Code;
+
+use crate::harness::{Agent, Server, config, directory, pem, report};
+
+#[tokio::test]
+async fn a_token_lets_in_as_many_hosts_as_it_counts_and_no_more() {
+    let (_dir, state) = directory();
+    let server = Server::start(config(&state)).await;
+    let token = server.token("prod", 2).await;
+    assert_eq!(token.address, format!("localhost:{}", server.agents_port()));
+    for name in ["es-1", "es-2"] {
+        Agent::new(name).enroll(server.agents_port(), &server.ca, &token.secret).await.unwrap();
+    }
+    let refused = Agent::new("es-3").enroll(server.agents_port(), &server.ca, &token.secret).await;
+    let status = refused.unwrap_err();
+    assert_eq!(status.code(), Code::PermissionDenied);
+    assert!(status.message().contains("used up"), "{status}");
+    let nodes = server.operator().await.nodes().await;
+    let names: Vec<_> = nodes.iter().map(|node| (&*node.hostname, &*node.cluster)).collect();
+    assert_eq!(names, [("es-1", "prod"), ("es-2", "prod")]);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn wrong_expired_and_revoked_tokens_are_each_told_apart() {
+    let (_dir, state) = directory();
+    let server = Server::start(config(&state)).await;
+    let mut operator = server.operator().await;
+    let port = server.agents_port();
+
+    let wrong = Agent::new("es").enroll(port, &server.ca, "guess").await.unwrap_err();
+    assert_eq!(wrong.code(), Code::Unauthenticated);
+    assert!(wrong.message().contains("not known"), "{wrong}");
+
+    let request = v1::CreateTokenRequest { cluster: "prod".to_owned(), ..Default::default() };
+    let (about, token) = operator.create_token(request).await;
+    let revoke = v1::RevokeTokenRequest { token_id: about.token_id.clone() };
+    for _ in 0..2 {
+        operator.tokens.revoke_token(revoke.clone()).await.expect("revoking is idempotent");
+    }
+    let revoked = Agent::new("es").enroll(port, &server.ca, &token.secret).await.unwrap_err();
+    assert_eq!(revoked.code(), Code::PermissionDenied);
+    assert!(revoked.message().contains("revoked"), "{revoked}");
+
+    let token = operator.token("prod", 1).await;
+    server.clock.advance(Duration::from_hours(1));
+    let expired = Agent::new("es").enroll(port, &server.ca, &token.secret).await.unwrap_err();
+    assert_eq!(expired.code(), Code::PermissionDenied);
+    assert!(expired.message().contains("expired"), "{expired}");
+    assert_eq!(operator.status().await.enrolled, 0);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn who_tries_too_many_secrets_is_turned_away_for_a_while() {
+    let (_dir, state) = directory();
+    let server = Server::start(config(&state)).await;
+    let port = server.agents_port();
+    for _ in 0..10 {
+        let status = Agent::new("es").enroll(port, &server.ca, "guess").await.unwrap_err();
+        assert_eq!(status.code(), Code::Unauthenticated);
+    }
+    let token = server.token("prod", 1).await;
+    let status = Agent::new("es").enroll(port, &server.ca, &token.secret).await.unwrap_err();
+    assert_eq!(status.code(), Code::ResourceExhausted);
+    server.clock.advance(Duration::from_mins(1));
+    Agent::new("es").enroll(port, &server.ca, &token.secret).await.unwrap();
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_clone_is_refused_and_a_rebuilt_machine_takes_its_place_again() {
+    let (_dir, state) = directory();
+    let server = Server::start(config(&state)).await;
+    let port = server.agents_port();
+    let first = server.agent("es-1").await;
+    let mut stream = server.attach(&first).await;
+    let posture = first.posture(&[("/srv/es", Verdict::Unencrypted)]);
+    stream.report(report(1, posture)).await.unwrap();
+
+    let mut clone = Agent::new("es-2");
+    clone.host.machine_fingerprint = first.host.machine_fingerprint.clone();
+    let token = server.token("prod", 5).await;
+    let status = clone.enroll(port, &server.ca, &token.secret).await.unwrap_err();
+    assert_eq!(status.code(), Code::AlreadyExists);
+    for part in ["es-1", "es-2", "atrestctl token create --replace", &first.host_id] {
+        assert!(status.message().contains(part), "{status}");
+    }
+
+    // Wanted by an operator: the record stays, and the machine that had it is out.
+    let request = v1::CreateTokenRequest { replaces: "es-1".to_owned(), ..Default::default() };
+    let (about, token) = server.operator().await.create_token(request).await;
+    assert_eq!((about.replaces, about.cluster), (first.host_id.clone(), "prod".to_owned()));
+    clone.enroll(port, &server.ca, &token.secret).await.unwrap();
+    assert_eq!(clone.host_id, first.host_id);
+    let status = stream.end().await;
+    assert_eq!(status.code(), Code::Unauthenticated);
+    assert!(status.message().contains("took this host's place"), "{status}");
+    assert_eq!(server.refused(&first).await.code(), Code::Unauthenticated);
+
+    let stream = server.attach(&clone).await;
+    assert_eq!(stream.welcome.last_sequence, 1, "the history goes on");
+    let mut operator = server.operator().await;
+    assert_eq!(operator.status().await.enrolled, 1);
+    assert_eq!(operator.findings().await.len(), 1, "a rebuilt machine does not fix a finding");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_given_again_without_another_use() {
+    let (_dir, state) = directory();
+    let server = Server::start(config(&state)).await;
+    let token = server.token("prod", 1).await;
+    let mut agent = Agent::new("es-1");
+    agent.enroll(server.agents_port(), &server.ca, &token.secret).await.unwrap();
+    let host_id = agent.host_id.clone();
+    agent.enroll(server.agents_port(), &server.ca, &token.secret).await.unwrap();
+    assert_eq!(agent.host_id, host_id);
+    assert_eq!(server.operator().await.status().await.enrolled, 1);
+    server.attach(&agent).await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn without_a_certificate_there_is_no_stream() {
+    let (_dir, state) = directory();
+    let server = Server::start(config(&state)).await;
+    let status = server.refused(&Agent::new("es")).await;
+    assert_eq!(status.code(), Code::Unauthenticated);
+    assert!(status.message().contains("atrest-agent enroll"), "{status}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_certificate_of_another_authority_is_refused_by_the_handshake() {
+    let (_dir, state) = directory();
+    let (_other_dir, other_state) = directory();
+    let server = Server::start(config(&state)).await;
+    let other = Server::start(config(&other_state)).await;
+    let stranger = other.agent("es").await;
+    let status = server.refused(&stranger).await;
+    assert!(status.message().contains("UnknownCA") || status.code() == Code::Unknown, "{status:?}");
+    other.stop().await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_certificate_that_its_holder_signed_is_refused() {
+    let (_dir, state) = directory();
+    let server = Server::start(config(&state)).await;
+    let real = server.agent("es").await;
+    let mut forger = Agent::new("es");
+    forger.key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
+    let mut params = CertificateParams::default();
+    let id = format!("spiffe://atrest/agent/{}", real.host_id);
+    params.subject_alt_names = vec![rcgen::SanType::URI(id.as_str().try_into().unwrap())];
+    forger.certificate = Some(pem(params.self_signed(&forger.key).unwrap().der()));
+    server.refused(&forger).await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn an_expired_certificate_is_refused_with_words_and_ends_open_streams() {
+    let (_dir, state) = directory();
+    let server = Server::start(config(&state)).await;
+    let agent = server.agent("es").await;
+    let mut stream = server.attach(&agent).await;
+    server.clock.advance(Duration::from_hours(24));
+    for status in [stream.end().await, server.refused(&agent).await] {
+        assert_eq!(status.code(), Code::Unauthenticated);
+        assert!(status.message().contains("expired"), "{status}");
+        assert!(status.message().contains("--replace"), "{status}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_certificate_is_renewed_over_the_stream_for_the_same_key_only() {
+    let (_dir, state) = directory();
+    let server = Server::start(config(&state)).await;
+    let mut agent = server.agent("es").await;
+    let mut stream = server.attach(&agent).await;
+    server.clock.advance(Duration::from_hours(12));
+    stream.say(Say::Renew(v1::RenewRequest { csr: agent.csr() })).await;
+    let Some(Hear::Renewed(renewed)) = stream.hear().await.unwrap() else { panic!("not renewed") };
+    let old = agent.certificate.clone();
+    agent.take(&renewed.certificate_chain);
+    assert_eq!(renewed.authorities.len(), 1);
+
+    // The first certificate is over; the stream goes on under the new one.
+    server.clock.advance(Duration::from_hours(13));
+    let posture = agent.posture(&[("/srv/es", Verdict::Encrypted)]);
+    stream.report(report(1, posture)).await.unwrap();
+    server.attach(&agent).await;
+    let late = Agent { certificate: old, ..agent };
+    assert_eq!(server.refused(&late).await.code(), Code::Unauthenticated);
+
+    let other = Agent { key: Agent::new("x").key, ..late };
+    stream.say(Say::Renew(v1::RenewRequest { csr: other.csr() })).await;
+    assert_eq!(stream.end().await.code(), Code::Aborted, "the newer stream above took over");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn another_key_is_not_renewed() {
+    let (_dir, state) = directory();
+    let server = Server::start(config(&state)).await;
+    let agent = server.agent("es").await;
+    let mut stream = server.attach(&agent).await;
+    let csr = Agent::new("es").csr();
+    stream.say(Say::Renew(v1::RenewRequest { csr })).await;
+    assert_eq!(stream.end().await.code(), Code::PermissionDenied);
+    server.stop().await;
+}

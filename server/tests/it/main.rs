@@ -1,0 +1,20 @@
+//! The server as its users meet it: in process on port 0, or as the real program, with real TLS and real agents' messages.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "tests: they fail by panicking, read their own files and the clock, and run the server as a process"
+)]
+
+mod access;
+mod alerts;
+mod config;
+mod crash;
+mod ctl;
+mod enrolment;
+mod harness;
+mod ingest;
+mod outage;
