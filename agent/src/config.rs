@@ -69,7 +69,7 @@ impl Default for Config {
         // The defaults are valid: a test holds that.
         validate(Raw::default()).unwrap_or_else(|_| Self {
             state_dir: PathBuf::from("/var/lib/atrest-agent"),
-            scan_interval: Duration::from_secs(3600),
+            scan_interval: Duration::from_hours(1),
             spool_limit: 64 << 20,
             declared: Declared::default(),
             policy: Policy::default(),

@@ -214,6 +214,7 @@ impl<'a> Index<'a> {
     }
 
     /// The mounts that were there before `mount`: the kernel lists them in the order in which they were mounted.
+    #[must_use]
     pub fn before(&self, mount: &Mount) -> Index<'a> {
         let end = self.mounts.iter().position(|other| other.id == mount.id);
         Index::new(end.and_then(|end| self.mounts.get(..end)).unwrap_or_default())

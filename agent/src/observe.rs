@@ -163,7 +163,9 @@ fn swap_areas(host: &dyn Host) -> Observed<Vec<Swap>> {
             Observed::Known(found) if kind == "file" && host.is_live() => {
                 swap_file(host, &path, found)
             }
-            resolution => resolution,
+            resolution @ (Observed::Known(_) | Observed::Absent | Observed::Unreadable(_)) => {
+                resolution
+            }
         };
         Swap { path, kind, resolution }
     });

@@ -11,8 +11,7 @@ pub fn parse(text: &[u8]) -> Option<Vec<(HostPath, String)>> {
         .skip(1)
         .filter(|line| !line.is_empty())
         .map(|line| {
-            let mut fields =
-                line.split(|byte| byte.is_ascii_whitespace()).filter(|field| !field.is_empty());
+            let mut fields = line.split(u8::is_ascii_whitespace).filter(|field| !field.is_empty());
             let path = fields.next()?;
             let path = path.strip_suffix(DELETED).unwrap_or(path);
             let kind = fields.next()?;

@@ -4,6 +4,7 @@
 //! `cargo test -p atrest-tests --test vm -- [WORD…]` runs the scenarios whose name holds a word.
 //! `ATREST_VM_VERBOSE=1` shows what the guest printed; `ATREST_AGENT` names another agent.
 
+mod record;
 mod report;
 mod run;
 mod scenarios;

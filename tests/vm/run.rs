@@ -11,6 +11,7 @@ use atrest_tests::vm::judge::{self, Ours};
 use atrest_tests::vm::scenario::{Question, Scenario};
 use atrest_tests::vm::{Contents, Frozen, Machine, Markers, Spec, Tier, Truth};
 
+use crate::record;
 use crate::report::{self, Outcome};
 
 /// Machines that run at the same time; each keeps one processor busy.
@@ -108,6 +109,9 @@ fn measure(tier: &Tier, frozen: &Frozen, agent: bool, outcome: &mut Outcome) -> 
     outcome.naive = Some(guest.naive(scenario.question)?);
     let ours = if agent { guest.ours(scenario.question)? } else { Ours::Missing };
     guest.script(scenario.afterwards).context("it does not hold after the answer")?;
+    if let Some(to) = std::env::var_os("ATREST_VM_RECORD").filter(|_| agent) {
+        record::save(&mut guest, scenario, Path::new(&to)).context("recording failed")?;
+    }
     let truth = Truth::measure(&machine.disks(), &markers)?;
     outcome.wrong.extend(judge::scenario(scenario, &truth));
     outcome.wrong.extend(judge::ours(scenario, &truth, &ours));
@@ -133,14 +137,14 @@ fn write(scenario: &Scenario) -> String {
 }
 
 /// A machine in which one scenario runs.
-struct InGuest<'a> {
+pub(crate) struct InGuest<'a> {
     machine: &'a mut Machine,
     markers: &'a Markers,
 }
 
 impl InGuest<'_> {
     /// Runs a script with the library of the scenarios; what it printed, if it succeeded.
-    fn script(&mut self, script: &str) -> Result<String> {
+    pub(crate) fn script(&mut self, script: &str) -> Result<String> {
         let Markers { contents, name } = self.markers;
         let script = format!("contents={contents} name={name}\n. /lib/vm.sh\nset -x\n{script}");
         let output = self.machine.run(&script, LIMIT)?;

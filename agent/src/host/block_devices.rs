@@ -187,7 +187,7 @@ fn device_mapper(
             Reason::Unreadable,
             format!("device-mapper has no table for {name}"),
         )),
-        table => table,
+        table @ (Observed::Known(_) | Observed::Unreadable(_)) => table,
     };
     Some(DmFacts {
         uuid: attributes.text("dm/uuid").unwrap_or_default(),

@@ -107,13 +107,12 @@ impl<'a> Writer<'a> {
         {
             return Err(RecordError::NotEmpty(root.to_owned()));
         }
-        let writer = Self { root, written: 0 };
-        writer.directory(root)?;
-        Ok(writer)
+        Self::directory(root)?;
+        Ok(Self { root, written: 0 })
     }
 
     /// Names of devices, mounts and hosts are nobody else's business: 0700.
-    fn directory(&self, path: &Path) -> Result<(), RecordError> {
+    fn directory(path: &Path) -> Result<(), RecordError> {
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -127,7 +126,7 @@ impl<'a> Writer<'a> {
             real.push(HostPath::new(part.to_vec()).as_path());
         }
         if let Some(parent) = real.parent() {
-            self.directory(parent)?;
+            Self::directory(parent)?;
         }
         Ok(real)
     }
@@ -236,7 +235,7 @@ impl<'a> Writer<'a> {
                 && found.block_device.is_none()
             {
                 let real = self.place(path)?;
-                self.directory(&real)?;
+                Self::directory(&real)?;
             }
         }
         Ok(())

@@ -1,11 +1,17 @@
 //! Text for people: the worst first, the stack as a tree, the remedy under each failure.
 
-use std::fmt::Write as _;
-
 use atrest_proto::model::{Finding, Layer, Outcome, PathPosture, Posture, Severity, Verdict};
 
 use super::{badness, concerns, tree};
 use crate::posture::summary;
+
+/// Appends one line.
+macro_rules! line {
+    ($out:ident, $($text:tt)+) => {
+        $out.push_str(&format!($($text)+));
+        $out.push('\n');
+    };
+}
 
 /// Whether to colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +76,7 @@ pub fn check(posture: &Posture, style: Style) -> String {
         if index > 0 {
             out.push('\n');
         }
-        let _ = writeln!(out, "{} {}{}", style.verdict(path.verdict), path.path, reasons(path));
+        line!(out, "{} {}{}", style.verdict(path.verdict), path.path, reasons(path));
         details(path, style, &mut out);
         let about = posture.findings.iter().filter(|finding| concerns(finding, path));
         remedies(about, style, &mut out);
@@ -83,14 +89,16 @@ pub fn check(posture: &Posture, style: Style) -> String {
 pub fn scan(posture: &Posture, style: Style) -> String {
     let mut out = String::new();
     let host = &posture.host;
-    let _ = writeln!(out, "Host {} ({}, kernel {})", host.hostname, host.os, host.kernel);
+    line!(out, "Host {} ({}, kernel {})", host.hostname, host.os, host.kernel);
     for service in &posture.services {
         let cluster = service.cluster_name.as_deref().unwrap_or("-");
         let node = service.node_name.as_deref().unwrap_or("-");
-        let _ = writeln!(
+        line!(
             out,
             "  {} {} ({}), cluster {cluster}, node {node}",
-            service.product, service.name, service.state
+            service.product,
+            service.name,
+            service.state
         );
     }
     if posture.services.is_empty() {
@@ -101,13 +109,7 @@ pub fn scan(posture: &Posture, style: Style) -> String {
     paths.sort_by_key(|path| (badness(path.verdict), &path.asset));
     for path in paths {
         let usage = path.usage.as_str();
-        let _ = writeln!(
-            out,
-            "{} {usage:<10} {}{}",
-            style.verdict(path.verdict),
-            path.path,
-            reasons(path)
-        );
+        line!(out, "{} {usage:<10} {}{}", style.verdict(path.verdict), path.path, reasons(path));
         details(path, style, &mut out);
     }
     if !posture.keystores.is_empty() {
@@ -115,7 +117,7 @@ pub fn scan(posture: &Posture, style: Style) -> String {
         for keystore in &posture.keystores {
             let version =
                 keystore.format_version.map_or("?".to_owned(), |version| format!("v{version}"));
-            let _ = writeln!(
+            line!(
                 out,
                 "{} {} {} {}:{} {version}, {}",
                 style.verdict(keystore.at_rest),
@@ -130,10 +132,13 @@ pub fn scan(posture: &Posture, style: Style) -> String {
     if !posture.repositories.is_empty() {
         section("Snapshot repositories", false, &mut out);
         for repository in &posture.repositories {
-            let _ = writeln!(
+            line!(
                 out,
                 "{:<11} {} ({}) {}",
-                repository.encryption, repository.name, repository.kind, repository.location
+                repository.encryption,
+                repository.name,
+                repository.kind,
+                repository.location
             );
         }
     }
@@ -144,7 +149,7 @@ pub fn scan(posture: &Posture, style: Style) -> String {
     gaps(posture, &mut out);
     let counts = summary(&posture.findings);
     let count = |outcome: Outcome| counts.get(outcome.as_str()).copied().unwrap_or_default();
-    let _ = writeln!(
+    line!(
         out,
         "\n{} failed, {} unknown, {} passed",
         count(Outcome::Fail),
@@ -160,7 +165,7 @@ fn order(finding: &Finding) -> (Outcome, std::cmp::Reverse<Severity>, &str, &str
 }
 
 fn section(title: &str, empty: bool, out: &mut String) {
-    let _ = writeln!(out, "\n{title}");
+    line!(out, "\n{title}");
     if empty {
         out.push_str(
             "  nothing to look at: declare paths in the configuration (`paths = [\"/srv/es\"]`)\n",
@@ -178,10 +183,10 @@ fn reasons(path: &PathPosture) -> String {
 
 fn details(path: &PathPosture, style: Style, out: &mut String) {
     if let Some(resolved) = path.resolved.as_ref().filter(|resolved| **resolved != path.path) {
-        let _ = writeln!(out, "  is {resolved}");
+        line!(out, "  is {resolved}");
     }
     if let Some(nearest) = &path.nearest {
-        let _ = writeln!(out, "  would rest on {}, which is {}", nearest.path, nearest.verdict);
+        line!(out, "  would rest on {}, which is {}", nearest.path, nearest.verdict);
     }
     tree::draw(path, "  ", style, out);
     let unsaid: Vec<&str> = path
@@ -191,10 +196,10 @@ fn details(path: &PathPosture, style: Style, out: &mut String) {
         .filter(|detail| !drawn(&path.stack, detail))
         .collect();
     for detail in unsaid.iter().take(UNDECIDED_SHOWN) {
-        let _ = writeln!(out, "  {}  {detail}", style.paint(Paint::Doubt, "?"));
+        line!(out, "  {}  {detail}", style.paint(Paint::Doubt, "?"));
     }
     if let Some(more) = unsaid.len().checked_sub(UNDECIDED_SHOWN).filter(|more| *more > 0) {
-        let _ = writeln!(out, "  {}  and {more} more", style.paint(Paint::Doubt, "?"));
+        line!(out, "  {}  and {more} more", style.paint(Paint::Doubt, "?"));
     }
 }
 
@@ -208,18 +213,12 @@ fn drawn(layers: &[Layer], detail: &str) -> bool {
 
 fn remedies<'a>(findings: impl Iterator<Item = &'a Finding>, style: Style, out: &mut String) {
     for finding in findings {
-        let _ = writeln!(
-            out,
-            "  {} {} [{}]",
-            style.outcome(finding.outcome),
-            finding.summary,
-            finding.check
-        );
+        line!(out, "  {} {} [{}]", style.outcome(finding.outcome), finding.summary, finding.check);
         if !finding.remedy.is_empty() {
             let options = textwrap::Options::new(WIDTH)
                 .initial_indent("          -> ")
                 .subsequent_indent("             ");
-            let _ = writeln!(out, "{}", textwrap::fill(&finding.remedy, options));
+            line!(out, "{}", textwrap::fill(&finding.remedy, options));
         }
     }
 }
@@ -230,9 +229,9 @@ fn gaps(posture: &Posture, out: &mut String) {
     }
     out.push_str("\nCould not be looked at\n");
     for gap in &posture.gaps {
-        let _ = writeln!(out, "  {}  {} ({})", gap.subject, gap.detail, gap.reason);
+        line!(out, "  {}  {} ({})", gap.subject, gap.detail, gap.reason);
         if !gap.remedy.is_empty() {
-            let _ = writeln!(out, "          -> {}", gap.remedy);
+            line!(out, "          -> {}", gap.remedy);
         }
     }
 }

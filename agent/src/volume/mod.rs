@@ -440,7 +440,7 @@ impl<'a> Evaluator<'a> {
                     .undecided(Reason::Unreadable, "it is not known what swap there is".to_owned());
             }
             Observed::Unreadable(trouble) => {
-                outcome.undecided(trouble.reason, trouble.detail.clone())
+                outcome.undecided(trouble.reason, trouble.detail.clone());
             }
         }
         walk.in_swap = false;

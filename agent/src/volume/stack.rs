@@ -106,8 +106,6 @@ impl Drawing<'_, '_> {
                     layers.push(self.below_file(&looped.backing_file, namespace));
                 }
                 Leg::Path { path, .. } => layers.push(self.named_path(path, namespace)),
-                // Only a mount has such legs: see `mount`.
-                Leg::MountTimePath { .. } => {}
                 Leg::Unknown { reason, detail } => {
                     let mut layer = leaf("unknown", detail.clone());
                     layer.detail.insert("reason".to_owned(), reason.to_string());
@@ -116,7 +114,8 @@ impl Drawing<'_, '_> {
                 Leg::Claimed { who, .. } => layers.push(leaf("claim", who.clone())),
                 Leg::SwappableMemory => layers.push(leaf("memory", "memory, and swap".to_owned())),
                 Leg::Memory => layers.push(leaf("memory", "memory".to_owned())),
-                Leg::Encrypted(_) | Leg::Plain(_) | Leg::Nothing => {}
+                // A path of mount time is drawn where its mount is: see `mount`.
+                Leg::Encrypted(_) | Leg::Plain(_) | Leg::Nothing | Leg::MountTimePath { .. } => {}
             }
         }
         self.depth -= 1;

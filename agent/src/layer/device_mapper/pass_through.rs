@@ -12,7 +12,7 @@ pub(super) fn first_device(target: &DmTarget, _device: &BlockDevice) -> Option<D
 
 /// `delay`: `DEVICE OFFSET DELAY`, once for reads and, where given, for writes and flushes.
 pub(super) fn delay(target: &DmTarget, _device: &BlockDevice) -> Option<Dissected> {
-    if target.args.is_empty() || target.args.len() % 3 != 0 {
+    if target.args.is_empty() || !target.args.len().is_multiple_of(3) {
         return None;
     }
     let mut legs = (0..target.args.len())

@@ -128,11 +128,14 @@ pub(crate) fn explain(status: &Status) -> anyhow::Error {
             "{}: name the file of a token that this server knows with --token-file",
             status.message()
         ),
-        Code::Unavailable => anyhow!("the server does not answer now: {}", status.message()),
+        Code::Unavailable if status.source().is_some() => {
+            anyhow!("the connection to the server broke ({}): try again", status.message())
+        }
         Code::Unimplemented => {
             anyhow!("the server is older than this atrestctl: {}", status.message())
         }
-        Code::Ok
+        Code::Unavailable
+        | Code::Ok
         | Code::Cancelled
         | Code::Unknown
         | Code::InvalidArgument
