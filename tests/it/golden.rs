@@ -34,17 +34,21 @@ fn scan(root: &Path) -> anyhow::Result<String> {
     ensure!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
     Ok(text
         .lines()
-        .map(|line| if line.starts_with("  \"observed_at\"") { "  \"observed_at\": \"…\"," } else { line })
+        .map(|line| {
+            if line.starts_with("  \"observed_at\"") { "  \"observed_at\": \"…\"," } else { line }
+        })
         .fold(String::new(), |text, line| text + line + "\n"))
 }
 
 #[test]
 fn every_recorded_host_answers_as_it_did() -> anyhow::Result<()> {
     let mut hosts = 0;
-    let mut entries: Vec<PathBuf> =
-        std::fs::read_dir(fixtures())?.map(|entry| Ok(entry?.path())).collect::<anyhow::Result<_>>()?;
+    let mut entries: Vec<PathBuf> = std::fs::read_dir(fixtures())?
+        .map(|entry| Ok(entry?.path()))
+        .collect::<anyhow::Result<_>>()?;
     entries.sort();
-    for host in entries.iter().filter(|path| path.extension().is_some_and(|found| found == "host")) {
+    for host in entries.iter().filter(|path| path.extension().is_some_and(|found| found == "host"))
+    {
         let scratch = tempfile::tempdir()?;
         recording::unpack(&std::fs::read_to_string(host)?, scratch.path())?;
         let answer = scan(scratch.path())?;

@@ -43,8 +43,10 @@ impl Operator {
         let authority = Certificate::from_pem(std::fs::read(server.authority_file())?);
         let tls = ClientTlsConfig::new().ca_certificate(authority).domain_name("localhost");
         let port = server.operators_addr.port();
-        let channel =
-            Endpoint::from_shared(format!("https://localhost:{port}"))?.tls_config(tls)?.connect().await?;
+        let channel = Endpoint::from_shared(format!("https://localhost:{port}"))?
+            .tls_config(tls)?
+            .connect()
+            .await?;
         let token = std::fs::read_to_string(server.admin_token_file())?.trim().to_owned();
         Ok(Self { channel, token })
     }
@@ -69,7 +71,8 @@ impl Operator {
 
     async fn status(&self) -> anyhow::Result<v1::GetFleetStatusResponse> {
         let request = self.request(v1::GetFleetStatusRequest {})?;
-        let status = FleetServiceClient::new(self.channel.clone()).get_fleet_status(request).await?;
+        let status =
+            FleetServiceClient::new(self.channel.clone()).get_fleet_status(request).await?;
         Ok(status.into_inner())
     }
 
@@ -85,7 +88,9 @@ impl Operator {
                 tokio::task::yield_now().await;
             }
         };
-        tokio::time::timeout(DEADLINE, asked).await.context("the host did not become as expected")?
+        tokio::time::timeout(DEADLINE, asked)
+            .await
+            .context("the host did not become as expected")?
     }
 }
 

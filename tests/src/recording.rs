@@ -82,7 +82,8 @@ fn pack_directory(root: &Path, directory: &Path, text: &mut String) -> anyhow::R
         } else {
             writeln!(text, "== {name}")?;
             let bytes = std::fs::read(&path)?;
-            let content = String::from_utf8(bytes).with_context(|| format!("{}", path.display()))?;
+            let content =
+                String::from_utf8(bytes).with_context(|| format!("{}", path.display()))?;
             for line in content.lines() {
                 writeln!(text, "\t{line}")?;
             }

@@ -31,7 +31,8 @@ pub(crate) fn save(guest: &mut InGuest<'_>, scenario: &Scenario, to: &Path) -> R
         .spawn()?;
     tar.stdin.take().context("a pipe to tar")?.write_all(archive.as_bytes())?;
     ensure!(tar.wait()?.success(), "the archive is damaged");
-    let text = format!("# Recorded in the VM scenario {}\n", scenario.name) + &recording::pack(scratch.path())?;
+    let text = format!("# Recorded in the VM scenario {}\n", scenario.name)
+        + &recording::pack(scratch.path())?;
     std::fs::create_dir_all(to)?;
     std::fs::write(to.join(format!("{}.host", scenario.name)), text)?;
     Ok(())
