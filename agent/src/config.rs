@@ -188,6 +188,22 @@ mod tests {
     }
 
     #[test]
+    fn the_reference_file_shows_the_defaults() {
+        let reference = include_str!("../../packaging/agent.toml");
+        let shown: String = reference
+            .lines()
+            .map(|line| {
+                line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')).unwrap_or(line)
+            })
+            .fold(String::new(), |text, line| text + line + "\n");
+        assert_eq!(parsed(reference).unwrap(), Config::default());
+        assert_eq!(parsed(&shown).unwrap(), Config::default());
+        for key in ["state_dir", "scan_interval", "spool_mib", "paths", "argon2_time"] {
+            assert!(shown.contains(&format!("\n{key} = ")), "{key} is not shown");
+        }
+    }
+
+    #[test]
     fn a_typo_names_the_file_the_line_and_what_is_known() {
         let error = parsed("scan_interval = 60\nstate_dri = \"/x\"\n").unwrap_err().to_string();
         assert!(error.contains("/etc/atrest/agent.toml"), "{error}");

@@ -173,7 +173,10 @@ impl Health {
         self.unwritten = false;
         let text = serde_json::to_vec_pretty(&self.saved).unwrap_or_default();
         // Not worth waking a disk for: after a power cut the daemon writes it anew.
-        let written = files::replace(&self.state.status(), &text, Durability::Whole);
+        let path = self.state.status();
+        // A full disk is what people most need to be told of.
+        let written = files::replace(&path, &text, Durability::Whole)
+            .or_else(|error| files::overwrite(&path, &text).map_err(|_| error));
         if let (Err(error), false) = (&written, self.mute) {
             tracing::warn!(%error, "the status file cannot be written");
         }

@@ -52,6 +52,16 @@ pub fn replace(path: &Path, bytes: &[u8], durability: Durability) -> io::Result<
     }
 }
 
+/// Writes over a text file where it is, padded with blanks to its old length: needs no room where [`replace`] does, but
+/// a reader may meet half of each.
+pub fn overwrite(path: &Path, text: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).open(path)?;
+    let length = usize::try_from(file.metadata()?.len()).unwrap_or_default();
+    let mut padded = text.to_vec();
+    padded.resize(text.len().max(length), b' ');
+    file.write_all(&padded)
+}
+
 /// Makes what happened to the entries of a directory durable.
 pub fn sync_dir(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
@@ -194,6 +204,16 @@ mod tests {
         assert_eq!(read_bounded(&path, 3).unwrap().unwrap(), b"two");
         assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn overwriting_leaves_nothing_of_a_longer_text() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x");
+        assert!(overwrite(&path, b"new").is_err(), "only what is there");
+        std::fs::write(&path, "longer").unwrap();
+        overwrite(&path, b"new").unwrap();
+        assert_eq!(read_bounded(&path, 9).unwrap().unwrap(), b"new   ");
     }
 
     #[test]
