@@ -185,6 +185,13 @@ fn check_paths(
 ) -> anyhow::Result<u8> {
     let config = config::load(cli.global.config.as_deref())?;
     let host = open_host(&cli.global.root)?;
+    if let Some(pid) = pid {
+        let process = HostPath::from(format!("/proc/{pid}"));
+        anyhow::ensure!(
+            host.metadata(&Namespace::Host, &process, true).is_ok(),
+            "--pid {pid}: there is no such process"
+        );
+    }
     let namespace = pid.map_or(Namespace::Host, Namespace::Process);
     let mut discovery = Discovery::default();
     for path in paths {

@@ -6,7 +6,7 @@ pub(super) const ALL: &[Scenario] = &[
     Scenario::new(
         "ask-in-every-way-encrypted",
         "luks2 a /dev/vda
-        vgcreate -q v-g /dev/mapper/a
+        vgcreate -q -y v-g /dev/mapper/a
         lvcreate -q -y -n e-s -L 128M v-g
         ext4 /dev/v-g/e-s /data
         ln -s /data /link
@@ -28,7 +28,7 @@ pub(super) const ALL: &[Scenario] = &[
     Scenario::new(
         "ask-in-every-way-partial",
         "luks2 a /dev/vda
-        vgcreate -q v-g /dev/mapper/a /dev/vdb
+        vgcreate -q -y v-g /dev/mapper/a /dev/vdb
         lvcreate -q -y -n e-s -L 128M -i 2 -I 64k v-g
         ext4 /dev/v-g/e-s /data
         ln -s /data /link

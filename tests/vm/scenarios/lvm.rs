@@ -6,14 +6,14 @@ pub(super) const ALL: &[Scenario] = &[
     Scenario::new(
         "lvm-on-luks",
         "luks2 a /dev/vda
-        vgcreate -q vg /dev/mapper/a
+        vgcreate -q -y vg /dev/mapper/a
         lvcreate -q -y -n es -L 128M vg
         ext4 /dev/vg/es /data",
     )
     .encrypted(),
     Scenario::new(
         "luks-on-lvm",
-        "vgcreate -q vg /dev/vda
+        "vgcreate -q -y vg /dev/vda
         lvcreate -q -y -n es -L 128M vg
         luks2 a /dev/vg/es
         ext4 /dev/mapper/a /data",
@@ -21,7 +21,7 @@ pub(super) const ALL: &[Scenario] = &[
     .encrypted(),
     Scenario::new(
         "plain-lvm",
-        "vgcreate -q vg /dev/vda
+        "vgcreate -q -y vg /dev/vda
         lvcreate -q -y -n es -L 128M vg
         ext4 /dev/vg/es /data",
     )
@@ -29,7 +29,7 @@ pub(super) const ALL: &[Scenario] = &[
     Scenario::new(
         "lv-spanning-luks-and-plain",
         "luks2 a /dev/vda
-        vgcreate -q vg /dev/mapper/a /dev/vdb
+        vgcreate -q -y vg /dev/mapper/a /dev/vdb
         lvcreate -q -y -n es -l 8 vg /dev/mapper/a:0-3 /dev/vdb:0-3
         ext4 /dev/vg/es /data",
     )
@@ -38,7 +38,7 @@ pub(super) const ALL: &[Scenario] = &[
     Scenario::new(
         "lv-striped-over-luks-and-plain",
         "luks2 a /dev/vda
-        vgcreate -q vg /dev/mapper/a /dev/vdb
+        vgcreate -q -y vg /dev/mapper/a /dev/vdb
         lvcreate -q -y -n es -L 128M -i 2 -I 64k vg
         ext4 /dev/vg/es /data",
     )
@@ -46,7 +46,7 @@ pub(super) const ALL: &[Scenario] = &[
     Scenario::new(
         "lv-on-luks-half-of-mixed-vg",
         "luks2 a /dev/vda
-        vgcreate -q vg /dev/mapper/a /dev/vdb
+        vgcreate -q -y vg /dev/mapper/a /dev/vdb
         lvcreate -q -y -n es -L 128M vg /dev/mapper/a
         ext4 /dev/vg/es /data",
     )
@@ -54,7 +54,7 @@ pub(super) const ALL: &[Scenario] = &[
     Scenario::new(
         "lv-on-plain-half-of-mixed-vg",
         "luks2 a /dev/vda
-        vgcreate -q vg /dev/mapper/a /dev/vdb
+        vgcreate -q -y vg /dev/mapper/a /dev/vdb
         lvcreate -q -y -n es -L 128M vg /dev/vdb
         ext4 /dev/vg/es /data",
     )
@@ -62,7 +62,7 @@ pub(super) const ALL: &[Scenario] = &[
     Scenario::new(
         "lv-mirrored-on-luks-and-plain",
         "luks2 a /dev/vda
-        vgcreate -q vg /dev/mapper/a /dev/vdb
+        vgcreate -q -y vg /dev/mapper/a /dev/vdb
         lvcreate -q -y -n es -L 64M --type raid1 -m 1 --nosync vg
         ext4 /dev/vg/es /data",
     )
@@ -71,7 +71,7 @@ pub(super) const ALL: &[Scenario] = &[
     Scenario::new(
         "thin-on-luks",
         "luks2 a /dev/vda
-        vgcreate -q vg /dev/mapper/a
+        vgcreate -q -y vg /dev/mapper/a
         lvcreate -q -y -L 128M -T vg/pool
         lvcreate -q -y -n es -V 64M -T vg/pool
         ext4 /dev/vg/es /data",
@@ -81,7 +81,7 @@ pub(super) const ALL: &[Scenario] = &[
     Scenario::new(
         "thin-metadata-on-plain",
         "luks2 a /dev/vda
-        vgcreate -q vg /dev/mapper/a /dev/vdb
+        vgcreate -q -y vg /dev/mapper/a /dev/vdb
         lvcreate -q -y -n pool -L 128M vg /dev/mapper/a
         lvcreate -q -y -n meta -L 8M vg /dev/vdb
         lvconvert -q -y --type thin-pool --poolmetadata vg/meta vg/pool
@@ -93,7 +93,7 @@ pub(super) const ALL: &[Scenario] = &[
     Scenario::new(
         "thin-data-on-plain",
         "luks2 a /dev/vda
-        vgcreate -q vg /dev/mapper/a /dev/vdb
+        vgcreate -q -y vg /dev/mapper/a /dev/vdb
         lvcreate -q -y -n pool -L 128M vg /dev/vdb
         lvcreate -q -y -n meta -L 8M vg /dev/mapper/a
         lvconvert -q -y --type thin-pool --poolmetadata vg/meta vg/pool
@@ -105,7 +105,7 @@ pub(super) const ALL: &[Scenario] = &[
     Scenario::new(
         "snapshot-store-on-plain",
         "luks2 a /dev/vda
-        vgcreate -q vg /dev/mapper/a /dev/vdb
+        vgcreate -q -y vg /dev/mapper/a /dev/vdb
         lvcreate -q -y -n es -L 64M vg /dev/mapper/a
         ext4 /dev/vg/es /data
         put /data

@@ -102,7 +102,7 @@ pub(super) const ALL: &[Scenario] = &[
         partition /dev/vdb 524288
         md 1 /dev/vda1 /dev/vdb1
         luks2 a /dev/md0
-        vgcreate -q vg /dev/mapper/a
+        vgcreate -q -y vg /dev/mapper/a
         lvcreate -q -y -n es -L 64M vg
         ext4 /dev/vg/es /data",
     )

@@ -15,7 +15,7 @@ pub(super) const ALL: &[Scenario] = &[
     Scenario::new(
         "swap-on-lvm-on-luks",
         "luks2 a /dev/vda
-        vgcreate -q vg /dev/mapper/a
+        vgcreate -q -y vg /dev/mapper/a
         lvcreate -q -y -n swap -L 64M vg
         swap /dev/vg/swap",
     )
