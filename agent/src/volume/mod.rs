@@ -16,6 +16,7 @@ use atrest_proto::model::{NearestParent, PathPosture, Reason, Use};
 
 pub use outcome::Outcome;
 
+use crate::layer::device_mapper::snapshot as dm_snapshot;
 use crate::layer::{self, Anatomy, Leg, Role};
 use crate::mounts::{Covering, Index};
 use crate::path::HostPath;
@@ -32,6 +33,8 @@ pub struct Evaluator<'a> {
     snapshot: &'a Snapshot,
     /// By namespace, as [`Snapshot::mounts`].
     tables: Vec<(&'a Namespace, Result<Index<'a>, snapshot::Trouble>)>,
+    /// The copy-on-write stores of snapshots, by the device below their origin.
+    stores: BTreeMap<DeviceNumber, Vec<DeviceNumber>>,
     anatomies: RefCell<BTreeMap<DeviceNumber, Rc<Anatomy>>>,
     judged: RefCell<BTreeMap<DeviceNumber, Rc<Outcome>>>,
     /// By mount id: ids are unique across namespaces.
@@ -83,6 +86,7 @@ impl<'a> Evaluator<'a> {
         Self {
             snapshot,
             tables,
+            stores: dm_snapshot::stores(&snapshot.devices),
             anatomies: RefCell::default(),
             judged: RefCell::default(),
             judged_mounts: RefCell::default(),
@@ -236,7 +240,14 @@ impl<'a> Evaluator<'a> {
             return Some(Rc::clone(known));
         }
         let device = self.snapshot.devices.get(&number)?;
-        let anatomy = Rc::new(layer::dissect(device));
+        let mut anatomy = layer::dissect(device);
+        for origin in dm_snapshot::origins(device) {
+            let stores = self.stores.get(&origin).into_iter().flatten();
+            anatomy.legs.extend(
+                stores.map(|store| Leg::Device { device: *store, role: Role::CopyOnWrite }),
+            );
+        }
+        let anatomy = Rc::new(anatomy);
         self.anatomies.borrow_mut().insert(number, Rc::clone(&anatomy));
         Some(anatomy)
     }

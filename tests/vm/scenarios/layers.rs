@@ -68,8 +68,7 @@ pub(super) const ALL: &[Scenario] = &[
         settle",
     )
     .writing(&[])
-    .partial(&["plain_cache"], &["/dev/vdb"])
-    .pending("issue 3: dm-cache"),
+    .partial(&["plain_cache"], &["/dev/vdb"]),
     Scenario::new(
         "writecache-on-plain",
         "luks2 a /dev/vda
@@ -77,8 +76,7 @@ pub(super) const ALL: &[Scenario] = &[
         dmsetup create b --table \"$table\"
         ext4 /dev/mapper/b /data",
     )
-    .partial(&["plain_cache"], &["/dev/vdb"])
-    .pending("issue 3: dm-writecache"),
+    .partial(&["plain_cache"], &["/dev/vdb"]),
     Scenario::new(
         "mirror-with-one-plain-leg",
         "luks2 a /dev/vda
@@ -86,8 +84,7 @@ pub(super) const ALL: &[Scenario] = &[
         dmsetup create b --table \"$table\"
         ext4 /dev/mapper/b /data",
     )
-    .partial(&["plain_device"], &["/dev/vdb"])
-    .pending("issue 3: dm-mirror"),
+    .partial(&["plain_device"], &["/dev/vdb"]),
     Scenario::new(
         "ext4-journal-on-plain",
         "luks2 a /dev/vda
@@ -155,6 +152,5 @@ pub(super) const ALL: &[Scenario] = &[
         dmsetup create a --table \"0 $(sectors /dev/vda) $table\"
         ext4 /dev/mapper/a /data",
     )
-    .unencrypted(&["plain_device"], &["/dev/vda"])
-    .pending("issue 3: dm-multipath"),
+    .unencrypted(&["plain_device"], &["/dev/vda"]),
 ];

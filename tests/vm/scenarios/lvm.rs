@@ -66,8 +66,7 @@ pub(super) const ALL: &[Scenario] = &[
         lvcreate -q -y -n es -L 64M --type raid1 -m 1 --nosync vg
         ext4 /dev/vg/es /data",
     )
-    .partial(&["plain_device"], &["/dev/vdb"])
-    .pending("issue 3: dm-raid"),
+    .partial(&["plain_device"], &["/dev/vdb"]),
     Scenario::new(
         "thin-on-luks",
         "luks2 a /dev/vda
@@ -76,8 +75,7 @@ pub(super) const ALL: &[Scenario] = &[
         lvcreate -q -y -n es -V 64M -T vg/pool
         ext4 /dev/vg/es /data",
     )
-    .encrypted()
-    .pending("issue 3: thin pools"),
+    .encrypted(),
     Scenario::new(
         "thin-metadata-on-plain",
         "luks2 a /dev/vda
@@ -88,8 +86,7 @@ pub(super) const ALL: &[Scenario] = &[
         lvcreate -q -y -n es -V 64M -T vg/pool
         ext4 /dev/vg/es /data",
     )
-    .encrypted()
-    .pending("issue 3: thin pools"),
+    .encrypted(),
     Scenario::new(
         "thin-data-on-plain",
         "luks2 a /dev/vda
@@ -100,8 +97,7 @@ pub(super) const ALL: &[Scenario] = &[
         lvcreate -q -y -n es -V 64M -T vg/pool
         ext4 /dev/vg/es /data",
     )
-    .unencrypted(&["plain_device"], &["/dev/vdb"])
-    .pending("issue 3: thin pools"),
+    .unencrypted(&["plain_device"], &["/dev/vdb"]),
     Scenario::new(
         "snapshot-store-on-plain",
         "luks2 a /dev/vda
@@ -116,6 +112,5 @@ pub(super) const ALL: &[Scenario] = &[
         settle",
     )
     .writing(&[])
-    .partial(&["plain_cow"], &["/dev/vdb"])
-    .pending("issue 3: dm-snapshot"),
+    .partial(&["plain_cow"], &["/dev/vdb"]),
 ];

@@ -3,10 +3,14 @@
 //! Each target is one file; [`TARGETS`] names them all. See the kernel's
 //! `Documentation/admin-guide/device-mapper/`.
 
+mod cache;
 pub mod crypt;
 mod linear;
 mod none;
 mod pass_through;
+mod raid;
+pub mod snapshot;
+mod thin;
 
 use std::collections::BTreeMap;
 
@@ -41,6 +45,20 @@ pub static TARGETS: &[Target] = &[
     Target { kind: "flakey", dissect: pass_through::first_device },
     Target { kind: "integrity", dissect: pass_through::integrity },
     Target { kind: "verity", dissect: pass_through::verity },
+    Target { kind: "dust", dissect: pass_through::first_device },
+    Target { kind: "ebs", dissect: pass_through::first_device },
+    Target { kind: "thin", dissect: thin::thin },
+    Target { kind: "thin-pool", dissect: thin::pool },
+    Target { kind: "cache", dissect: cache::cache },
+    Target { kind: "writecache", dissect: cache::writecache },
+    Target { kind: "era", dissect: cache::era },
+    Target { kind: "clone", dissect: cache::clone },
+    Target { kind: "snapshot", dissect: snapshot::snapshot },
+    Target { kind: "snapshot-merge", dissect: snapshot::snapshot },
+    Target { kind: "snapshot-origin", dissect: snapshot::origin },
+    Target { kind: "raid", dissect: raid::raid },
+    Target { kind: "mirror", dissect: raid::mirror },
+    Target { kind: "multipath", dissect: raid::multipath },
     Target { kind: "error", dissect: none::dissect },
     Target { kind: "zero", dissect: none::dissect },
 ];

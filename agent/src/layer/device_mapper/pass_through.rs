@@ -1,10 +1,10 @@
-//! Targets that hand contents on unchanged: `delay`, `flakey`, `integrity`, `verity`. None of them encrypts.
+//! Targets that hand contents on unchanged: `delay`, `flakey`, `dust`, `ebs`, `integrity`, `verity`. None of them encrypts.
 
 use super::{Dissected, device_argument};
 use crate::layer::Leg;
 use crate::snapshot::{BlockDevice, DmTarget};
 
-/// `flakey`: `DEVICE …`.
+/// `flakey`, `dust`, `ebs`: `DEVICE …`.
 pub(super) fn first_device(target: &DmTarget, _device: &BlockDevice) -> Option<Dissected> {
     let below = device_argument(target, 0)?;
     Some(Dissected { legs: vec![Leg::contents(below)], ..Dissected::default() })
