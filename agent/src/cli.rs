@@ -12,6 +12,7 @@ use crate::host::live::LiveHost;
 use crate::host::recorded::RecordedHost;
 use crate::host::{Host, identity};
 use crate::path::HostPath;
+use crate::policy::Policy;
 use crate::report::Style;
 use crate::snapshot::Namespace;
 use crate::transport::StateDir;
@@ -239,14 +240,23 @@ fn run_daemon(cli: &Cli) -> anyhow::Result<u8> {
     let mut options =
         daemon::Options::new(StateDir::new(&config.state_dir), identity::observe(&*host));
     options.spool.bytes = config.spool_limit;
+    if config.policy != Policy::default() {
+        "from the configuration".clone_into(&mut options.policy);
+    }
     options.timing.scan_interval = config.scan_interval;
     let scan = move || {
         let discovery = discovery::discover(&*host, &config.declared);
         let snapshot = observe::observe(&*host, discovery, now());
         posture::evaluate(&snapshot, &config.policy)
     };
-    daemon::main(options, scan)?;
-    Ok(0)
+    match daemon::main(options, scan) {
+        Ok(()) => Ok(0),
+        Err(error) => {
+            let bug = matches!(error, daemon::DaemonError::ScannerLost);
+            say(&format!("atrest-agent: {:#}", anyhow::Error::new(error)));
+            Ok(if bug { BUG } else { FAILED })
+        }
+    }
 }
 
 fn enroll(cli: &Cli, token: &str, force: bool) -> anyhow::Result<u8> {

@@ -109,8 +109,7 @@ pub fn gather(state: &StateDir) -> Result<Facts, StatusError> {
     let running = Lock::is_held(&lock).map_err(failed(lock.clone()))?;
     let path = state.status();
     let bytes = files::read_bounded(&path, MAX_FILE).map_err(failed(path.clone()))?;
-    // Written by another version, or damaged: as good as none, and the daemon writes it anew.
-    let saved = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    let saved = bytes.as_deref().and_then(parse);
     let enrollment = match Identity::load(state) {
         Ok(None) => Enrollment::None,
         Ok(Some(identity)) => Enrollment::As {
@@ -125,6 +124,16 @@ pub fn gather(state: &StateDir) -> Result<Facts, StatusError> {
         Err(error) => Enrollment::Damaged { why: error.to_string() },
     };
     Ok(Facts { running, saved, enrollment })
+}
+
+/// What the daemon that ran last said, if it can be read.
+pub(crate) fn saved(state: &StateDir) -> Option<Saved> {
+    files::read_bounded(&state.status(), MAX_FILE).ok().flatten().as_deref().and_then(parse)
+}
+
+/// Written by another version, or damaged: as good as none, and the daemon writes it anew.
+fn parse(bytes: &[u8]) -> Option<Saved> {
+    serde_json::from_slice(bytes).ok()
 }
 
 /// For scripts: `atrest.status/1`.

@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 
-use crate::status::{Link, LinkState, Saved, Scan, Spool, Trouble};
+use crate::status::{self, Link, LinkState, Saved, Scan, Spool, Trouble};
 use crate::transport::StateDir;
 use crate::transport::failure::{Failure, chain};
 use crate::transport::files::{self, Durability};
@@ -28,10 +28,12 @@ impl Health {
         policy: String,
         now: Timestamp,
     ) -> Self {
+        // A restart does not make the last contact unhappen.
+        let last_contact = status::saved(&state).and_then(|saved| saved.link.last_contact);
         let link = Link {
             state: LinkState::Waiting,
             since: now,
-            last_contact: None,
+            last_contact,
             error: None,
             clock_ahead_seconds: None,
         };

@@ -183,8 +183,8 @@ impl Failure {
     /// From what gRPC said.
     pub fn of_status(status: &Status) -> Self {
         // A status made on this side has the fault of the connection as its cause.
-        if std::error::Error::source(status).is_some() {
-            return Self::Lost { why: chain(status) };
+        if let Some(cause) = std::error::Error::source(status) {
+            return Self::Lost { why: root(cause) };
         }
         let why = bounded(status.message());
         match status.code() {
@@ -222,6 +222,24 @@ fn is_about_time(fault: &CertificateError) -> bool {
 fn pushback(status: &Status) -> Option<Duration> {
     let text = status.metadata().get(PUSHBACK)?.to_str().ok()?;
     Some(Duration::from_millis(text.parse().ok()?))
+}
+
+/// What broke a connection, without the layers that passed it on.
+fn root(cause: &(dyn std::error::Error + 'static)) -> String {
+    use std::io::ErrorKind;
+    let mut deepest = cause;
+    while let Some(next) = deepest.source() {
+        deepest = next;
+        let gone = deepest.downcast_ref::<std::io::Error>().is_some_and(|error| {
+            let kinds =
+                [ErrorKind::UnexpectedEof, ErrorKind::ConnectionReset, ErrorKind::BrokenPipe];
+            kinds.contains(&error.kind())
+        });
+        if gone {
+            return "the server went away".to_owned();
+        }
+    }
+    bounded(&deepest.to_string())
 }
 
 /// An error and its causes, once each, in one line.

@@ -73,7 +73,7 @@ fn timing() -> Timing {
 impl Node {
     pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().expect("a directory");
-        Self { _dir: Some(dir), ..Self::in_dir(Path::new("/")) }.at_tempdir()
+        Self { state: StateDir::new(dir.path()), _dir: Some(dir), ..Self::in_dir(Path::new("/")) }
     }
 
     pub(crate) fn in_dir(path: &Path) -> Self {
@@ -83,13 +83,6 @@ impl Node {
             limits: Limits::default(),
             _dir: None,
         }
-    }
-
-    fn at_tempdir(mut self) -> Self {
-        if let Some(dir) = &self._dir {
-            self.state = StateDir::new(dir.path());
-        }
-        self
     }
 
     pub(crate) async fn enroll(&self, server: &Server) -> Result<Enrolled, EnrollError> {

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use crate::agent::Node;
-use crate::server::Server;
+use crate::server::{HANG, Server};
 
 /// A file system of a few pages, which goes away with this.
 struct Tiny {
@@ -48,12 +48,9 @@ impl Tiny {
 #[tokio::test]
 async fn a_full_disk_is_told_the_newest_report_is_kept_and_all_heals() {
     let Some(disk) = Tiny::mount() else {
-        #[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
-        {
-            eprintln!(
-                "SKIPPED: mounting a tmpfs takes CAP_SYS_ADMIN; the spool's own tests cover a failing write"
-            );
-        }
+        eprintln!(
+            "SKIPPED: mounting a tmpfs takes CAP_SYS_ADMIN; the spool's own tests cover a failing write"
+        );
         return;
     };
     let mut server = Server::start();
@@ -73,9 +70,18 @@ async fn a_full_disk_is_told_the_newest_report_is_kept_and_all_heals() {
     server.kill();
     node.turn("c");
     agent.rescan().await;
-    while node.status().spool.reports == 0 {
-        tokio::task::yield_now().await;
-    }
+    let told = async {
+        loop {
+            let spool = node.status().spool;
+            if let (1, Some(error)) = (spool.reports, spool.error) {
+                return error;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let error = tokio::time::timeout(HANG, told).await.expect("it was never told");
+    assert!(error.remedy.contains("make room"), "{error:?}");
+    assert!(error.message.contains("kept in memory"), "{error:?}");
     std::fs::remove_file(&filler).expect("removed");
     node.spooled(3).await;
     agent.kill().await;

@@ -12,10 +12,7 @@ use crate::authority::{Authority, EXPIRED, VALID};
 use crate::server::{Happened, Server};
 
 fn keys(server: &mut Server) -> Vec<Vec<u8>> {
-    let key = |happened| match happened {
-        Happened::Enrolled { key } => Some(key),
-        _ => None,
-    };
+    let key = |happened| if let Happened::Enrolled { key } = happened { Some(key) } else { None };
     server.unseen().into_iter().filter_map(key).collect()
 }
 

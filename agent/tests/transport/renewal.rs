@@ -11,10 +11,6 @@ fn not_after(node: &Node) -> Timestamp {
     Identity::load(&node.state).expect("readable").expect("enrolled").validity().not_after
 }
 
-async fn renewed(server: &mut Server) {
-    server.wait(|happened| matches!(happened, Happened::Renewed).then_some(())).await;
-}
-
 #[tokio::test]
 async fn a_certificate_past_half_life_is_renewed_on_the_stream_that_stays_open() {
     let (mut server, node) = (Server::start(), Node::new());
@@ -23,14 +19,14 @@ async fn a_certificate_past_half_life_is_renewed_on_the_stream_that_stays_open()
     let before = Identity::load(&node.state).expect("readable").expect("enrolled");
     server.manners(|manners| manners.agent_certificate = VALID);
     let agent = node.start();
-    renewed(&mut server).await;
+    server.renewal().await;
     // What is heard after it was said after it.
     server.heartbeat().await;
     server.heartbeat().await;
     let after = Identity::load(&node.state).expect("readable").expect("enrolled");
     assert!(after.validity().not_after > before.validity().not_after);
     assert!(after.is_same_host(&before), "the same key");
-    assert!(!server.unseen().iter().any(|happened| matches!(happened, Happened::Hello(_))));
+    assert!(!server.unseen().iter().any(|happened| matches!(happened, Happened::Hello)));
 
     // The new one opens the next stream.
     server.kill();
@@ -47,8 +43,8 @@ async fn a_renewal_that_brings_nothing_new_is_asked_for_again() {
     server.manners(|manners| manners.agent_certificate = AGED);
     node.enroll(&server).await.expect("enrolled");
     let agent = node.start();
-    renewed(&mut server).await;
-    renewed(&mut server).await;
+    server.renewal().await;
+    server.renewal().await;
     agent.stop().await.expect("a good end");
     assert!(not_after(&node) > now());
 }
@@ -59,7 +55,7 @@ async fn a_renewal_does_not_undo_an_enrolment_that_came_in_between() {
     server.manners(|manners| manners.agent_certificate = AGED);
     node.enroll(&server).await.expect("enrolled");
     let agent = node.start();
-    renewed(&mut server).await;
+    server.renewal().await;
     let token = second.token().encode();
     let existing = atrest_agent::transport::enroll::Existing::Replace;
     // The daemon renews all the time meanwhile, and may hold the lock at this moment.

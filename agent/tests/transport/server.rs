@@ -24,8 +24,8 @@ pub(crate) const HANG: Duration = Duration::from_mins(1);
 #[derive(Debug)]
 pub(crate) enum Happened {
     Enrolled { key: Vec<u8> },
-    Hello(v1::Hello),
-    Report(v1::Report),
+    Hello,
+    Report(Box<v1::Report>),
     Heartbeat(v1::Heartbeat),
     Renewed,
     Gone,
@@ -184,30 +184,27 @@ impl Server {
         next.expect("nothing happened for a minute").expect("the server lives")
     }
 
-    /// Waits for a thing of this kind; others may come before it.
-    pub(crate) async fn wait<T>(&mut self, mut is: impl FnMut(Happened) -> Option<T>) -> T {
-        loop {
-            if let Some(found) = is(self.next().await) {
-                return found;
-            }
-        }
+    pub(crate) async fn renewal(&mut self) {
+        while !matches!(self.next().await, Happened::Renewed) {}
     }
 
     /// Waits for a report of the host of this name.
     pub(crate) async fn report_of(&mut self, name: &str) -> v1::Report {
-        self.wait(|happened| match happened {
-            Happened::Report(report) if name_of(&report) == name => Some(report),
-            _ => None,
-        })
-        .await
+        loop {
+            if let Happened::Report(report) = self.next().await
+                && name_of(&report) == name
+            {
+                return *report;
+            }
+        }
     }
 
     pub(crate) async fn heartbeat(&mut self) -> v1::Heartbeat {
-        self.wait(|happened| match happened {
-            Happened::Heartbeat(heartbeat) => Some(heartbeat),
-            _ => None,
-        })
-        .await
+        loop {
+            if let Happened::Heartbeat(heartbeat) = self.next().await {
+                return heartbeat;
+            }
+        }
     }
 
     /// What happened and was not waited for.
@@ -287,7 +284,7 @@ impl AgentService for Handler {
         let handler = self.clone();
         tokio::spawn(async move {
             let mut requests = request.into_inner();
-            while let Ok(Some(v1::AttachRequest { message: Some(message) })) =
+            'stream: while let Ok(Some(v1::AttachRequest { message: Some(message) })) =
                 requests.message().await
             {
                 for answer in handler.answer(message) {
@@ -295,7 +292,7 @@ impl AgentService for Handler {
                     let answer =
                         answer.map(|message| v1::AttachResponse { message: Some(message) });
                     if answers.send(answer).await.is_err() || ended {
-                        break;
+                        break 'stream;
                     }
                 }
             }
@@ -313,7 +310,7 @@ impl Handler {
         match message {
             Request::Hello(hello) => {
                 let stale = !hello.digest.is_empty() && hello.digest != durable.digest;
-                self.tell(Happened::Hello(hello));
+                self.tell(Happened::Hello);
                 let welcome = Answer::Welcome(v1::Welcome {
                     server_time: None,
                     heartbeat_interval: manners.heartbeat.try_into().ok(),
@@ -323,7 +320,7 @@ impl Handler {
             }
             Request::Report(report) => {
                 if manners.indigestible.as_ref() == Some(&name_of(&report)) {
-                    self.tell(Happened::Report(report));
+                    self.tell(Happened::Report(Box::new(report)));
                     return vec![Err(Status::invalid_argument("field `host` is wrong"))];
                 }
                 let sequence = report.sequence;
@@ -331,11 +328,11 @@ impl Handler {
                     let posture = report.posture.clone().expect("a posture");
                     assert_eq!(report.digest, atrest_proto::digest::posture(&posture));
                     durable.last = sequence;
-                    durable.digest = report.digest.clone();
+                    durable.digest.clone_from(&report.digest);
                     durable.names.push(name_of(&report));
                     durable.gaps.push(posture.gaps.into_iter().map(|gap| gap.detail).collect());
                 }
-                self.tell(Happened::Report(report));
+                self.tell(Happened::Report(Box::new(report)));
                 if manners.mute { Vec::new() } else { vec![Ok(Answer::Ack(v1::Ack { sequence }))] }
             }
             Request::Heartbeat(heartbeat) => {

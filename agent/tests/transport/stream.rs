@@ -57,7 +57,9 @@ async fn what_changed_while_the_server_was_away_arrives_once_and_in_order() {
     }
     agent.stop().await.expect("a good end");
     assert_eq!(node.queued(), [2, 3, 4]);
-    let error = node.status().link.error.expect("an error");
+    let link = node.status().link;
+    assert!(link.last_contact.is_some(), "of an agent that ran before");
+    let error = link.error.expect("an error");
     assert_eq!(error.kind, "unreachable");
     assert!(error.message.contains(&server.address()));
 

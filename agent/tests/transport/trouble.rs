@@ -6,7 +6,7 @@ use tonic::Status;
 
 use crate::agent::Node;
 use crate::authority::{EXPIRED, VALID, now};
-use crate::server::{Happened, Server};
+use crate::server::Server;
 
 /// Runs an agent until it failed to connect a few times, and gives what it says.
 async fn fail(node: &Node) -> Trouble {
@@ -137,7 +137,7 @@ async fn a_report_that_the_server_cannot_take_does_not_block_the_others() {
     }
     server.revive();
     let agent = node.start();
-    server.wait(|happened| matches!(happened, Happened::Heartbeat(_)).then_some(())).await;
+    server.heartbeat().await;
     agent.stop().await.expect("a good end");
     assert_eq!(node.status().spool.lost.refused, 1);
     let names = server.durable(|durable| durable.names.clone());
