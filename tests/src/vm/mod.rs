@@ -26,5 +26,5 @@ pub use guest::Output;
 pub use initramfs::Contents;
 pub use kernel::Kernel;
 pub use machine::{Frozen, Machine, Spec};
-pub use tier::{Tier, Unavailable, agent, required};
+pub use tier::{Tier, Unavailable, agent, built, required};
 pub use truth::{Found, Markers, Truth};

@@ -105,7 +105,7 @@ pub fn agent() -> Option<PathBuf> {
 }
 
 /// A program of this workspace that was built with the same profile as this one.
-fn built(name: &str) -> Option<PathBuf> {
+pub fn built(name: &str) -> Option<PathBuf> {
     let this = std::env::current_exe().ok()?;
     // Tests are in `deps`, programs one above.
     this.ancestors().skip(1).take(2).map(|dir| dir.join(name)).find(|path| path.is_file())
