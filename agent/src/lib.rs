@@ -28,3 +28,4 @@ pub mod status;
 pub mod swaps;
 pub mod transport;
 pub mod volume;
+pub mod zfs;

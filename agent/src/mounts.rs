@@ -195,9 +195,14 @@ impl<'a> Index<'a> {
             .take_while(|(point, _)| shares_prefix(point, path))
             .filter(|(point, _)| point.is_at_or_below(path))
             .flat_map(|(_, mounts)| mounts.iter().copied())
-            .filter(|mount| mount.id != own.id)
+            .filter(|mount| mount.id != own.id && !self.is_triggered(mount))
             .collect();
         Some(Covering { own, below })
+    }
+
+    /// Whether what an automount point waits for is mounted on it: it takes no files itself.
+    fn is_triggered(&self, mount: &Mount) -> bool {
+        mount.fstype == "autofs" && self.children.contains_key(&(mount.id, &mount.mount_point))
     }
 
     /// Whether the name `path` may at some time have led to another file system than it does now: a mount on the way

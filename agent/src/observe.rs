@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use crate::discovery::Discovery;
 use crate::host::{Host, block_devices, identity};
-use crate::layer::device_mapper::crypt;
+use crate::layer::device_mapper::{crypt, opal};
 use crate::path::HostPath;
 use crate::snapshot::{
     BlockDevice, DeviceNumber, MountTable, Namespace, Observed, Resolved, Snapshot, Swap, Target,
@@ -195,11 +195,12 @@ fn luks_headers(
     for device in devices.values() {
         let Some(dm) = &device.dm else { continue };
         let targets = dm.table.known().map(Vec::as_slice).unwrap_or_default();
-        for target in targets.iter().filter(|target| target.kind == "crypt") {
-            let below = target.args.get(3).and_then(|number| number.parse::<DeviceNumber>().ok());
-            if let Some(below) = below.and_then(|number| crypt::header_holder(number, devices)) {
-                headers.entry(below.number).or_insert_with(|| host.luks_header(below));
-            }
+        let crypt = targets.iter().filter(|target| target.kind == "crypt");
+        let below = crypt.filter_map(|target| target.args.get(3)?.parse::<DeviceNumber>().ok());
+        let holders = below.filter_map(|number| crypt::header_holder(number, devices));
+        let opal = opal::header_holders(device).filter_map(|number| devices.get(&number));
+        for holder in holders.chain(opal) {
+            headers.entry(holder.number).or_insert_with(|| host.luks_header(holder));
         }
     }
     headers

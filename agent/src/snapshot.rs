@@ -221,6 +221,8 @@ pub struct BlockDevice {
     pub dm: Option<DmFacts>,
     pub md: Option<MdFacts>,
     pub looped: Option<LoopFacts>,
+    /// For bcache: the devices below that are caches.
+    pub caches: Vec<DeviceNumber>,
     /// No hardware is behind it: it lies below `/sys/devices/virtual`.
     pub is_virtual: bool,
     /// For zram: the device that pages are written back to; empty when there is none.
@@ -258,6 +260,19 @@ pub struct Resolved {
     pub mount_id: Option<u64>,
     /// It is a block device node, and this is the device.
     pub block_device: Option<DeviceNumber>,
+    /// The file or directory is encrypted by its file system under this policy.
+    pub fscrypt: Option<Fscrypt>,
+}
+
+/// The fscrypt policy of a file or directory. See the kernel's `Documentation/filesystems/fscrypt.rst`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fscrypt {
+    /// 1 or 2; `None` when the kernel says that it is encrypted, and the policy could not be asked for.
+    pub version: Option<u8>,
+    /// `FSCRYPT_MODE_*` of file contents.
+    pub contents_mode: u8,
+    /// `FSCRYPT_MODE_*` of file names.
+    pub names_mode: u8,
 }
 
 /// A path to be judged, and what it is for.
@@ -279,6 +294,12 @@ pub struct FilesystemFacts {
     pub btrfs: BTreeMap<DeviceNumber, Vec<DeviceNumber>>,
     /// The journal of an ext3 or ext4 file system.
     pub journals: BTreeMap<DeviceNumber, Observed<Journal>>,
+    /// All devices of a bcachefs file system, by the number of each of its mounts.
+    pub bcachefs: BTreeMap<DeviceNumber, Vec<DeviceNumber>>,
+    /// The further devices of an f2fs file system, by the number of its first.
+    pub f2fs: BTreeMap<DeviceNumber, Observed<Vec<DeviceNumber>>>,
+    /// ZFS pools and datasets; absent when no ZFS is mounted.
+    pub zfs: Option<Observed<crate::zfs::Facts>>,
 }
 
 /// Where an ext3 or ext4 journal lies.

@@ -101,6 +101,9 @@ fn lift(reason: Reason) -> Option<&'static str> {
         Reason::RemoteFilesystem | Reason::ServerClaim => Some(
             "run the agent on the file server too, or keep the path on an encrypted local volume",
         ),
+        Reason::RemoteDevice => Some(
+            "put dm-crypt on top of the network device on this host, so that only ciphertext leaves it",
+        ),
         Reason::FuseFilesystem => Some(
             "name what encrypts below this FUSE file system, or keep the path on an encrypted local volume",
         ),

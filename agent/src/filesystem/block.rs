@@ -13,7 +13,8 @@ pub(super) const XFS: &[&str] = &["xfs"];
 /// Those that know no second device.
 pub(super) const SINGLE_DEVICE: &[&str] = &[
     "ext2", "vfat", "msdos", "exfat", "iso9660", "udf", "squashfs", "erofs", "ntfs", "ntfs3",
-    "minix", "hfs", "hfsplus", "nilfs2", "cramfs", "romfs",
+    "minix", "hfs", "hfsplus", "nilfs2", "cramfs", "romfs", "zonefs", "affs", "befs", "bfs", "efs",
+    "omfs", "qnx4", "qnx6", "sysv", "ufs", "gfs2", "ocfs2",
 ];
 
 /// The number in mountinfo is the device's own: it is not taken from the source's name.

@@ -2,11 +2,16 @@
 //!
 //! Each family is one file; [`FILESYSTEMS`] names them all. One that is not named is unknown, never a pass.
 
+mod bcachefs;
 mod block;
 mod btrfs;
+mod ecryptfs;
+mod f2fs;
+mod fuse;
 mod memory;
 mod overlay;
 mod remote;
+mod zfs;
 
 use atrest_proto::model::Reason;
 
@@ -25,14 +30,19 @@ pub static FILESYSTEMS: &[Filesystem] = &[
     Filesystem { names: block::EXT_WITH_JOURNAL, dissect: block::ext },
     Filesystem { names: block::XFS, dissect: block::xfs },
     Filesystem { names: block::SINGLE_DEVICE, dissect: block::single },
+    Filesystem { names: f2fs::NAMES, dissect: f2fs::dissect },
     Filesystem { names: btrfs::NAMES, dissect: btrfs::dissect },
+    Filesystem { names: bcachefs::NAMES, dissect: bcachefs::dissect },
+    Filesystem { names: zfs::NAMES, dissect: zfs::dissect },
+    Filesystem { names: ecryptfs::NAMES, dissect: ecryptfs::dissect },
     Filesystem { names: overlay::NAMES, dissect: overlay::dissect },
     Filesystem { names: memory::PSEUDO, dissect: memory::nothing },
     Filesystem { names: memory::SWAPPABLE, dissect: memory::swappable },
     Filesystem { names: memory::PINNED, dissect: memory::pinned },
     Filesystem { names: memory::AUTOMOUNT, dissect: memory::automount },
     Filesystem { names: remote::REMOTE, dissect: remote::remote },
-    Filesystem { names: remote::FUSE, dissect: remote::fuse },
+    Filesystem { names: fuse::CLAIM_TO_ENCRYPT, dissect: fuse::claim },
+    Filesystem { names: fuse::NAMES, dissect: fuse::dissect },
 ];
 
 /// Where the contents of a mounted file system go.
@@ -54,6 +64,11 @@ pub fn dissect(mount: &Mount, facts: &FilesystemFacts) -> Vec<Leg> {
 /// The value of an option such as `logdev=/dev/sdb` among the super options.
 fn option<'a>(mount: &'a Mount, name: &str) -> Option<&'a str> {
     mount.super_options.split(',').find_map(|option| option.strip_prefix(name)?.strip_prefix('='))
+}
+
+/// Whether an option without a value, such as `ro`, is among the super options.
+fn flag(mount: &Mount, name: &str) -> bool {
+    mount.super_options.split(',').any(|option| option == name)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 use atrest_proto::model::Reason;
 
 use super::option;
-use crate::layer::Leg;
+use crate::layer::{Leg, Role};
 use crate::path::HostPath;
 use crate::snapshot::{FilesystemFacts, Mount};
 
@@ -20,7 +20,7 @@ pub(super) fn dissect(mount: &Mount, _facts: &FilesystemFacts) -> Vec<Leg> {
         let Some(value) = option(mount, name) else { continue };
         let path = HostPath::new(crate::mounts::unescape(value.as_bytes()));
         legs.push(if path.is_absolute() {
-            Leg::MountTimePath { path }
+            Leg::MountTimePath { path, role: Role::Contents }
         } else {
             unknown(mount, &format!("its {name} is relative"))
         });
@@ -46,7 +46,7 @@ mod tests {
     fn upper_and_work_are_legs() {
         let mount = mount("overlay", "rw,lowerdir=/l,upperdir=/var/u\\0541,workdir=/var/w");
         let legs = dissect(&mount, &FilesystemFacts::default());
-        let path = |path: &str| Leg::MountTimePath { path: path.into() };
+        let path = |path: &str| Leg::MountTimePath { path: path.into(), role: Role::Contents };
         assert_eq!(legs, [path("/var/u,1"), path("/var/w")]);
     }
 

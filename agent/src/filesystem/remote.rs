@@ -18,8 +18,6 @@ pub(super) const REMOTE: &[&str] = &[
     "virtiofs",
     "glusterfs",
     "lustre",
-    "gfs2",
-    "ocfs2",
     "beegfs",
     "gpfs",
     "orangefs",
@@ -28,19 +26,9 @@ pub(super) const REMOTE: &[&str] = &[
     "vmhgfs",
     "prl_fs",
 ];
-/// A program in user space stores the files. Its name, the subtype, may be any.
-pub(super) const FUSE: &[&str] = &["fuse", "fuse.", "fuseblk", "fuseblk."];
-
 pub(super) fn remote(mount: &Mount, _facts: &FilesystemFacts) -> Vec<Leg> {
     vec![Leg::Unknown {
         reason: Reason::RemoteFilesystem,
-        detail: format!("{}: {} from {}", mount.mount_point, mount.fstype, mount.source),
-    }]
-}
-
-pub(super) fn fuse(mount: &Mount, _facts: &FilesystemFacts) -> Vec<Leg> {
-    vec![Leg::Unknown {
-        reason: Reason::FuseFilesystem,
         detail: format!("{}: {} from {}", mount.mount_point, mount.fstype, mount.source),
     }]
 }

@@ -143,6 +143,7 @@ fn device(
     slaves.sort_unstable();
     let dm = device_mapper(host, number, &mut attributes);
     let md = md(number, &slaves, &mut attributes, by_name);
+    let caches = caches(host, &raw_name, &slaves, &mut attributes, by_name);
     let looped = attributes.text("loop/backing_file").map(|file| backing(&file));
     let zram_backing = raw_name
         .starts_with(b"zram")
@@ -158,6 +159,7 @@ fn device(
         dm,
         md,
         looped,
+        caches,
         is_virtual,
         zram_backing,
         trouble: attributes.trouble,
@@ -233,6 +235,50 @@ fn md(
 /// A member of which nothing but its device is known.
 fn member(device: DeviceNumber) -> MdMember {
     MdMember { device, state: String::new(), slot: String::new() }
+}
+
+/// Which devices below a bcache device are caches: those among its slaves that sysfs shows as one, and those of the set
+/// that it is attached to.
+fn caches(
+    host: &dyn Host,
+    raw_name: &[u8],
+    slaves: &[DeviceNumber],
+    attributes: &mut Attributes<'_>,
+    by_name: &BTreeMap<Vec<u8>, DeviceNumber>,
+) -> Vec<DeviceNumber> {
+    if !raw_name.starts_with(b"bcache") {
+        return Vec::new();
+    }
+    let is_cache = |slave: &DeviceNumber| {
+        let directory = HostPath::from(format!("{BY_NUMBER}/{slave}/bcache"));
+        let names = host.list(&Namespace::Host, &directory).unwrap_or_default();
+        names.iter().any(|name| name == b"cache_replacement_policy")
+    };
+    let mut caches: Vec<DeviceNumber> =
+        slaves.iter().filter(|slave| is_cache(slave)).copied().collect();
+    for name in attributes.names("bcache/cache") {
+        let Some(number) = name.strip_prefix(b"cache") else { continue };
+        if number.is_empty() || !number.iter().all(u8::is_ascii_digit) {
+            continue;
+        }
+        let entry = attributes.directory.join(b"bcache/cache").join(&name);
+        // `…/block/sdc/bcache`
+        let link = host.read_link(&Namespace::Host, &entry);
+        let device = link.as_ref().ok().and_then(|link| {
+            let parts: Vec<&[u8]> = link.components().collect();
+            by_name.get(parts.iter().rev().nth(1).copied()?).copied()
+        });
+        match device {
+            Some(device) => caches.push(device),
+            None => attributes.keep(Trouble::new(
+                Reason::Unreadable,
+                format!("{}: a device of its cache set is not known", kernel_name(raw_name)),
+            )),
+        }
+    }
+    caches.sort_unstable();
+    caches.dedup();
+    caches
 }
 
 fn backing(file: &str) -> LoopFacts {

@@ -11,12 +11,14 @@ use atrest_proto::model::Reason;
 
 use super::luks_reader;
 use super::rooted::{Rooted, device_number};
-use super::{Host, Metadata, Resolution, deadline, device_mapper, loop_device, trouble};
-use crate::luks;
+use super::{
+    Host, Metadata, Resolution, deadline, device_mapper, fscrypt, loop_device, trouble, zfs_tools,
+};
 use crate::path::HostPath;
 use crate::snapshot::{
     BlockDevice, DeviceNumber, DmTarget, LoopBacking, Namespace, Observed, Resolved, Trouble,
 };
+use crate::{luks, zfs};
 
 /// This machine.
 #[derive(Debug, Clone)]
@@ -36,6 +38,21 @@ impl LiveHost {
             Namespace::Host => Rooted::new(&self.root),
             Namespace::Process(pid) => Rooted::new(self.root.join(format!("proc/{pid}/root"))),
         }
+    }
+
+    /// Makes a look at files: with a deadline where a disk, a server or another process may keep it waiting.
+    fn look<T: Send + 'static>(
+        &self,
+        namespace: &Namespace,
+        path: &HostPath,
+        look: impl FnOnce(&Rooted, &HostPath) -> Result<T, Trouble> + Send + 'static,
+    ) -> Result<T, Trouble> {
+        let files = self.files(namespace);
+        if *namespace == Namespace::Host && is_kernel_only(path) {
+            return look(&files, path);
+        }
+        let path = path.clone();
+        deadline::run(deadline::PER_ASSET, &path.to_string(), move || look(&files, &path))?
     }
 
     /// Opens the node of a device for reading, having made sure that it is that device's.
@@ -69,7 +86,25 @@ impl LiveHost {
         let path = files.resolve(path)?;
         let real = files.real(&path);
         let metadata = files.metadata(&path, false)?;
-        Ok(Resolved { mount_id: mount_id(&real), block_device: metadata.block_device, path })
+        Ok(Resolved {
+            mount_id: mount_id(&real),
+            block_device: metadata.block_device,
+            fscrypt: fscrypt::policy(&real, metadata.kind),
+            path,
+        })
+    }
+}
+
+/// What the kernel answers by itself. What it says of a process may wait for that process.
+fn is_kernel_only(path: &HostPath) -> bool {
+    if path.components().any(|part| part == b"..") {
+        return false;
+    }
+    let mut parts = path.components();
+    match parts.next() {
+        Some(b"sys") => true,
+        Some(b"proc") => parts.next().is_none_or(|second| !second.iter().all(u8::is_ascii_digit)),
+        Some(_) | None => false,
     }
 }
 
@@ -105,7 +140,7 @@ pub(super) fn extended_attribute(path: &Path, name: &str) -> std::io::Result<Opt
 
 impl Host for LiveHost {
     fn read(&self, seen_by: &Namespace, path: &HostPath, limit: usize) -> Result<Vec<u8>, Trouble> {
-        self.files(seen_by).read(path, limit)
+        self.look(seen_by, path, move |files, path| files.read(path, limit))
     }
 
     fn read_start(
@@ -114,15 +149,15 @@ impl Host for LiveHost {
         path: &HostPath,
         length: usize,
     ) -> Result<Vec<u8>, Trouble> {
-        self.files(seen_by).read_start(path, length)
+        self.look(seen_by, path, move |files, path| files.read_start(path, length))
     }
 
     fn list(&self, seen_by: &Namespace, directory: &HostPath) -> Result<Vec<Vec<u8>>, Trouble> {
-        self.files(seen_by).list(directory)
+        self.look(seen_by, directory, Rooted::list)
     }
 
     fn read_link(&self, seen_by: &Namespace, path: &HostPath) -> Result<HostPath, Trouble> {
-        self.files(seen_by).read_link(path)
+        self.look(seen_by, path, Rooted::read_link)
     }
 
     fn metadata(
@@ -131,7 +166,7 @@ impl Host for LiveHost {
         path: &HostPath,
         follow: bool,
     ) -> Result<Metadata, Trouble> {
-        self.files(seen_by).metadata(path, follow)
+        self.look(seen_by, path, move |files, path| files.metadata(path, follow))
     }
 
     fn attribute(
@@ -140,7 +175,8 @@ impl Host for LiveHost {
         path: &HostPath,
         name: &str,
     ) -> Result<Option<Vec<u8>>, Trouble> {
-        self.files(seen_by).attribute(path, name)
+        let name = name.to_owned();
+        self.look(seen_by, path, move |files, path| files.attribute(path, &name))
     }
 
     fn resolve(&self, seen_by: &Namespace, path: &HostPath) -> Resolution {
@@ -213,6 +249,15 @@ impl Host for LiveHost {
             file.read_exact_at(&mut bytes, offset).map_err(|error| trouble(&error, &what))?;
             Ok(bytes)
         })?
+    }
+
+    fn zfs(&self) -> Observed<zfs::Facts> {
+        if self.sees_own_root() {
+            zfs_tools::facts()
+        } else {
+            let detail = "ZFS can be asked only from the host's own root";
+            Observed::Unreadable(Trouble::new(Reason::Unreadable, detail))
+        }
     }
 
     fn sees_own_root(&self) -> bool {

@@ -8,6 +8,7 @@ pub mod block_devices;
 pub mod deadline;
 pub mod device_mapper;
 pub mod filesystem_facts;
+mod fscrypt;
 pub mod identity;
 pub mod live;
 pub mod loop_device;
@@ -15,14 +16,15 @@ pub mod luks_reader;
 pub mod record;
 pub mod recorded;
 mod rooted;
+mod zfs_tools;
 
 use atrest_proto::model::Reason;
 
-use crate::luks;
 use crate::path::HostPath;
 use crate::snapshot::{
     BlockDevice, DeviceNumber, DmTarget, LoopBacking, Namespace, Observed, Resolved, Trouble,
 };
+use crate::{luks, zfs};
 
 /// What `lstat(2)` or `stat(2)` says of a file.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -113,6 +115,9 @@ pub trait Host: Send + Sync {
         offset: u64,
         length: usize,
     ) -> Result<Vec<u8>, Trouble>;
+
+    /// The pools and datasets of ZFS.
+    fn zfs(&self) -> Observed<zfs::Facts>;
 
     /// Whether this is the running machine: device nodes can be asked.
     fn is_live(&self) -> bool;

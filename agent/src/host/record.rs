@@ -3,7 +3,7 @@
 //! Redacted by construction: only the files that are named here are taken, and tables and headers go through the same
 //! typed facts as everything else, in which keys have no place.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{DirBuilder, File};
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -11,11 +11,12 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use super::filesystem_facts::f2fs;
 use super::{Host, block_devices};
 use crate::discovery::Declared;
 use crate::dm_table;
 use crate::path::HostPath;
-use crate::snapshot::{BlockDevice, DeviceNumber, Namespace, Observed};
+use crate::snapshot::{BlockDevice, DeviceNumber, Mount, Namespace, Observed};
 
 /// Small files that are taken whole. None of them holds a secret.
 const WHOLE: &[&str] = &[
@@ -42,6 +43,8 @@ const ATTRIBUTES: &[&str] = &[
     "md/raid_disks",
     "loop/backing_file",
 ];
+/// The fscrypt policies of resolved paths, as a list of pairs: only an ioctl tells them.
+pub(super) const FSCRYPT: &str = "/fscrypt.json";
 const LARGEST: usize = 64 * 1024 * 1024;
 
 /// Why a recording could not be written.
@@ -90,6 +93,11 @@ pub fn record(
         }
     }
     writer.btrfs(host)?;
+    writer.bcachefs(host)?;
+    let table = host.read(&Namespace::Host, &"/proc/self/mountinfo".into(), LARGEST);
+    let mounts = table.ok().and_then(|text| crate::mounts::parse(&text).ok()).unwrap_or_default();
+    writer.f2fs(host, &devices, &mounts)?;
+    writer.zfs(host, &mounts)?;
     writer.journals(host)?;
     writer.declared(host, declared)?;
     Ok(writer.written)
@@ -187,6 +195,7 @@ impl<'a> Writer<'a> {
         for attribute in attributes {
             self.copy(host, &directory.join(&attribute))?;
         }
+        self.bcache(host, &directory)?;
         for slave in host.list(&Namespace::Host, &directory.join("slaves")).unwrap_or_default() {
             self.file(&directory.join("slaves").join(&slave), b"")?;
         }
@@ -205,6 +214,63 @@ impl<'a> Writer<'a> {
             .copied()
             .collect();
         self.file(path, &links)
+    }
+
+    /// Of a cache its mark, of a bcache device the devices of its cache set.
+    fn bcache(&mut self, host: &dyn Host, directory: &HostPath) -> Result<(), RecordError> {
+        let mark = HostPath::from("bcache/cache_replacement_policy");
+        self.copy(host, &directory.join(mark.as_bytes()))?;
+        let set = directory.join(b"bcache/cache");
+        for name in host.list(&Namespace::Host, &set).unwrap_or_default() {
+            let entry = set.join(&name);
+            if name.starts_with(b"cache")
+                && let Ok(link) = host.read_link(&Namespace::Host, &entry)
+            {
+                self.link(&entry, &link)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn bcachefs(&mut self, host: &dyn Host) -> Result<(), RecordError> {
+        let pools = HostPath::from("/sys/fs/bcachefs");
+        for uuid in host.list(&Namespace::Host, &pools).unwrap_or_default() {
+            for name in host.list(&Namespace::Host, &pools.join(&uuid)).unwrap_or_default() {
+                let entry = pools.join(&uuid).join(&name).join("block");
+                if let Ok(link) = host.read_link(&Namespace::Host, &entry) {
+                    self.link(&entry, &link)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn zfs(&mut self, host: &dyn Host, mounts: &[Mount]) -> Result<(), RecordError> {
+        if mounts.iter().any(|mount| mount.fstype == "zfs")
+            && let Observed::Known(facts) = host.zfs()
+        {
+            let (pools, datasets) = crate::zfs::format(&facts);
+            self.file(&"/zpool-list.txt".into(), &pools)?;
+            self.file(&"/zfs-get.txt".into(), &datasets)?;
+        }
+        Ok(())
+    }
+
+    /// The names of the devices of every f2fs file system that is mounted.
+    fn f2fs(
+        &mut self,
+        host: &dyn Host,
+        devices: &BTreeMap<DeviceNumber, BlockDevice>,
+        mounts: &[Mount],
+    ) -> Result<(), RecordError> {
+        for mount in mounts.iter().filter(|mount| mount.fstype == "f2fs") {
+            let Some(device) = devices.get(&mount.device) else { continue };
+            if let Some(names) = f2fs::names(host, device) {
+                let json = serde_json::to_vec(&names).unwrap_or_default();
+                self.file(&f2fs::recorded_as(device.number), &json)?;
+            }
+        }
+        Ok(())
     }
 
     fn btrfs(&mut self, host: &dyn Host) -> Result<(), RecordError> {
@@ -229,15 +295,21 @@ impl<'a> Writer<'a> {
 
     /// The directories that were asked about, so that a replay can tell that they exist.
     fn declared(&mut self, host: &dyn Host, declared: &Declared) -> Result<(), RecordError> {
+        let mut policies = Vec::new();
         for path in &declared.paths {
-            if let Observed::Known(found) = host.resolve(&Namespace::Host, path).at
-                && found.path == path.normalised()
-                && found.block_device.is_none()
-            {
+            let Observed::Known(found) = host.resolve(&Namespace::Host, path).at else { continue };
+            if let Some(policy) = found.fscrypt {
+                policies.push((found.path.clone(), policy));
+            }
+            if found.path == path.normalised() && found.block_device.is_none() {
                 let real = self.place(path)?;
                 Self::directory(&real)?;
             }
         }
-        Ok(())
+        if policies.is_empty() {
+            return Ok(());
+        }
+        let json = serde_json::to_vec(&policies).unwrap_or_default();
+        self.file(&FSCRYPT.into(), &json)
     }
 }

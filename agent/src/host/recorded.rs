@@ -9,12 +9,13 @@ use std::path::Path;
 use atrest_proto::model::Reason;
 
 use super::rooted::Rooted;
-use super::{FileKind, Host, Metadata, Resolution, read_text};
+use super::{FileKind, Host, Metadata, Resolution, read_text, record, zfs_tools};
 use crate::path::HostPath;
 use crate::snapshot::{
-    BlockDevice, DeviceNumber, DmTarget, LoopBacking, Namespace, Observed, Resolved, Trouble,
+    BlockDevice, DeviceNumber, DmTarget, Fscrypt, LoopBacking, Namespace, Observed, Resolved,
+    Trouble,
 };
-use crate::{dm_table, luks, mounts};
+use crate::{dm_table, luks, mounts, zfs};
 
 /// More than any host's tables need.
 const LISTING: usize = 64 * 1024 * 1024;
@@ -29,6 +30,7 @@ pub struct RecordedHost {
     files: Rooted,
     tables: Result<Vec<u8>, Trouble>,
     mount_points: Vec<HostPath>,
+    policies: Vec<(HostPath, Fscrypt)>,
 }
 
 impl RecordedHost {
@@ -42,7 +44,9 @@ impl RecordedHost {
             .and_then(|text| mounts::parse(&text).ok())
             .map(|table| table.into_iter().map(|mount| mount.mount_point).collect())
             .unwrap_or_default();
-        Self { files, tables, mount_points }
+        let policies = files.read(&record::FSCRYPT.into(), LUKS_JSON).ok();
+        let policies = policies.and_then(|json| serde_json::from_slice(&json).ok());
+        Self { files, tables, mount_points, policies: policies.unwrap_or_default() }
     }
 
     /// A process of a recording has its files, if at all, under its own `root`.
@@ -137,6 +141,12 @@ impl RecordedHost {
         parent_is_root || below_unrecorded_mount
     }
 
+    fn found(&self, path: HostPath, block_device: Option<DeviceNumber>) -> Resolution {
+        let fscrypt = self.policies.iter().find(|(of, _)| *of == path).map(|(_, policy)| *policy);
+        let resolved = Resolved { path, mount_id: None, block_device, fscrypt };
+        Resolution { at: Observed::Known(resolved), nearest: None }
+    }
+
     /// The first component of `path` that the recording lacks.
     fn first_missing(&self, path: &HostPath) -> Option<HostPath> {
         let mut at = HostPath::root();
@@ -148,11 +158,6 @@ impl RecordedHost {
         }
         None
     }
-}
-
-fn found(path: HostPath, block_device: Option<DeviceNumber>) -> Resolution {
-    let resolved = Resolved { path, mount_id: None, block_device };
-    Resolution { at: Observed::Known(resolved), nearest: None }
 }
 
 impl Host for RecordedHost {
@@ -199,7 +204,7 @@ impl Host for RecordedHost {
         let path = &path.normalised();
         if *seen_by == Namespace::Host && path.is_at_or_below(&"/dev".into()) {
             if let Some(device) = self.device_at(path) {
-                return found(path.clone(), Some(device));
+                return self.found(path.clone(), Some(device));
             }
             let is_directory =
                 self.files.metadata(path, true).map(|at| at.kind == FileKind::Directory);
@@ -221,7 +226,7 @@ impl Host for RecordedHost {
                         |rest| HostPath::root().join(rest).normalised(),
                     )
                 };
-                found(seen, None)
+                self.found(seen, None)
             }
             Err(trouble) if trouble.reason == Reason::NotFound => match self.first_missing(path) {
                 Some(missing) if !self.may_have_existed(path, &missing) => Resolution {
@@ -230,9 +235,10 @@ impl Host for RecordedHost {
                         path,
                         mount_id: None,
                         block_device: None,
+                        fscrypt: None,
                     }),
                 },
-                Some(_) | None => found(path.clone(), None),
+                Some(_) | None => self.found(path.clone(), None),
             },
             Err(trouble) => Resolution { at: Observed::Unreadable(trouble), nearest: None },
         }
@@ -288,6 +294,17 @@ impl Host for RecordedHost {
             Reason::Unreadable,
             format!("{}: a recording holds no contents of devices", device.node()),
         ))
+    }
+
+    fn zfs(&self) -> Observed<zfs::Facts> {
+        let read = |path: &str| self.files.read(&path.into(), LISTING);
+        match read("/zpool-list.txt").and_then(|pools| Ok((pools, read("/zfs-get.txt")?))) {
+            Ok((pools, datasets)) => zfs_tools::parsed(&pools, &datasets),
+            Err(trouble) => Observed::Unreadable(Trouble::new(
+                Reason::Unreadable,
+                format!("the recording holds no answer of ZFS: {}", trouble.detail),
+            )),
+        }
     }
 
     fn sees_own_root(&self) -> bool {

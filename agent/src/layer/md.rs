@@ -8,8 +8,10 @@ use crate::snapshot::{BlockDevice, MdMember};
 pub(super) fn dissect(device: &BlockDevice) -> Option<Anatomy> {
     let md = device.md.as_ref()?;
     let kind = if md.level.is_empty() { "md".to_owned() } else { format!("md-{}", md.level) };
+    // A container of external metadata has only spares, and stands for the disks that its arrays lie on.
+    let is_container = md.level == "container";
     let (spares, members): (Vec<_>, Vec<_>) =
-        md.members.iter().partition(|member| is_spare(member));
+        md.members.iter().partition(|member| !is_container && is_spare(member));
     let mut legs: Vec<Leg> = members
         .iter()
         .map(|member| Leg::Device { device: member.device, role: role(member) })
@@ -86,6 +88,15 @@ mod tests {
             anatomy.legs[1],
             Leg::Device { device: DeviceNumber::new(8, 16), role: Role::Journal }
         );
+    }
+
+    #[test]
+    fn the_members_of_a_container_count() {
+        let mut container = array(&[(0, "spare", "none"), (16, "spare", "none")]);
+        if let Some(md) = &mut container.md {
+            "container".clone_into(&mut md.level);
+        }
+        assert_eq!(dissect(&container).unwrap().legs.len(), 2);
     }
 
     #[test]

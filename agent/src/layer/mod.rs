@@ -3,10 +3,13 @@
 //! Each kind is one file; [`LAYERS`] names them in the order they are tried. A device that none recognises is
 //! unknown, never a pass.
 
+mod bcache;
 pub mod device_mapper;
 mod disk;
+mod drbd;
 mod loop_device;
 mod md;
+mod network;
 mod partition;
 mod zram;
 
@@ -27,7 +30,7 @@ pub enum Leg {
     /// On to a directory of the same namespace.
     Path { path: HostPath, role: Role },
     /// On to a directory, as its name led when the mount that names it was made.
-    MountTimePath { path: HostPath },
+    MountTimePath { path: HostPath, role: Role },
     /// Here it is encrypted.
     Encrypted(EncryptedBy),
     /// It rests here, in plaintext.
@@ -51,7 +54,7 @@ impl Leg {
     }
 }
 
-/// What a leg holds: it decides the reason code when the leg turns out to be plain.
+/// What a leg holds: it decides what follows when the leg turns out to be plain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
     Contents,
@@ -64,12 +67,29 @@ pub enum Role {
     CopyOnWrite,
     Swap,
     Submount,
+    /// Names and sizes of files whose contents are encrypted above.
+    Names,
+    /// Contents that the drive below says it encrypts.
+    DriveClaim,
+    /// Contents of a file system that may encrypt by itself, and could not be asked.
+    PerhapsEncrypted,
+}
+
+/// What follows from a plain leg.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhenPlain {
+    /// Plaintext gets out, for this reason.
+    Plain(Reason),
+    /// Somebody else says that it is encrypted there.
+    Claimed(Reason),
+    /// It cannot be decided.
+    Unknown(Reason),
 }
 
 impl Role {
-    /// The reason code of a plain leg in this role.
-    pub const fn reason(self) -> Reason {
-        match self {
+    /// What follows when a leg in this role ends in plaintext.
+    pub const fn when_plain(self) -> WhenPlain {
+        WhenPlain::Plain(match self {
             Self::Contents => Reason::PlainDevice,
             Self::Segment => Reason::PlainSegment,
             Self::NullCipher => Reason::NullCipher,
@@ -78,7 +98,10 @@ impl Role {
             Self::CopyOnWrite => Reason::PlainCow,
             Self::Swap => Reason::PlainSwap,
             Self::Submount => Reason::PlainSubmount,
-        }
+            Self::Names => Reason::PlainNames,
+            Self::DriveClaim => return WhenPlain::Claimed(Reason::DriveClaim),
+            Self::PerhapsEncrypted => return WhenPlain::Unknown(Reason::UnknownFilesystem),
+        })
     }
 }
 
@@ -115,6 +138,9 @@ pub static LAYERS: &[Layer] = &[
     Layer { name: "md", dissect: md::dissect },
     Layer { name: "loop", dissect: loop_device::dissect },
     Layer { name: "zram", dissect: zram::dissect },
+    Layer { name: "bcache", dissect: bcache::dissect },
+    Layer { name: "drbd", dissect: drbd::dissect },
+    Layer { name: "network", dissect: network::dissect },
     Layer { name: "disk", dissect: disk::dissect },
 ];
 

@@ -3,6 +3,7 @@
 //! Pure: judges a [`Snapshot`] and touches nothing. The verdict and the stack that is shown as its proof come from the
 //! same dissection of each layer.
 
+mod fscrypt;
 mod outcome;
 mod stack;
 #[cfg(test)]
@@ -16,7 +17,7 @@ use atrest_proto::model::{NearestParent, PathPosture, Reason, Use};
 
 pub use outcome::Outcome;
 
-use crate::layer::device_mapper::snapshot as dm_snapshot;
+use crate::layer::device_mapper::{opal, snapshot as dm_snapshot};
 use crate::layer::{self, Anatomy, Leg, Role};
 use crate::mounts::{Covering, Index};
 use crate::path::HostPath;
@@ -158,7 +159,7 @@ impl<'a> Evaluator<'a> {
     fn resolved(&self, resolved: &Resolved, namespace: &Namespace, walk: &mut Walk) -> Outcome {
         match resolved.block_device {
             Some(device) => (*self.device(device, walk)).clone(),
-            None => self.tree(&resolved.path, resolved.mount_id, namespace, walk),
+            None => self.tree(resolved, namespace, walk),
         }
     }
 
@@ -186,18 +187,16 @@ impl<'a> Evaluator<'a> {
     }
 
     /// A directory and everything mounted at or below it.
-    fn tree(
-        &self,
-        path: &HostPath,
-        mount_id: Option<u64>,
-        namespace: &Namespace,
-        walk: &mut Walk,
-    ) -> Outcome {
-        let covering = match self.covering(path, mount_id, namespace) {
+    fn tree(&self, resolved: &Resolved, namespace: &Namespace, walk: &mut Walk) -> Outcome {
+        let covering = match self.covering(&resolved.path, resolved.mount_id, namespace) {
             Ok(covering) => covering,
             Err(trouble) => return Outcome::unknown(trouble.reason, trouble.detail),
         };
-        let mut outcome = (*self.mount(covering.own, namespace, walk)).clone();
+        let own = self.mount(covering.own, namespace, walk);
+        let mut outcome = match resolved.fscrypt {
+            Some(policy) => fscrypt::apply(policy, &resolved.path.to_string(), &own),
+            None => (*own).clone(),
+        };
         for mount in &covering.below {
             let below = self.mount(mount, namespace, walk);
             outcome.absorb(&below, Role::Submount, &[format!("{} (mounted)", mount.mount_point)]);
@@ -221,9 +220,9 @@ impl<'a> Evaluator<'a> {
         let point = mount.mount_point.to_string();
         let mut outcome = Outcome::default();
         for leg in &legs {
-            if let Leg::MountTimePath { path } = leg {
+            if let Leg::MountTimePath { path, role } = leg {
                 let below = self.mount_time_path(path, mount, namespace, walk);
-                outcome.absorb(&below, Role::Contents, &[path.to_string()]);
+                outcome.absorb(&below, *role, &[path.to_string()]);
             } else {
                 self.leg(leg, &point, namespace, walk, &mut outcome);
             }
@@ -241,6 +240,14 @@ impl<'a> Evaluator<'a> {
         }
         let device = self.snapshot.devices.get(&number)?;
         let mut anatomy = layer::dissect(device);
+        if opal::is_claimed(device, &self.snapshot.luks) {
+            for leg in &mut anatomy.legs {
+                if let Leg::Device { role: role @ Role::Contents, .. } = leg {
+                    *role = Role::DriveClaim;
+                }
+            }
+            anatomy.detail.insert("drive".to_owned(), "OPAL".to_owned());
+        }
         for origin in dm_snapshot::origins(device) {
             let stores = self.stores.get(&origin).into_iter().flatten();
             anatomy.legs.extend(
@@ -314,7 +321,7 @@ impl<'a> Evaluator<'a> {
             Leg::Memory => outcome.memory(),
             Leg::Nothing => {}
             Leg::Unknown { reason, detail } => outcome.undecided(*reason, detail.clone()),
-            Leg::MountTimePath { path } => {
+            Leg::MountTimePath { path, .. } => {
                 outcome.undecided(Reason::Unreadable, format!("{path}: named outside a mount"));
             }
         }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use atrest_proto::model::{EncryptedBy, PlainLeg, Reason, Undecided, Verdict};
 
-use crate::layer::Role;
+use crate::layer::{Role, WhenPlain};
 
 /// All legs below a point, added up.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -25,6 +25,11 @@ impl Outcome {
         let mut outcome = Self::default();
         outcome.undecided(reason, detail);
         outcome
+    }
+
+    /// What encrypts below, and nothing else of it.
+    pub(super) fn only_encrypted(&self) -> Self {
+        Self { encrypted: self.encrypted.clone(), ..Self::default() }
     }
 
     pub(super) fn encrypted(&mut self, by: EncryptedBy) {
@@ -59,8 +64,24 @@ impl Outcome {
         self.unknown.extend(below.unknown.iter().cloned());
         self.memory |= below.memory;
         for ((device, reason), further) in &below.plain {
-            // The role says why plaintext gets out here; a more telling reason from below stays.
-            let reason = if *reason == Reason::PlainDevice { role.reason() } else { *reason };
+            let reason = match role.when_plain() {
+                // All that gets out is names, whatever the way.
+                WhenPlain::Plain(Reason::PlainNames) => Reason::PlainNames,
+                // The role says why plaintext gets out here; a more telling reason from below stays.
+                WhenPlain::Plain(here) if *reason == Reason::PlainDevice => here,
+                WhenPlain::Claimed(here) if *reason == Reason::PlainDevice => {
+                    self.claimed(here, format!("the drive {device}"));
+                    continue;
+                }
+                WhenPlain::Unknown(here) => {
+                    let detail = format!(
+                        "{device}: plain, unless the file system encrypts by itself, which could not be asked"
+                    );
+                    self.undecided(here, detail);
+                    continue;
+                }
+                WhenPlain::Plain(_) | WhenPlain::Claimed(_) => *reason,
+            };
             let route: Vec<String> =
                 via.iter().filter(|step| *step != device).chain(further).cloned().collect();
             // Of several routes to one device the shortest is shown, and of those the first by name.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use atrest_proto::model::Layer;
 
-use super::{Evaluator, MAX_DEPTH};
+use super::{Evaluator, MAX_DEPTH, fscrypt};
 use crate::filesystem;
 use crate::layer::Leg;
 use crate::path::HostPath;
@@ -25,6 +25,9 @@ impl Evaluator<'_> {
             return Vec::new();
         };
         let mut roots = vec![drawing.mount(covering.own, namespace)];
+        if let (Some(policy), Some(own)) = (resolved.fscrypt, roots.first_mut()) {
+            own.detail.insert("fscrypt".to_owned(), fscrypt::describe(policy));
+        }
         // The kernel's own interfaces hold nothing: only what may is shown.
         let below: Vec<&Mount> = covering
             .below
@@ -73,7 +76,7 @@ impl Drawing<'_, '_> {
         if first && self.depth < MAX_DEPTH {
             self.depth += 1;
             for leg in &legs {
-                if let Leg::MountTimePath { path } = leg {
+                if let Leg::MountTimePath { path, .. } = leg {
                     let holder = self.evaluator.mount_time_holder(path, mount, namespace);
                     let below = holder.map(|(mount, namespace)| self.mount(mount, &namespace));
                     children.push(Layer {

@@ -76,6 +76,7 @@ fn target(path: &str) -> Target {
             path: path.into(),
             mount_id: None,
             block_device: None,
+            fscrypt: None,
         }),
         nearest: None,
     }
@@ -86,6 +87,83 @@ fn judge(snapshot: &Snapshot, path: &str) -> PathPosture {
 }
 
 const ROOT: &str = "1 0 8:0 / / rw - ext4 /dev/d0 rw\n";
+
+#[test]
+fn a_directory_with_an_fscrypt_policy_is_encrypted_and_what_is_mounted_below_is_judged_apart() {
+    let table = format!("{ROOT}2 1 8:1 / /data/es/sub rw - ext4 /dev/d1 rw\n");
+    let mut snapshot = host(vec![disk(0), disk(1)], ROOT);
+    let mut wanted = target("/data/es");
+    let policy = snapshot::Fscrypt { version: Some(2), contents_mode: 1, names_mode: 4 };
+    if let Observed::Known(resolved) = &mut wanted.resolution {
+        resolved.fscrypt = Some(policy);
+    }
+    let posture = Evaluator::new(&snapshot).target(&wanted);
+    assert_eq!(posture.verdict, Verdict::Encrypted);
+    assert_eq!(posture.encrypted_by[0].technology, "fscrypt");
+    assert_eq!(posture.stack[0].detail["fscrypt"], "AES-256-XTS, names AES-256-CBC-CTS");
+    assert_eq!(judge(&snapshot, "/data").verdict, Verdict::Unencrypted);
+
+    snapshot = host(vec![disk(0), disk(1)], &table);
+    let posture = Evaluator::new(&snapshot).target(&wanted);
+    assert_eq!(posture.verdict, Verdict::Partial);
+    assert_eq!(posture.plain[0].device, "/dev/d1");
+}
+
+#[test]
+fn names_of_files_that_ecryptfs_encrypts_get_out_on_a_plain_disk_only() {
+    let over = |options: &str| {
+        format!(
+            "{ROOT}2 1 8:2 / /lower rw - ext4 /dev/mapper/m2 rw\n3 1 0:9 / /data rw - ecryptfs /lower/es {options}\n4 1 0:8 / /odd rw - ecryptfs /es {options}\n"
+        )
+    };
+    let devices = || vec![disk(0), disk(1), crypt(2, 1, "aes-xts-plain64")];
+    let without = host(devices(), &over("rw,ecryptfs_cipher=aes,ecryptfs_key_bytes=16"));
+    let posture = judge(&without, "/odd");
+    assert_eq!(
+        (posture.verdict, &posture.reasons[..]),
+        (Verdict::Partial, &[Reason::PlainNames][..])
+    );
+    assert_eq!(posture.plain[0].device, "/dev/d0");
+    assert_eq!(judge(&without, "/data").verdict, Verdict::Encrypted);
+    let with =
+        host(devices(), &over("rw,ecryptfs_fnek_sig=0,ecryptfs_cipher=aes,ecryptfs_key_bytes=16"));
+    assert_eq!(judge(&with, "/odd").verdict, Verdict::Encrypted);
+}
+
+#[test]
+fn an_automount_point_with_something_on_it_is_what_is_on_it() {
+    let devices = || vec![disk(0), disk(1), crypt(2, 1, "aes-xts-plain64")];
+    let triggered = "2 1 0:9 / /data rw - autofs systemd-1 rw,direct\n";
+    let mounted = "3 2 8:2 / /data rw - ext4 /dev/mapper/m2 rw\n";
+    let snapshot = host(devices(), &format!("{ROOT}{triggered}{mounted}"));
+    assert_eq!(judge(&snapshot, "/data").verdict, Verdict::Encrypted);
+    let snapshot = host(devices(), &format!("{ROOT}{triggered}"));
+    assert_eq!(judge(&snapshot, "/data").verdict, Verdict::Unknown);
+}
+
+#[test]
+fn what_only_the_drive_encrypts_is_a_claim() {
+    use crate::luks::{Header, Segment};
+    let uuid = "28632274-8c8a-493f-835b-da802e1c576b";
+    let mut opened = linear(1, &[0]);
+    if let Some(dm) = &mut opened.dm {
+        dm.uuid = format!("CRYPT-LUKS2-{}-es", uuid.replace('-', ""));
+    }
+    let table = format!("{ROOT}2 1 8:1 / /data rw - ext4 /dev/mapper/m1 rw\n");
+    let mut snapshot = host(vec![disk(0), opened], &table);
+    assert_eq!(judge(&snapshot, "/data").verdict, Verdict::Unencrypted);
+    let segment =
+        Segment { number: 0, kind: "hw-opal".to_owned(), cipher: String::new(), flags: Vec::new() };
+    let header =
+        Header { version: 2, uuid: uuid.to_owned(), segments: vec![segment], ..Header::default() };
+    snapshot.luks.insert(number(0), Observed::Known(header));
+    let posture = judge(&snapshot, "/data");
+    assert_eq!(
+        (posture.verdict, &posture.reasons[..]),
+        (Verdict::Claimed, &[Reason::DriveClaim][..])
+    );
+    assert_eq!(posture.claimed_by, ["the drive /dev/d0"]);
+}
 
 #[test]
 fn a_volume_over_an_encrypted_and_a_plain_disk_names_the_plain_one() {
@@ -172,7 +250,12 @@ fn a_path_that_is_not_there_says_what_it_would_rest_on() {
     let snapshot = host(devices, "1 0 8:1 / / rw - ext4 x rw\n");
     let missing = Target {
         resolution: Observed::Absent,
-        nearest: Some(Resolved { path: "/srv".into(), mount_id: None, block_device: None }),
+        nearest: Some(Resolved {
+            path: "/srv".into(),
+            mount_id: None,
+            block_device: None,
+            fscrypt: None,
+        }),
         ..target("/srv/es")
     };
     let posture = Evaluator::new(&snapshot).target(&missing);
@@ -186,7 +269,12 @@ fn memory_is_volatile_until_swap_is_plain() {
     let table = "1 0 0:9 / / rw - tmpfs t rw\n";
     assert_eq!(judge(&host(vec![disk(0)], table), "/").verdict, Verdict::Volatile);
     let mut swapping = host(vec![disk(0)], table);
-    let device = Resolved { path: "/dev/d0".into(), mount_id: None, block_device: Some(number(0)) };
+    let device = Resolved {
+        path: "/dev/d0".into(),
+        mount_id: None,
+        block_device: Some(number(0)),
+        fscrypt: None,
+    };
     swapping.swaps = Observed::Known(vec![Swap {
         path: "/dev/d0".into(),
         kind: "partition".to_owned(),
@@ -279,7 +367,7 @@ proptest! {
             ends.iter().filter(|(end, _)| *end == 'e').map(|(_, at)| format!("/dev/mapper/m{at}")).collect();
         prop_assert_eq!(by, expected);
         // Asked for by device, the answer is the same.
-        let by_device = Resolved { path: "/dev/x".into(), mount_id: None, block_device: Some(number(top)) };
+        let by_device = Resolved { path: "/dev/x".into(), mount_id: None, block_device: Some(number(top)), fscrypt: None };
         let asked = Target { resolution: Observed::Known(by_device), ..target("/dev/x") };
         prop_assert_eq!(Evaluator::new(&snapshot).target(&asked).verdict, posture.verdict);
     }

@@ -102,6 +102,8 @@ words! {
         ServerClaim = "server_claim",
         /// The contents rest on another machine.
         RemoteFilesystem = "remote_filesystem",
+        /// The blocks rest on another machine.
+        RemoteDevice = "remote_device",
         /// A program in user space decides what is written.
         FuseFilesystem = "fuse_filesystem",
         /// A file system that this version does not know.
@@ -154,6 +156,7 @@ impl Reason {
             | Self::DriveClaim
             | Self::ServerClaim
             | Self::RemoteFilesystem
+            | Self::RemoteDevice
             | Self::FuseFilesystem
             | Self::UnknownFilesystem
             | Self::UnknownTarget

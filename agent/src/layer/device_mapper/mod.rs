@@ -7,6 +7,7 @@ mod cache;
 pub mod crypt;
 mod linear;
 mod none;
+pub mod opal;
 mod pass_through;
 mod raid;
 pub mod snapshot;
@@ -59,6 +60,11 @@ pub static TARGETS: &[Target] = &[
     Target { kind: "raid", dissect: raid::raid },
     Target { kind: "mirror", dissect: raid::mirror },
     Target { kind: "multipath", dissect: raid::multipath },
+    Target { kind: "unstriped", dissect: linear::unstriped },
+    Target { kind: "switch", dissect: linear::switch },
+    Target { kind: "zoned", dissect: linear::zoned },
+    Target { kind: "log-writes", dissect: pass_through::log_writes },
+    Target { kind: "vdo", dissect: pass_through::vdo },
     Target { kind: "error", dissect: none::dissect },
     Target { kind: "zero", dissect: none::dissect },
 ];

@@ -1,82 +1,8 @@
-//! What file systems say of themselves beyond mountinfo: the devices of btrfs, the journals of ext3 and ext4.
+//! Where the journal of an ext3 or ext4 file system lies.
 
-use std::collections::BTreeMap;
-
-use super::{Host, read_text};
-use crate::path::HostPath;
-use crate::snapshot::{
-    BlockDevice, DeviceNumber, FilesystemFacts, Journal, Mount, MountTable, Namespace, Observed,
-    Trouble,
-};
-
-/// Asks about every mounted file system that needs it, once each.
-pub fn observe(
-    host: &dyn Host,
-    tables: &[(Namespace, MountTable)],
-    devices: &BTreeMap<DeviceNumber, BlockDevice>,
-) -> FilesystemFacts {
-    let mounts = || tables.iter().filter_map(|(_, table)| table.known()).flatten();
-    let mut facts = FilesystemFacts::default();
-    if mounts().any(|mount| mount.fstype == "btrfs") {
-        let pools = btrfs_pools(host, devices);
-        for mount in mounts().filter(|mount| mount.fstype == "btrfs") {
-            facts
-                .btrfs
-                .entry(mount.device)
-                .or_insert_with(|| btrfs_devices(host, mount, devices, &pools));
-        }
-    }
-    for mount in mounts().filter(|mount| mount.fstype == "ext4" || mount.fstype == "ext3") {
-        if let Some(device) = devices.get(&mount.device) {
-            facts.journals.entry(mount.device).or_insert_with(|| journal(host, device, devices));
-        }
-    }
-    facts
-}
-
-/// The devices of each btrfs file system: `/sys/fs/btrfs/FSID/devices/`.
-fn btrfs_pools(
-    host: &dyn Host,
-    devices: &BTreeMap<DeviceNumber, BlockDevice>,
-) -> Vec<Vec<DeviceNumber>> {
-    const POOLS: &str = "/sys/fs/btrfs";
-    let mut pools = Vec::new();
-    for fsid in host.list(&Namespace::Host, &POOLS.into()).unwrap_or_default() {
-        let directory = HostPath::from(POOLS).join(&fsid).join("devices");
-        let Ok(names) = host.list(&Namespace::Host, &directory) else { continue };
-        let members: Option<Vec<DeviceNumber>> = names
-            .iter()
-            .map(|name| {
-                let name = String::from_utf8_lossy(name).replace('!', "/");
-                devices.values().find(|device| device.name == name).map(|device| device.number)
-            })
-            .collect();
-        // With a member that is not known the pool's legs are not all known: it is left out, hence unknown.
-        pools.extend(members);
-    }
-    pools
-}
-
-/// mountinfo gives a number of its own to each btrfs; which file system it is, its source tells.
-fn btrfs_devices(
-    host: &dyn Host,
-    mount: &Mount,
-    devices: &BTreeMap<DeviceNumber, BlockDevice>,
-    pools: &[Vec<DeviceNumber>],
-) -> Vec<DeviceNumber> {
-    let source = mount.source.to_string();
-    let named = devices.values().find(|device| device.node() == source).map(|device| device.number);
-    let number = named.or_else(|| {
-        host.resolve(&Namespace::Host, &mount.source)
-            .at
-            .known()
-            .and_then(|found| found.block_device)
-    });
-    number
-        .and_then(|number| pools.iter().find(|pool| pool.contains(&number)))
-        .cloned()
-        .unwrap_or_default()
-}
+use super::Devices;
+use crate::host::{Host, read_text};
+use crate::snapshot::{BlockDevice, DeviceNumber, Journal, Namespace, Observed, Trouble};
 
 /// Where the superblock starts, and the fields of `struct ext4_super_block` (`fs/ext4/ext4.h`).
 const SUPERBLOCK: u64 = 1024;
@@ -87,10 +13,10 @@ const JOURNAL_DEVICE_AT: usize = 0xE4;
 
 /// What runs is asked first: it is the truth, and needs no privilege. The superblock is needed only to name a journal
 /// that is elsewhere.
-fn journal(
+pub(super) fn journal(
     host: &dyn Host,
     device: &BlockDevice,
-    devices: &BTreeMap<DeviceNumber, BlockDevice>,
+    devices: &Devices,
 ) -> Observed<Journal> {
     match running_journal(host, device) {
         Ok(true) => return Observed::Known(Journal::Inside),
@@ -127,11 +53,7 @@ fn running_journal(host: &dyn Host, device: &BlockDevice) -> Result<bool, Troubl
 const RUNNING_JOURNALS: &str = "/proc/fs/jbd2";
 
 /// The number in the superblock may be stale, and a mount option may name another device.
-fn is_running(
-    host: &dyn Host,
-    number: DeviceNumber,
-    devices: &BTreeMap<DeviceNumber, BlockDevice>,
-) -> bool {
+fn is_running(host: &dyn Host, number: DeviceNumber, devices: &Devices) -> bool {
     let running = host.list(&Namespace::Host, &RUNNING_JOURNALS.into()).unwrap_or_default();
     devices
         .get(&number)
