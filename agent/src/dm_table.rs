@@ -1,5 +1,7 @@
 //! Device-mapper table lines: `START LENGTH TARGET ARGS…`, as `dmsetup table` prints them.
 
+use std::collections::BTreeMap;
+
 use crate::snapshot::DmTarget;
 
 /// Overwrites the volume key of a `crypt` line with zeros of the same length, as `dmsetup table` does.
@@ -65,28 +67,47 @@ pub fn parse_target(line: &[u8]) -> Option<DmTarget> {
 
 /// The tables of all devices, as `dmsetup table` prints them: `NAME: START LENGTH TARGET ARGS…`.
 ///
-/// A name may itself hold `: `, so a line belongs to the longest of `names` that it starts with. `None` stands
-/// for a line that belongs to no name or makes no sense; its device then has no table that can be trusted.
-pub fn parse_listing(listing: &[u8], name: &str) -> Option<Vec<DmTarget>> {
-    let mangled = mangle(name);
-    let mut targets = Vec::new();
-    for line in listing.split(|byte| *byte == b'\n') {
-        let Some(rest) =
-            strip_name(line, name.as_bytes()).or_else(|| strip_name(line, mangled.as_bytes()))
-        else {
-            continue;
-        };
-        let rest = rest.strip_suffix(b"\r").unwrap_or(rest);
-        targets.push(parse_target(rest)?);
+/// A name may itself hold `: `, so a line belongs to the longest of `names` that it starts with. A device whose line makes
+/// no sense has no table that can be trusted, and neither has that of a last line that is cut short.
+pub fn parse_listing(listing: &[u8], names: &[String]) -> BTreeMap<String, Option<Vec<DmTarget>>> {
+    let mut spellings = BTreeMap::new();
+    for name in names {
+        spellings.insert(mangle(name).into_bytes(), name);
     }
-    (!targets.is_empty()).then_some(targets)
+    // What `dmsetup` prints for one name may be another name as it is: that one comes first.
+    for name in names {
+        spellings.insert(name.clone().into_bytes(), name);
+    }
+    let mut tables: BTreeMap<String, Option<Vec<DmTarget>>> = BTreeMap::new();
+    for line in listing.split_inclusive(|byte| *byte == b'\n') {
+        let whole = line.strip_suffix(b"\n");
+        let line = whole.unwrap_or(line);
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let Some((name, rest)) = longest_name(line, &spellings) else { continue };
+        let target = whole.and_then(|_| parse_target(rest));
+        let table = tables.entry(name.clone()).or_insert_with(|| Some(Vec::new()));
+        match (table.as_mut(), target) {
+            (Some(targets), Some(target)) => targets.push(target),
+            (Some(_), None) => *table = None,
+            (None, _) => {}
+        }
+    }
+    tables
 }
 
-fn strip_name<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    let rest = line.strip_prefix(name)?.strip_prefix(b": ")?;
-    // What follows must be a number: else this is a longer name that starts with ours.
-    rest.first().filter(|byte| byte.is_ascii_digit())?;
-    Some(rest)
+/// The name that a line starts with, and what follows it: a number, else this is a longer name.
+fn longest_name<'l, 'n>(
+    line: &'l [u8],
+    spellings: &BTreeMap<Vec<u8>, &'n String>,
+) -> Option<(&'n String, &'l [u8])> {
+    let ends = line.windows(2).enumerate().filter(|(_, pair)| *pair == b": ").map(|(at, _)| at);
+    // The last is that of the longest name.
+    ends.rev().find_map(|at| {
+        let (name, rest) = line.split_at_checked(at)?;
+        let rest = rest.get(2..)?;
+        rest.first().filter(|byte| byte.is_ascii_digit())?;
+        Some((*spellings.get(name)?, rest))
+    })
 }
 
 /// `dmsetup` may print bytes outside its whitelist as `\xNN` (`--manglename hex` or `auto`).
@@ -105,6 +126,7 @@ fn mangle(name: &str) -> String {
 /// Formats a table as `dmsetup table` does, for recordings.
 pub fn format_listing(name: &str, targets: &[DmTarget]) -> String {
     let mut text = String::new();
+    let name = mangle(name);
     for target in targets {
         let DmTarget { start, length, kind, args } = target;
         text.push_str(&format!("{name}: {start} {length} {kind}"));
@@ -140,27 +162,47 @@ mod tests {
         assert_eq!(target.args[5], "internal_hash:hmac(sha256):000000");
     }
 
+    fn listed(listing: &[u8], names: &[&str]) -> BTreeMap<String, Option<Vec<DmTarget>>> {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        parse_listing(listing, &names)
+    }
+
     #[test]
     fn names_with_blanks_and_colons_find_their_own_lines() {
         let listing =
             b"cr #1: 0 8 linear 8:1 0\ncr #1: 0 9 x: 0 7 linear 8:2 0\na\\x20b: 0 5 zero\n";
-        assert_eq!(parse_listing(listing, "a b").unwrap()[0].kind, "zero");
-        assert_eq!(parse_listing(listing, "nobody"), None);
-        assert_eq!(parse_listing(b"cr #1: 0 8 linear 8:1 0\n", "cr #1").unwrap().len(), 1);
+        let tables = listed(listing, &["a b", "cr #1", "cr #1: 0 9 x", "nobody"]);
+        let kind = |name: &str| tables[name].as_ref().unwrap()[0].kind.clone();
+        assert_eq!(kind("a b"), "zero");
+        assert_eq!(kind("cr #1"), "linear");
+        assert_eq!(tables["cr #1: 0 9 x"].as_ref().unwrap()[0].args[0], "8:2");
+        assert_eq!(tables.get("nobody"), None);
+    }
+
+    #[test]
+    fn a_line_that_is_cut_short_or_makes_no_sense_spoils_its_table() {
+        let tables =
+            listed(b"a: 0 8 linear 8:1 0\na: x\nb: 0 8 linear 8:1 0\nb: 8 ?\n", &["a", "b"]);
+        assert_eq!(tables["b"], None);
+        assert_eq!(listed(b"a: 0 8 linear 8:1 0", &["a"])["a"], None);
     }
 
     #[test]
     fn a_listing_round_trips() {
         let listing = "vg-lv: 0 10 linear 8:1 2048\nvg-lv: 10 5 linear 8:2 0\n";
-        let targets = parse_listing(listing.as_bytes(), "vg-lv").unwrap();
+        let targets = listed(listing.as_bytes(), &["vg-lv"])["vg-lv"].clone().unwrap();
         assert_eq!(format_listing("vg-lv", &targets), listing);
+        let spoof = "x: 0 8 crypt aes 00 0 8:1 0";
+        let written = format_listing(spoof, &targets);
+        let tables = listed(written.as_bytes(), &["x", spoof]);
+        assert_eq!((tables.get("x"), tables[spoof].as_ref()), (None, Some(&targets)));
     }
 
     proptest! {
         #[test]
         fn any_line_is_survived(line in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _target = parse_target(&line);
-            let _listing = parse_listing(&line, "x");
+            let _listing = parse_listing(&line, &["x".to_owned()]);
         }
     }
 }

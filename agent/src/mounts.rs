@@ -21,13 +21,24 @@ pub struct MountinfoError {
 
 /// Reads a whole mountinfo file.
 pub fn parse(text: &[u8]) -> Result<Vec<Mount>, MountinfoError> {
-    text.split(|byte| *byte == b'\n')
-        .enumerate()
-        .filter(|(_, line)| !line.is_empty())
-        .map(|(index, line)| {
-            parse_line(line).map_err(|why| MountinfoError { line: index + 1, why })
-        })
-        .collect()
+    let mut mounts: Vec<Mount> = Vec::new();
+    let mut ids = BTreeMap::new();
+    for (index, line) in text.split_inclusive(|byte| *byte == b'\n').enumerate() {
+        let at = |why| MountinfoError { line: index + 1, why };
+        // What the last options were must not be guessed.
+        let line = line.strip_suffix(b"\n").ok_or(at("it is cut short"))?;
+        if line.is_empty() {
+            continue;
+        }
+        let mount = parse_line(line).map_err(at)?;
+        // Older kernels may list a mount twice when the table changes while it is read.
+        match ids.insert(mount.id, line) {
+            None => mounts.push(mount),
+            Some(before) if before == line => {}
+            Some(_) => return Err(at("its mount id is that of another mount")),
+        }
+    }
+    Ok(mounts)
 }
 
 fn parse_line(line: &[u8]) -> Result<Mount, &'static str> {

@@ -9,13 +9,14 @@ use jiff::Timestamp;
 
 use crate::discovery::Discovery;
 use crate::host::{Host, block_devices, identity};
+use crate::host::{filesystem_facts, names};
 use crate::layer::device_mapper::{crypt, opal};
 use crate::path::HostPath;
 use crate::snapshot::{
     BlockDevice, DeviceNumber, MountTable, Namespace, Observed, Resolved, Snapshot, Swap, Target,
     Trouble,
 };
-use crate::{host::filesystem_facts, keystore, mounts, swaps};
+use crate::{keystore, mounts, swaps};
 
 /// A mount table of 100,000 mounts is about 15 MiB.
 const MOUNTINFO: usize = 64 * 1024 * 1024;
@@ -26,6 +27,7 @@ pub fn observe(host: &dyn Host, discovery: Discovery, now: Timestamp) -> Snapsho
     let (devices, mut gaps) = block_devices::observe(host);
     let mounts = mount_tables(host, &discovery, &mut gaps);
     let filesystems = filesystem_facts::observe(host, &mounts, &devices);
+    let named = names::observe(host, &mounts, &devices, &filesystems);
     let luks = luks_headers(host, &devices);
     for device in devices.values() {
         let table = device.dm.as_ref().and_then(|dm| dm.table.trouble());
@@ -64,6 +66,7 @@ pub fn observe(host: &dyn Host, discovery: Discovery, now: Timestamp) -> Snapsho
         mounts,
         filesystems,
         swaps: swap_areas(host),
+        named,
         targets,
         services: discovery.services,
         luks,

@@ -125,13 +125,16 @@ impl From<PathBuf> for HostPath {
     }
 }
 
-/// Text for people and reports: control characters and bytes that are not UTF-8 as `\xNN`.
+/// Text for people and reports: control characters and bytes that are not UTF-8 as `\xNN`, a backslash doubled, so that it
+/// stands for one path only.
 impl fmt::Display for HostPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut text = String::with_capacity(self.0.len());
         for chunk in self.0.utf8_chunks() {
             for character in chunk.valid().chars() {
-                if character.is_control() {
+                if character == '\\' {
+                    text.push_str("\\\\");
+                } else if character.is_control() {
                     for byte in character.to_string().bytes() {
                         text.push_str(&format!("\\x{byte:02x}"));
                     }
@@ -144,6 +147,28 @@ impl fmt::Display for HostPath {
             }
         }
         f.pad(&text)
+    }
+}
+
+impl HostPath {
+    /// The path that this text, made by `Display`, stands for; `None` when it is no such text.
+    pub fn from_shown(text: &str) -> Option<Self> {
+        let mut bytes = Vec::with_capacity(text.len());
+        let mut rest = text.as_bytes();
+        while let Some((&first, after)) = rest.split_first() {
+            rest = after;
+            if first != b'\\' {
+                bytes.push(first);
+            } else if let Some(after) = rest.strip_prefix(b"\\") {
+                bytes.push(b'\\');
+                rest = after;
+            } else {
+                let (digits, after) = rest.strip_prefix(b"x")?.split_at_checked(2)?;
+                bytes.push(u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?);
+                rest = after;
+            }
+        }
+        Some(Self(bytes))
     }
 }
 
@@ -206,9 +231,17 @@ mod tests {
             HostPath::new(b"/a\n\xff\x1b[31m".to_vec()).to_string(),
             "/a\\x0a\\xff\\x1b[31m"
         );
+        // What is shown stands for one path only.
+        assert_eq!(HostPath::from("/a\\xff").to_string(), "/a\\\\xff");
     }
 
     proptest! {
+        #[test]
+        fn what_is_shown_stands_for_one_path(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
+            let path = HostPath::new(bytes);
+            prop_assert_eq!(HostPath::from_shown(&path.to_string()), Some(path));
+        }
+
         #[test]
         fn any_bytes_survive_json(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
             let path = HostPath::new(bytes);

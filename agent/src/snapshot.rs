@@ -321,6 +321,8 @@ pub struct Snapshot {
     pub devices: BTreeMap<DeviceNumber, BlockDevice>,
     pub filesystems: FilesystemFacts,
     pub swaps: Observed<Vec<Swap>>,
+    /// What the names lead to that mounts and devices have for others: sorted.
+    pub named: Vec<((Namespace, HostPath), Observed<Resolved>)>,
     pub targets: Vec<Target>,
     pub services: Vec<Service>,
     /// LUKS headers by the device that holds them.
@@ -334,5 +336,12 @@ impl Snapshot {
     /// The mounts that `namespace` sees.
     pub fn mounts_of(&self, namespace: &Namespace) -> Option<&MountTable> {
         self.mounts.iter().find(|(of, _)| of == namespace).map(|(_, table)| table)
+    }
+
+    /// What a name that a mount or device has for another leads to; `None` when it was not looked up.
+    pub fn named(&self, namespace: &Namespace, path: &HostPath) -> Option<&Observed<Resolved>> {
+        let key = |((of, name), _): &((Namespace, HostPath), _)| (of, name).cmp(&(namespace, path));
+        let at = self.named.binary_search_by(key).ok()?;
+        self.named.get(at).map(|(_, resolved)| resolved)
     }
 }

@@ -3,11 +3,14 @@
 use crate::mounts::unescape;
 use crate::path::HostPath;
 
-/// The path and kind of each swap area, in the file's order. `None` when a line makes no sense.
+/// The path and kind of each swap area, in the file's order. `None` when a line makes no sense or the file is cut short: the
+/// kernel always writes a heading, and whole lines.
 pub fn parse(text: &[u8]) -> Option<Vec<(HostPath, String)>> {
     /// The kernel marks a swap file without a name so.
     const DELETED: &[u8] = b"\\040(deleted)";
-    text.split(|byte| *byte == b'\n')
+    let lines = text.strip_suffix(b"\n").filter(|text| text.starts_with(b"Filename"))?;
+    lines
+        .split(|byte| *byte == b'\n')
         .skip(1)
         .filter(|line| !line.is_empty())
         .map(|line| {
@@ -15,7 +18,8 @@ pub fn parse(text: &[u8]) -> Option<Vec<(HostPath, String)>> {
             let path = fields.next()?;
             let path = path.strip_suffix(DELETED).unwrap_or(path);
             let kind = fields.next()?;
-            Some((HostPath::new(unescape(path)), String::from_utf8_lossy(kind).into_owned()))
+            let path = HostPath::new(unescape(path));
+            path.is_absolute().then(|| (path, String::from_utf8_lossy(kind).into_owned()))
         })
         .collect()
 }
@@ -56,8 +60,15 @@ mod tests {
     #[test]
     fn no_swap_is_an_empty_list_and_nonsense_is_none() {
         assert_eq!(parse(b"Filename Type Size Used Priority\n"), Some(Vec::new()));
-        assert_eq!(parse(b""), Some(Vec::new()));
-        assert_eq!(parse(b"Filename\n/dev/sda1\n"), None);
+        for text in [
+            &b""[..],
+            b"Filename\n/dev/sda1\n",
+            b"Filename\n/dev/sda1 partition 1 0 -2",
+            b"Filename\nsda1 partition 1 0 -2\n",
+            b"/dev/sda1 partition 1 0 -2\n",
+        ] {
+            assert_eq!(parse(text), None, "{}", String::from_utf8_lossy(text));
+        }
     }
 
     proptest::proptest! {

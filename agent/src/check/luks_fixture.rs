@@ -80,6 +80,7 @@ pub(super) fn opened_as(dm_uuid: &str, header: Observed<Header>) -> Snapshot {
         devices: [partition, crypt].into_iter().map(|device| (device.number, device)).collect(),
         filesystems: FilesystemFacts::default(),
         swaps: Observed::Known(Vec::new()),
+        named: Vec::new(),
         targets: Vec::new(),
         services: Vec::new(),
         luks: [(PARTITION, header)].into(),

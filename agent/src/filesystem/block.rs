@@ -34,7 +34,8 @@ pub(super) fn ext(mount: &Mount, facts: &FilesystemFacts) -> Vec<Leg> {
             reason: Reason::Unreadable,
             detail: format!("{}: its journal is on a device that is not named", mount.mount_point),
         }),
-        // Where the superblock could not be read, the kernel's own list of journals was asked: see `observe`.
+        // A live host always has the kernel's list of journals. A recording may lack it, and then nothing says that the
+        // journal is elsewhere, which is rare.
         Some(Observed::Known(Journal::Inside) | Observed::Absent | Observed::Unreadable(_))
         | None => {}
     }

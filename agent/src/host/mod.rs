@@ -13,6 +13,7 @@ pub mod identity;
 pub mod live;
 pub mod loop_device;
 pub mod luks_reader;
+pub mod names;
 pub mod record;
 pub mod recorded;
 mod rooted;

@@ -12,11 +12,13 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use super::filesystem_facts::f2fs;
-use super::{Host, block_devices};
+use super::{Host, block_devices, filesystem_facts, names};
 use crate::discovery::Declared;
 use crate::dm_table;
 use crate::path::HostPath;
-use crate::snapshot::{BlockDevice, DeviceNumber, Mount, Namespace, Observed};
+use crate::snapshot::{
+    BlockDevice, DeviceNumber, Mount, MountTable, Namespace, Observed, Resolved,
+};
 
 /// Small files that are taken whole. None of them holds a secret.
 const WHOLE: &[&str] = &[
@@ -43,8 +45,8 @@ const ATTRIBUTES: &[&str] = &[
     "md/raid_disks",
     "loop/backing_file",
 ];
-/// The fscrypt policies of resolved paths, as a list of pairs: only an ioctl tells them.
-pub(super) const FSCRYPT: &str = "/fscrypt.json";
+/// What paths led to, as a list of pairs: links and fscrypt policies are not in a recording.
+pub(super) const RESOLVED: &str = "/resolved.json";
 const LARGEST: usize = 64 * 1024 * 1024;
 
 /// Why a recording could not be written.
@@ -94,10 +96,10 @@ pub fn record(
     }
     writer.btrfs(host)?;
     writer.bcachefs(host)?;
-    let table = host.read(&Namespace::Host, &"/proc/self/mountinfo".into(), LARGEST);
-    let mounts = table.ok().and_then(|text| crate::mounts::parse(&text).ok()).unwrap_or_default();
-    writer.f2fs(host, &devices, &mounts)?;
-    writer.zfs(host, &mounts)?;
+    let mounts = mount_table(host);
+    let mounts = mounts.known().map(Vec::as_slice).unwrap_or_default();
+    writer.f2fs(host, &devices, mounts)?;
+    writer.zfs(host, mounts)?;
     writer.journals(host)?;
     writer.declared(host, declared)?;
     Ok(writer.written)
@@ -295,21 +297,47 @@ impl<'a> Writer<'a> {
 
     /// The directories that were asked about, so that a replay can tell that they exist.
     fn declared(&mut self, host: &dyn Host, declared: &Declared) -> Result<(), RecordError> {
-        let mut policies = Vec::new();
+        let mut resolved = Vec::new();
         for path in &declared.paths {
             let Observed::Known(found) = host.resolve(&Namespace::Host, path).at else { continue };
-            if let Some(policy) = found.fscrypt {
-                policies.push((found.path.clone(), policy));
+            if found.fscrypt.is_some() {
+                resolved.push((path.normalised(), found.clone()));
             }
             if found.path == path.normalised() && found.block_device.is_none() {
                 let real = self.place(path)?;
                 Self::directory(&real)?;
             }
         }
-        if policies.is_empty() {
+        self.resolved(host, resolved)
+    }
+
+    /// What the names led to that mounts and devices have for others.
+    fn resolved(
+        &mut self,
+        host: &dyn Host,
+        mut resolved: Vec<(HostPath, Resolved)>,
+    ) -> Result<(), RecordError> {
+        let (devices, _gaps) = block_devices::observe(host);
+        let tables = [(Namespace::Host, mount_table(host))];
+        let filesystems = filesystem_facts::observe(host, &tables, &devices);
+        for ((_, name), found) in names::observe(host, &tables, &devices, &filesystems) {
+            if let Observed::Known(found) = found {
+                resolved.push((name.normalised(), found));
+            }
+        }
+        if resolved.is_empty() {
             return Ok(());
         }
-        let json = serde_json::to_vec(&policies).unwrap_or_default();
-        self.file(&FSCRYPT.into(), &json)
+        resolved.sort_by(|a, b| a.0.cmp(&b.0));
+        let json = serde_json::to_vec(&resolved).unwrap_or_default();
+        self.file(&RESOLVED.into(), &json)
+    }
+}
+
+fn mount_table(host: &dyn Host) -> MountTable {
+    let text = host.read(&Namespace::Host, &"/proc/self/mountinfo".into(), LARGEST);
+    match text.ok().and_then(|text| crate::mounts::parse(&text).ok()) {
+        Some(mounts) => Observed::Known(mounts),
+        None => Observed::Absent,
     }
 }

@@ -17,6 +17,16 @@ use crate::snapshot::{DeviceNumber, Trouble};
 /// The kernel's own bound, `MAXSYMLINKS` in `include/linux/namei.h`.
 const MAX_LINKS: usize = 40;
 
+/// How far a path leads.
+#[derive(Debug)]
+pub(super) struct Reached {
+    /// What is there, without symbolic links.
+    pub(super) at: HostPath,
+    /// The components from the first that is not there on.
+    pub(super) missing: Vec<Vec<u8>>,
+    trouble: Option<Trouble>,
+}
+
 /// A directory that stands for `/`.
 #[derive(Debug, Clone)]
 pub(super) struct Rooted {
@@ -52,6 +62,15 @@ impl Rooted {
 
     /// Follows `path` component by component. With `last`, also a final symbolic link.
     fn walk(&self, path: &HostPath, last: bool) -> Result<HostPath, Trouble> {
+        let reached = self.reach(path, last)?;
+        match (reached.missing.last(), reached.trouble) {
+            (Some(_), Some(trouble)) => Err(trouble),
+            _ => Ok(reached.at),
+        }
+    }
+
+    /// How far `path` leads: as [`Self::resolve`], but what is not there is no error.
+    pub(super) fn reach(&self, path: &HostPath, last: bool) -> Result<Reached, Trouble> {
         let mut at = HostPath::root();
         let mut links = 0;
         let mut todo: Vec<Vec<u8>> = path.components().rev().map(<[u8]>::to_vec).collect();
@@ -61,8 +80,17 @@ impl Rooted {
                 continue;
             }
             let next = at.join(&part);
-            let metadata = std::fs::symlink_metadata(self.real(&next))
-                .map_err(|error| trouble(&error, &next))?;
+            let metadata = match std::fs::symlink_metadata(self.real(&next)) {
+                Ok(metadata) => metadata,
+                Err(error) => {
+                    let trouble = trouble(&error, &next);
+                    if trouble.reason != Reason::NotFound {
+                        return Err(trouble);
+                    }
+                    let missing = std::iter::once(part).chain(todo.into_iter().rev()).collect();
+                    return Ok(Reached { at, missing, trouble: Some(trouble) });
+                }
+            };
             if !metadata.file_type().is_symlink() || (todo.is_empty() && !last) {
                 at = next;
                 continue;
@@ -80,7 +108,7 @@ impl Rooted {
             }
             todo.extend(target.components().rev().map(<[u8]>::to_vec));
         }
-        Ok(at)
+        Ok(Reached { at, missing: Vec::new(), trouble: None })
     }
 
     fn read_link_at(&self, path: &HostPath) -> Result<HostPath, Trouble> {
@@ -231,6 +259,16 @@ mod tests {
             assert_eq!(rooted.resolve(&link.into()), Ok("/etc/file".into()), "{link}");
             assert_eq!(rooted.read(&link.into(), 100).unwrap(), b"inside", "{link}");
         }
+    }
+
+    #[test]
+    fn a_link_to_what_is_not_there_is_followed_all_the_same() {
+        let (directory, rooted) = tree();
+        symlink("/plain/es", directory.path().join("away")).unwrap();
+        let reached = rooted.reach(&"/away/nodes".into(), true).unwrap();
+        assert_eq!(reached.at, HostPath::root());
+        assert_eq!(reached.missing, [&b"plain"[..], b"es", b"nodes"]);
+        assert_eq!(rooted.resolve(&"/away".into()).unwrap_err().reason, Reason::NotFound);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The JSON of `check` (`atrest.check/1`) and `scan` (`atrest.posture/1`).
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use atrest_proto::model::{
@@ -9,6 +10,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::concerns;
+use crate::path::HostPath;
 use crate::posture::summary;
 
 #[derive(Serialize)]
@@ -22,7 +24,7 @@ struct Check<'a> {
 #[derive(Serialize)]
 struct Path<'a> {
     #[serde(flatten)]
-    path: &'a PathPosture,
+    path: Cow<'a, PathPosture>,
     findings: Vec<&'a Finding>,
 }
 
@@ -72,10 +74,30 @@ pub fn scan(posture: &Posture) -> String {
 
 fn paths(posture: &Posture) -> Vec<Path<'_>> {
     let with_findings = |path| Path {
-        path,
+        path: as_asked(path),
         findings: posture.findings.iter().filter(|finding| concerns(finding, path)).collect(),
     };
     posture.paths.iter().map(with_findings).collect()
+}
+
+/// Paths are escaped wherever they are shown. JSON has escapes of its own: there a path is the one that was asked for, as far
+/// as it is text at all.
+fn as_asked(path: &PathPosture) -> Cow<'_, PathPosture> {
+    let shown = |text: &str| text.contains('\\');
+    if !shown(&path.path) && !path.resolved.as_deref().is_some_and(shown) {
+        return Cow::Borrowed(path);
+    }
+    let raw = |text: &str| {
+        HostPath::from_shown(text).and_then(|path| String::from_utf8(path.as_bytes().to_vec()).ok())
+    };
+    let mut path = path.clone();
+    if let Some(raw) = raw(&path.path) {
+        path.path = raw;
+    }
+    if let Some(raw) = path.resolved.as_deref().and_then(raw) {
+        path.resolved = Some(raw);
+    }
+    Cow::Owned(path)
 }
 
 /// Whole seconds, as the contract shows times.

@@ -27,7 +27,7 @@ use crate::snapshot::{
 use crate::{filesystem, snapshot};
 
 /// Deeper than any stack that the kernel builds; a recording may claim anything.
-const MAX_DEPTH: usize = 48;
+const MAX_DEPTH: usize = 200;
 
 /// Judges the paths of one snapshot. What was found out about a device is kept for the next path.
 pub struct Evaluator<'a> {
@@ -36,6 +36,10 @@ pub struct Evaluator<'a> {
     tables: Vec<(&'a Namespace, Result<Index<'a>, snapshot::Trouble>)>,
     /// The copy-on-write stores of snapshots, by the device below their origin.
     stores: BTreeMap<DeviceNumber, Vec<DeviceNumber>>,
+    /// Devices that may be snapshots, by the device below.
+    doubtful: BTreeMap<DeviceNumber, Vec<DeviceNumber>>,
+    /// Devices by the names of their nodes.
+    nodes: BTreeMap<Vec<u8>, DeviceNumber>,
     anatomies: RefCell<BTreeMap<DeviceNumber, Rc<Anatomy>>>,
     judged: RefCell<BTreeMap<DeviceNumber, Rc<Outcome>>>,
     /// By mount id: ids are unique across namespaces.
@@ -56,6 +60,18 @@ pub fn asset(target: &Target) -> String {
             format!("{}:{}", target.usage, target.path)
         }
     }
+}
+
+/// `/dev/NAME` of every device, and `/dev/mapper/NAME`.
+fn nodes(snapshot: &Snapshot) -> BTreeMap<Vec<u8>, DeviceNumber> {
+    let mut nodes = BTreeMap::new();
+    for device in snapshot.devices.values() {
+        nodes.insert(format!("/dev/{}", device.name).into_bytes(), device.number);
+        if let Some(dm) = &device.dm {
+            nodes.insert(format!("/dev/mapper/{}", dm.name).into_bytes(), device.number);
+        }
+    }
+    nodes
 }
 
 /// Where in the walk we are: what is being judged must not be asked for again.
@@ -88,6 +104,8 @@ impl<'a> Evaluator<'a> {
             snapshot,
             tables,
             stores: dm_snapshot::stores(&snapshot.devices),
+            doubtful: dm_snapshot::doubtful(&snapshot.devices),
+            nodes: nodes(snapshot),
             anatomies: RefCell::default(),
             judged: RefCell::default(),
             judged_mounts: RefCell::default(),
@@ -253,6 +271,15 @@ impl<'a> Evaluator<'a> {
             anatomy.legs.extend(
                 stores.map(|store| Leg::Device { device: *store, role: Role::CopyOnWrite }),
             );
+            for unread in self.doubtful.get(&origin).into_iter().flatten() {
+                let node = self.snapshot.devices.get(unread).map(snapshot::BlockDevice::node);
+                let detail = format!(
+                    "{}: what {} on the same device is, perhaps a snapshot of it, could not be read",
+                    device.node(),
+                    node.unwrap_or_default()
+                );
+                anatomy.legs.push(Leg::Unknown { reason: Reason::Unreadable, detail });
+            }
         }
         let anatomy = Rc::new(anatomy);
         self.anatomies.borrow_mut().insert(number, Rc::clone(&anatomy));
@@ -337,11 +364,8 @@ impl<'a> Evaluator<'a> {
         walk: &mut Walk,
     ) -> Outcome {
         match self.mount_time_holder(path, mount, namespace) {
-            Some((holding, namespace)) => (*self.mount(holding, &namespace, walk)).clone(),
-            None => Outcome::unknown(
-                Reason::Unreadable,
-                format!("{path}: no mount that was there before holds it"),
-            ),
+            Ok((holding, namespace)) => (*self.mount(holding, &namespace, walk)).clone(),
+            Err(trouble) => Outcome::unknown(trouble.reason, trouble.detail),
         }
     }
 
@@ -351,8 +375,8 @@ impl<'a> Evaluator<'a> {
         path: &HostPath,
         mount: &Mount,
         namespace: &Namespace,
-    ) -> Option<(&'a Mount, Namespace)> {
-        let own = self.table(namespace).ok()?;
+    ) -> Result<(&'a Mount, Namespace), snapshot::Trouble> {
+        let own = self.table(namespace)?;
         // A container's root was mounted by its runtime, in the host's namespace.
         let host = self.table(&Namespace::Host).ok().filter(|_| *namespace != Namespace::Host);
         let same = host.and_then(|host| Some((host, host.of_device(mount.device)?)));
@@ -360,7 +384,21 @@ impl<'a> Evaluator<'a> {
             Some((host, same)) => (host, same, Namespace::Host),
             None => (own, mount, namespace.clone()),
         };
-        Some((index.before(mount).holding(&path.normalised())?, namespace))
+        let unreadable = |why| snapshot::Trouble::new(Reason::Unreadable, format!("{path}: {why}"));
+        // The name may go through symbolic links.
+        let path = match self.snapshot.named(&namespace, path) {
+            Some(Observed::Known(resolved)) => resolved.path.clone(),
+            Some(Observed::Unreadable(trouble)) => return Err(trouble.clone()),
+            Some(Observed::Absent) => return Err(unreadable("it is not there any more")),
+            None => path.normalised(),
+        };
+        if path.components().any(|part| part == b"..") {
+            return Err(unreadable("where it leads was not looked up"));
+        }
+        let holding = index.before(mount).holding(&path);
+        holding
+            .map(|holding| (holding, namespace))
+            .ok_or_else(|| unreadable("no mount that was there before holds it"))
     }
 
     /// The file below a loop device: by what the kernel says it is; its name counts only where it cannot mislead.
@@ -402,14 +440,18 @@ impl<'a> Evaluator<'a> {
         }
     }
 
+    /// The device that a node stands for: as it was resolved, or by the names that the kernel gives.
+    fn device_named(&self, path: &HostPath) -> Option<DeviceNumber> {
+        let resolved = self.snapshot.named(&Namespace::Host, path).and_then(Observed::known);
+        resolved
+            .and_then(|resolved| resolved.block_device)
+            .or_else(|| self.nodes.get(path.as_bytes()).copied())
+    }
+
     /// A path that a layer names: a device node, or a directory.
     fn named_path(&self, path: &HostPath, namespace: &Namespace, walk: &mut Walk) -> Outcome {
-        let text = path.to_string();
-        let device = self.snapshot.devices.values().find(|device| {
-            device.node() == text || text.strip_prefix("/dev/") == Some(device.name.as_str())
-        });
-        match device {
-            Some(device) => (*self.device(device.number, walk)).clone(),
+        match self.device_named(path) {
+            Some(device) => (*self.device(device, walk)).clone(),
             None if path.is_at_or_below(&"/dev".into()) => Outcome::unknown(
                 Reason::Unreadable,
                 format!("{path}: not the name of a block device that is known"),

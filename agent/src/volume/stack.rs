@@ -126,10 +126,7 @@ impl Drawing<'_, '_> {
     }
 
     fn named_path(&mut self, path: &HostPath, namespace: &Namespace) -> Layer {
-        let text = path.to_string();
-        let devices = &self.evaluator.snapshot.devices;
-        let device = devices.values().find(|device| device.node() == text);
-        match device.map(|device| device.number) {
+        match self.evaluator.device_named(path) {
             Some(number) => self.device(number),
             None => self.below_file(path, namespace),
         }

@@ -22,6 +22,7 @@ fn host(devices: Vec<BlockDevice>, mountinfo: &str) -> Snapshot {
         devices: devices.into_iter().map(|device| (device.number, device)).collect(),
         filesystems: FilesystemFacts::default(),
         swaps: Observed::Known(Vec::new()),
+        named: Vec::new(),
         targets: Vec::new(),
         services: Vec::new(),
         luks: BTreeMap::new(),
@@ -62,7 +63,8 @@ fn crypt(minor: usize, below: usize, cipher: &str) -> BlockDevice {
 }
 
 fn linear(minor: usize, below: &[usize]) -> BlockDevice {
-    let lines: Vec<String> = below.iter().map(|below| format!("0 8 linear 8:{below} 0")).collect();
+    let line = |(at, below): (usize, &usize)| format!("{} 8 linear 8:{below} 0", at * 8);
+    let lines: Vec<String> = below.iter().enumerate().map(line).collect();
     mapped(minor, &lines, below)
 }
 
@@ -107,6 +109,29 @@ fn a_directory_with_an_fscrypt_policy_is_encrypted_and_what_is_mounted_below_is_
     let posture = Evaluator::new(&snapshot).target(&wanted);
     assert_eq!(posture.verdict, Verdict::Partial);
     assert_eq!(posture.plain[0].device, "/dev/d1");
+}
+
+#[test]
+fn the_directories_of_an_overlay_are_taken_where_their_names_lead() {
+    let table = format!(
+        "{ROOT}2 1 8:2 / /mnt rw - ext4 /dev/mapper/m2 rw\n3 1 0:9 / /data rw - overlay overlay rw,lowerdir=/l,upperdir=/mnt/up,workdir=/mnt/work\n"
+    );
+    let mut snapshot = host(vec![disk(0), disk(1), crypt(2, 1, "aes-xts-plain64")], &table);
+    assert_eq!(judge(&snapshot, "/data").verdict, Verdict::Encrypted);
+    let resolved = |path: &str| {
+        Observed::Known(Resolved {
+            path: path.into(),
+            mount_id: None,
+            block_device: None,
+            fscrypt: None,
+        })
+    };
+    let key = |path: &str| (Namespace::Host, path.into());
+    snapshot.named =
+        vec![(key("/mnt/up"), resolved("/plain/up")), (key("/mnt/work"), resolved("/mnt/work"))];
+    assert_eq!(judge(&snapshot, "/data").verdict, Verdict::Partial);
+    snapshot.named[0].1 = Observed::Absent;
+    assert_eq!(judge(&snapshot, "/data").verdict, Verdict::Unknown);
 }
 
 #[test]

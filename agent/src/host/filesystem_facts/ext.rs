@@ -1,8 +1,10 @@
 //! Where the journal of an ext3 or ext4 file system lies.
 
+use atrest_proto::model::Reason;
+
 use super::Devices;
 use crate::host::{Host, read_text};
-use crate::snapshot::{BlockDevice, DeviceNumber, Journal, Namespace, Observed, Trouble};
+use crate::snapshot::{BlockDevice, DeviceNumber, Journal, Namespace, Observed};
 
 /// Where the superblock starts, and the fields of `struct ext4_super_block` (`fs/ext4/ext4.h`).
 const SUPERBLOCK: u64 = 1024;
@@ -11,6 +13,10 @@ const MAGIC: [u8; 2] = [0x53, 0xEF];
 /// `s_journal_dev`, in the old encoding of device numbers.
 const JOURNAL_DEVICE_AT: usize = 0xE4;
 
+/// jbd2 keeps a directory for every journal that runs: `DEVICE-INODE` for one inside a file system on DEVICE, `DEVICE` for
+/// one that is a device of its own.
+const RUNNING_JOURNALS: &str = "/proc/fs/jbd2";
+
 /// What runs is asked first: it is the truth, and needs no privilege. The superblock is needed only to name a journal
 /// that is elsewhere.
 pub(super) fn journal(
@@ -18,46 +24,47 @@ pub(super) fn journal(
     device: &BlockDevice,
     devices: &Devices,
 ) -> Observed<Journal> {
-    match running_journal(host, device) {
-        Ok(true) => return Observed::Known(Journal::Inside),
-        Ok(false) => {}
+    let running = match host.list(&Namespace::Host, &RUNNING_JOURNALS.into()) {
+        Ok(running) => running,
+        // Without jbd2 no journal runs.
+        Err(trouble) if trouble.reason == Reason::NotFound && host.is_live() => Vec::new(),
         Err(trouble) => return Observed::Unreadable(trouble),
+    };
+    let is_external = |device: &BlockDevice| running.contains(&in_sysfs(device));
+    if is_inside(&running, device)
+        || has_no_journal(host, device)
+        || !devices.values().any(is_external)
+    {
+        return Observed::Known(Journal::Inside);
     }
+    // The number in the superblock may be stale, and a mount option may name another device.
     let named = host
         .read_device(device, SUPERBLOCK, 1024)
         .ok()
         .and_then(|superblock| read_superblock(&superblock))
-        .filter(|named| is_running(host, *named, devices));
+        .filter(|named| devices.get(named).is_some_and(is_external));
     Observed::Known(Journal::External(named))
 }
 
-/// Whether the journal runs inside the file system, or there is none. An error: the host does not tell.
-///
-/// `/sys/fs/ext4/DEVICE/journal_task` is `<none>` without a journal; jbd2 keeps a directory `DEVICE-INODE` for a
-/// journal inside, and one named after the journal's own device for one elsewhere.
-fn running_journal(host: &dyn Host, device: &BlockDevice) -> Result<bool, Trouble> {
-    let name = device.name.replace('/', "!");
-    let task = read_text(host, &format!("/sys/fs/ext4/{name}/journal_task").into())?;
-    if task == "<none>" {
-        return Ok(true);
-    }
-    let prefix = format!("{name}-");
-    let names = host.list(&Namespace::Host, &RUNNING_JOURNALS.into())?;
-    Ok(names.iter().any(|name| {
-        name.strip_prefix(prefix.as_bytes())
-            .is_some_and(|inode| !inode.is_empty() && inode.iter().all(u8::is_ascii_digit))
-    }))
+fn in_sysfs(device: &BlockDevice) -> Vec<u8> {
+    device.name.replace('/', "!").into_bytes()
 }
 
-/// jbd2 keeps a directory for every journal in use.
-const RUNNING_JOURNALS: &str = "/proc/fs/jbd2";
+fn is_inside(running: &[Vec<u8>], device: &BlockDevice) -> bool {
+    let name = in_sysfs(device);
+    running.iter().any(|journal| {
+        journal
+            .strip_prefix(name.as_slice())
+            .and_then(|rest| rest.strip_prefix(b"-"))
+            .is_some_and(|inode| !inode.is_empty() && inode.iter().all(u8::is_ascii_digit))
+    })
+}
 
-/// The number in the superblock may be stale, and a mount option may name another device.
-fn is_running(host: &dyn Host, number: DeviceNumber, devices: &Devices) -> bool {
-    let running = host.list(&Namespace::Host, &RUNNING_JOURNALS.into()).unwrap_or_default();
-    devices
-        .get(&number)
-        .is_some_and(|device| running.contains(&device.name.replace('/', "!").into_bytes()))
+/// `/sys/fs/ext4/DEVICE/journal_task`, since Linux 5.1, says so.
+fn has_no_journal(host: &dyn Host, device: &BlockDevice) -> bool {
+    let name = device.name.replace('/', "!");
+    read_text(host, &format!("/sys/fs/ext4/{name}/journal_task").into())
+        .is_ok_and(|task| task == "<none>")
 }
 
 /// The device that a superblock names for an external journal.

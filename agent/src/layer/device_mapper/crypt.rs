@@ -59,6 +59,8 @@ pub fn is_null(crypt: &Crypt) -> bool {
 pub(super) fn dissect(target: &DmTarget, device: &BlockDevice) -> Option<Dissected> {
     let crypt = read(target)?;
     let below = device_argument(target, 3)?;
+    // The offset is a number of sectors: a line without it was cut short.
+    target.args.get(4)?.parse::<u64>().ok()?;
     let mut detail = BTreeMap::from([("cipher".to_owned(), crypt.cipher.clone())]);
     if let Some(bits) = crypt.key_bits {
         detail.insert("key_bits".to_owned(), bits.to_string());

@@ -115,12 +115,29 @@ fn whole_table(device: &BlockDevice, table: &[DmTarget]) -> Anatomy {
             legs.push(Leg::contents(*slave));
         }
     }
+    if let Some(why) = uncovered(device, table) {
+        let detail = format!("{}: {why}", device.node());
+        legs.push(Leg::Unknown { reason: Reason::Unreadable, detail });
+    }
     if table.len() > 1 {
         detail.insert("segments".to_owned(), table.len().to_string());
     }
     shown.sort_unstable();
     shown.dedup();
     Anatomy { kind: kind(table), detail, legs, shown }
+}
+
+/// What is wrong with a table that does not map the device from its first to its last sector: part of it was not read.
+fn uncovered(device: &BlockDevice, table: &[DmTarget]) -> Option<&'static str> {
+    let mut end = 0_u64;
+    for target in table {
+        if target.start != end {
+            return Some("its table has a gap or an overlap");
+        }
+        end = target.start.saturating_add(target.length);
+    }
+    let is_whole = device.sectors.is_none_or(|sectors| sectors <= end);
+    (!is_whole).then_some("its table does not reach the end of the device")
 }
 
 /// `dm-linear`, or `dm-crypt+linear` for a table of several kinds.
@@ -200,6 +217,21 @@ pub(super) mod tests {
                 .legs
                 .contains(&Leg::Device { device: DeviceNumber::new(8, 1), role: Role::Segment })
         );
+    }
+
+    #[test]
+    fn a_table_that_leaves_a_part_out_is_no_proof() {
+        let crypt = |start| format!("{start} 8 crypt aes-xts-plain64 {} 0 8:1 0", "0".repeat(128));
+        let undecided = |lines: &[&str], sectors| {
+            let device = BlockDevice { sectors, ..mapped(lines, &[1]) };
+            let legs = dissect(&device).unwrap().legs;
+            legs.iter().any(|leg| matches!(leg, Leg::Unknown { reason: Reason::Unreadable, .. }))
+        };
+        assert!(!undecided(&[&crypt(0)], Some(8)));
+        assert!(!undecided(&[&crypt(0), &crypt(8)], Some(16)));
+        assert!(undecided(&[&crypt(0)], Some(16)));
+        assert!(undecided(&[&crypt(8)], None));
+        assert!(undecided(&[&crypt(0), &crypt(9)], None));
     }
 
     #[test]

@@ -37,6 +37,30 @@ pub fn stores(
     stores
 }
 
+/// Devices whose table could not be read, by the devices that they stand on: each may be a snapshot of an origin there.
+pub fn doubtful(
+    devices: &BTreeMap<DeviceNumber, BlockDevice>,
+) -> BTreeMap<DeviceNumber, Vec<DeviceNumber>> {
+    let mut doubtful: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    let unread = |device: &&BlockDevice| {
+        device.dm.is_some()
+            && table(device).is_none_or(|table| {
+                table.is_empty()
+                    || table.iter().any(|target| {
+                        target.kind.starts_with("snapshot")
+                            && snapshot(target, device).is_none()
+                            && target.kind != "snapshot-origin"
+                    })
+            })
+    };
+    for device in devices.values().filter(unread) {
+        for below in &device.slaves {
+            doubtful.entry(*below).or_default().push(device.number);
+        }
+    }
+    doubtful
+}
+
 /// The devices below a snapshot origin.
 pub fn origins(device: &BlockDevice) -> impl Iterator<Item = DeviceNumber> {
     let targets = table(device).into_iter().flatten();
@@ -53,6 +77,24 @@ fn table(device: &BlockDevice) -> Option<&Vec<DmTarget>> {
 mod tests {
     use super::super::tests::mapped;
     use super::*;
+
+    #[test]
+    fn what_may_be_a_snapshot_is_found() {
+        let unread = |line: &str| {
+            let mut device = mapped(&[line], &[1, 2]);
+            device.number = DeviceNumber::new(254, 5);
+            BTreeMap::from([(device.number, device)])
+        };
+        assert_eq!(doubtful(&unread("0 8 snapshot 8:1 8:2 P 8")), BTreeMap::new());
+        assert_eq!(doubtful(&unread("0 8 snapshot 8:1")).len(), 2);
+        let mut devices = unread("0 8 snapshot 8:1 8:2 P 8");
+        for device in devices.values_mut() {
+            if let Some(dm) = &mut device.dm {
+                dm.table = crate::snapshot::Observed::Absent;
+            }
+        }
+        assert!(doubtful(&devices).contains_key(&DeviceNumber::new(8, 1)));
+    }
 
     #[test]
     fn the_store_is_a_leg_of_the_snapshot_and_is_found_for_the_origin() {

@@ -1,0 +1,330 @@
+//! A recording of a host, replayed; or the root of one that is not running.
+//!
+//! Layout: `DIR/{proc,sys,etc,run,dev}` as on the host, `DIR/dmsetup-table.txt` in the format of
+//! `dmsetup table`, and LUKS metadata in `DIR/luks/MAJOR:MINOR.json`. Such a directory can be made with `cp` and
+//! `dmsetup` alone; what it does not hold is unknown, never assumed.
+
+mod nodes;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use atrest_proto::model::Reason;
+
+use super::rooted::Rooted;
+use super::{FileKind, Host, Metadata, Resolution, record, zfs_tools};
+use crate::path::HostPath;
+use crate::snapshot::{
+    BlockDevice, DeviceNumber, DmTarget, LoopBacking, Namespace, Observed, Resolved, Trouble,
+};
+use crate::{dm_table, luks, mounts, zfs};
+use nodes::Nodes;
+
+/// More than any host's tables need.
+const LISTING: usize = 64 * 1024 * 1024;
+/// Mount tables of tens of thousands of lines are a few MiB.
+const MOUNTINFO: usize = 64 * 1024 * 1024;
+const LUKS_JSON: usize = 4 * 1024 * 1024;
+
+/// A directory that was recorded on a host.
+#[derive(Debug)]
+pub struct RecordedHost {
+    root: PathBuf,
+    files: Rooted,
+    mount_points: Vec<HostPath>,
+    /// What paths led to, where the recording says so.
+    resolved: BTreeMap<HostPath, Resolved>,
+    nodes: OnceLock<Nodes>,
+    tables: OnceLock<Result<Tables, Trouble>>,
+}
+
+/// By the name of the device; `None` for one whose lines make no sense.
+type Tables = BTreeMap<String, Option<Vec<DmTarget>>>;
+
+impl RecordedHost {
+    /// Opens the recording in `root`.
+    pub fn new(root: &Path) -> Self {
+        let files = Rooted::new(root);
+        let mount_points = ["/proc/self/mountinfo", "/proc/1/mountinfo"]
+            .iter()
+            .find_map(|path| files.read(&HostPath::from(*path), MOUNTINFO).ok())
+            .and_then(|text| mounts::parse(&text).ok())
+            .map(|table| table.into_iter().map(|mount| mount.mount_point).collect())
+            .unwrap_or_default();
+        let resolved = files.read(&record::RESOLVED.into(), LISTING).ok();
+        let resolved: Option<Vec<(HostPath, Resolved)>> =
+            resolved.and_then(|json| serde_json::from_slice(&json).ok());
+        Self {
+            root: root.to_owned(),
+            files,
+            mount_points,
+            resolved: resolved.unwrap_or_default().into_iter().collect(),
+            nodes: OnceLock::new(),
+            tables: OnceLock::new(),
+        }
+    }
+
+    /// A process of a recording has its files, if at all, under its own `root`.
+    fn files_of(&self, namespace: &Namespace) -> Rooted {
+        if let Namespace::Process(pid) = namespace {
+            let root = format!("proc/{pid}/root");
+            let found = self.files.metadata(&format!("/{root}").into(), true);
+            if found.is_ok_and(|found| found.kind == FileKind::Directory) {
+                return Rooted::new(self.root.join(root));
+            }
+        }
+        self.files.clone()
+    }
+
+    fn nodes(&self) -> &Nodes {
+        self.nodes.get_or_init(|| Nodes::read(&self.files))
+    }
+
+    fn tables(&self) -> &Result<Tables, Trouble> {
+        self.tables.get_or_init(|| {
+            let listing = self.files.read(&"/dmsetup-table.txt".into(), LISTING)?;
+            Ok(dm_table::parse_listing(&listing, &self.nodes().mapper_names()))
+        })
+    }
+
+    /// Whether a path that is not in the recording may have been on the host all the same: recordings hold a
+    /// few directories whole and nothing of what is mounted elsewhere.
+    fn may_have_existed(&self, path: &HostPath, missing: &HostPath) -> bool {
+        let parent_is_root = missing.parent() == Some(HostPath::root());
+        let below_unrecorded_mount = self.mount_points.iter().any(|point| {
+            *point != HostPath::root()
+                && path.is_at_or_below(point)
+                && point.is_at_or_below(missing)
+        });
+        parent_is_root || below_unrecorded_mount
+    }
+
+    /// What a path in `/dev` led to. A device node that the recording does not know must not pass for a file in memory.
+    fn resolve_node(&self, path: HostPath, is_there: bool) -> Resolution {
+        match self.nodes().device(&path) {
+            Ok(Some(device)) => found(path, Some(device)),
+            Ok(None) => {
+                let is_directory = is_there
+                    && self
+                        .files
+                        .metadata(&path, true)
+                        .is_ok_and(|at| at.kind == FileKind::Directory);
+                if is_directory || self.mount_points.contains(&path) {
+                    found(path, None)
+                } else {
+                    Resolution { at: Observed::Absent, nearest: None }
+                }
+            }
+            Err(trouble) => Resolution { at: Observed::Unreadable(trouble), nearest: None },
+        }
+    }
+}
+
+fn found(path: HostPath, block_device: Option<DeviceNumber>) -> Resolution {
+    let resolved = Resolved { path, mount_id: None, block_device, fscrypt: None };
+    Resolution { at: Observed::Known(resolved), nearest: None }
+}
+
+impl Host for RecordedHost {
+    fn read(&self, seen_by: &Namespace, path: &HostPath, limit: usize) -> Result<Vec<u8>, Trouble> {
+        self.files_of(seen_by).read(path, limit)
+    }
+
+    fn read_start(
+        &self,
+        seen_by: &Namespace,
+        path: &HostPath,
+        length: usize,
+    ) -> Result<Vec<u8>, Trouble> {
+        self.files_of(seen_by).read_start(path, length)
+    }
+
+    fn list(&self, seen_by: &Namespace, directory: &HostPath) -> Result<Vec<Vec<u8>>, Trouble> {
+        self.files_of(seen_by).list(directory)
+    }
+
+    fn read_link(&self, seen_by: &Namespace, path: &HostPath) -> Result<HostPath, Trouble> {
+        self.files_of(seen_by).read_link(path)
+    }
+
+    fn metadata(
+        &self,
+        seen_by: &Namespace,
+        path: &HostPath,
+        follow: bool,
+    ) -> Result<Metadata, Trouble> {
+        self.files_of(seen_by).metadata(path, follow)
+    }
+
+    fn attribute(
+        &self,
+        seen_by: &Namespace,
+        path: &HostPath,
+        name: &str,
+    ) -> Result<Option<Vec<u8>>, Trouble> {
+        self.files_of(seen_by).attribute(path, name)
+    }
+
+    fn resolve(&self, seen_by: &Namespace, path: &HostPath) -> Resolution {
+        let path = &path.normalised();
+        if *seen_by == Namespace::Host
+            && let Some(resolved) = self.resolved.get(path)
+        {
+            return Resolution { at: Observed::Known(resolved.clone()), nearest: None };
+        }
+        let reached = match self.files_of(seen_by).reach(path, true) {
+            Ok(reached) => reached,
+            Err(trouble) => {
+                return Resolution { at: Observed::Unreadable(trouble), nearest: None };
+            }
+        };
+        let wanted = reached.missing.iter().fold(reached.at.clone(), |at, part| at.join(part));
+        let is_there = reached.missing.is_empty();
+        if *seen_by == Namespace::Host && wanted.is_at_or_below(&"/dev".into()) {
+            return self.resolve_node(wanted, is_there);
+        }
+        let Some(first) = reached.missing.first() else { return found(wanted, None) };
+        if reached.missing.iter().any(|part| part == b"..") {
+            let detail = format!("{path}: the recording does not hold a directory on the way");
+            let trouble = Trouble::new(Reason::Unreadable, detail);
+            return Resolution { at: Observed::Unreadable(trouble), nearest: None };
+        }
+        if self.may_have_existed(&wanted, &reached.at.join(first)) {
+            return found(wanted, None);
+        }
+        let nearest =
+            Resolved { path: reached.at, mount_id: None, block_device: None, fscrypt: None };
+        Resolution { at: Observed::Absent, nearest: Some(nearest) }
+    }
+
+    fn dm_table(&self, _device: DeviceNumber, name: &str) -> Observed<Vec<DmTarget>> {
+        match self.tables() {
+            Ok(tables) => tables.get(name).cloned().flatten().map_or_else(
+                || {
+                    Observed::Unreadable(Trouble::new(
+                        Reason::Unreadable,
+                        format!("dmsetup-table.txt holds no table for {name} that makes sense"),
+                    ))
+                },
+                Observed::Known,
+            ),
+            Err(_) => Observed::Unreadable(Trouble::new(
+                Reason::Unreadable,
+                "the recording holds no dmsetup-table.txt",
+            )),
+        }
+    }
+
+    fn loop_backing(&self, device: &BlockDevice) -> Option<LoopBacking> {
+        let path = HostPath::from(format!("/loop/{}.json", device.number));
+        serde_json::from_slice(&self.files.read(&path, 4096).ok()?).ok()
+    }
+
+    fn luks_header(&self, device: &BlockDevice) -> Observed<luks::Header> {
+        let path = HostPath::from(format!("/luks/{}.json", device.number));
+        match self.files.read(&path, LUKS_JSON) {
+            Ok(bytes) => match luks::from_json(&bytes) {
+                Ok(header) => Observed::Known(header),
+                Err(error) => Observed::Unreadable(Trouble::new(
+                    Reason::Unreadable,
+                    format!("{path}: {error}"),
+                )),
+            },
+            Err(trouble) => Observed::Unreadable(Trouble::new(
+                Reason::Unreadable,
+                format!("the recording holds no LUKS metadata: {}", trouble.detail),
+            )),
+        }
+    }
+
+    fn read_device(
+        &self,
+        device: &BlockDevice,
+        _offset: u64,
+        _length: usize,
+    ) -> Result<Vec<u8>, Trouble> {
+        Err(Trouble::new(
+            Reason::Unreadable,
+            format!("{}: a recording holds no contents of devices", device.node()),
+        ))
+    }
+
+    fn zfs(&self) -> Observed<zfs::Facts> {
+        let read = |path: &str| self.files.read(&path.into(), LISTING);
+        match read("/zpool-list.txt").and_then(|pools| Ok((pools, read("/zfs-get.txt")?))) {
+            Ok((pools, datasets)) => zfs_tools::parsed(&pools, &datasets),
+            Err(trouble) => Observed::Unreadable(Trouble::new(
+                Reason::Unreadable,
+                format!("the recording holds no answer of ZFS: {}", trouble.detail),
+            )),
+        }
+    }
+
+    fn sees_own_root(&self) -> bool {
+        false
+    }
+
+    fn is_live(&self) -> bool {
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn recording() -> (tempfile::TempDir, RecordedHost) {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path();
+        std::fs::create_dir_all(root.join("proc/self")).unwrap();
+        std::fs::create_dir_all(root.join("proc/7/root/srv")).unwrap();
+        std::fs::create_dir_all(root.join("sys/dev/block")).unwrap();
+        std::fs::create_dir_all(root.join("data")).unwrap();
+        symlink("../../devices/x/sda1", root.join("sys/dev/block/8:1")).unwrap();
+        symlink("/plain/es", root.join("data/es")).unwrap();
+        symlink("/dev/sda1", root.join("data/disk")).unwrap();
+        symlink("/srv/inside", root.join("proc/7/root/es")).unwrap();
+        std::fs::write(
+            root.join("proc/self/mountinfo"),
+            "1 0 8:1 / / rw - ext4 /dev/sda1 rw\n2 1 8:2 / /home rw - ext4 /dev/sda2 rw\n",
+        )
+        .unwrap();
+        let host = RecordedHost::new(root);
+        (directory, host)
+    }
+
+    fn leads_to(host: &RecordedHost, path: &str) -> Option<HostPath> {
+        host.resolve(&Namespace::Host, &path.into()).at.known().map(|found| found.path.clone())
+    }
+
+    #[test]
+    fn a_link_leads_to_where_it_points_recorded_or_not() {
+        let (_directory, host) = recording();
+        assert_eq!(leads_to(&host, "/data/es/nodes"), Some("/plain/es/nodes".into()));
+        let disk = host.resolve(&Namespace::Host, &"/data/disk".into()).at;
+        assert_eq!(disk.known().unwrap().block_device, Some(DeviceNumber::new(8, 1)));
+        let inside = host.resolve(&Namespace::Process(7), &"/es/x".into());
+        assert_eq!(inside.nearest.unwrap().path, "/srv".into());
+    }
+
+    #[test]
+    fn the_parent_of_what_is_not_recorded_is_not_guessed() {
+        let (_directory, host) = recording();
+        let at = host.resolve(&Namespace::Host, &"/home/../plain".into()).at;
+        assert_eq!(at.trouble().unwrap().reason, Reason::Unreadable);
+        assert_eq!(leads_to(&host, "/data/../home"), Some("/home".into()));
+    }
+
+    #[test]
+    fn what_is_not_recorded_may_have_been_there_below_a_mount_point_only() {
+        let (_directory, host) = recording();
+        assert_eq!(leads_to(&host, "/home/es"), Some("/home/es".into()));
+        assert_eq!(leads_to(&host, "/elsewhere/es"), Some("/elsewhere/es".into()));
+        let absent = host.resolve(&Namespace::Host, &"/data/gone/x".into());
+        assert_eq!(absent.at, Observed::Absent);
+        assert_eq!(absent.nearest.unwrap().path, "/data".into());
+    }
+}
