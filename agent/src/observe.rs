@@ -189,7 +189,8 @@ fn swap_file(host: &dyn Host, path: &HostPath, found: Resolved) -> Observed<Reso
     }
 }
 
-/// The headers of the devices that crypt targets stand on.
+/// The headers of the devices that crypt targets stand on, or linear ones of a LUKS device whose encryption has not
+/// begun.
 fn luks_headers(
     host: &dyn Host,
     devices: &BTreeMap<DeviceNumber, BlockDevice>,
@@ -198,12 +199,17 @@ fn luks_headers(
     for device in devices.values() {
         let Some(dm) = &device.dm else { continue };
         let targets = dm.table.known().map(Vec::as_slice).unwrap_or_default();
-        let crypt = targets.iter().filter(|target| target.kind == "crypt");
-        let below = crypt.filter_map(|target| target.args.get(3)?.parse::<DeviceNumber>().ok());
-        let holders = below.filter_map(|number| crypt::header_holder(number, devices));
-        let opal = opal::header_holders(device).filter_map(|number| devices.get(&number));
-        for holder in holders.chain(opal) {
-            headers.entry(holder.number).or_insert_with(|| host.luks_header(holder));
+        let may_be_prepared = dm.uuid.starts_with("CRYPT-LUKS");
+        for target in targets {
+            let at = match target.kind.as_str() {
+                "crypt" => 3,
+                "linear" if may_be_prepared => 0,
+                _ => continue,
+            };
+            let below = target.args.get(at).and_then(|number| number.parse::<DeviceNumber>().ok());
+            if let Some(below) = below.and_then(|number| crypt::header_holder(number, devices)) {
+                headers.entry(below.number).or_insert_with(|| host.luks_header(below));
+            }
         }
     }
     headers

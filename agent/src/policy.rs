@@ -10,6 +10,10 @@ use serde::{Deserialize, Serialize};
 pub struct Policy {
     /// A provider's, drive's or server's word that it encrypts counts as a pass.
     pub accept_claims: bool,
+    /// Discards may pass through dm-crypt: they tell which blocks are free.
+    pub accept_discards: bool,
+    /// How strong the cipher of a dm-crypt device must be.
+    pub cipher: CipherPolicy,
     /// How well a LUKS passphrase must be stretched.
     pub kdf: KdfPolicy,
     /// More keyslots in use than this are surplus.
@@ -22,10 +26,29 @@ impl Default for Policy {
     fn default() -> Self {
         Self {
             accept_claims: false,
+            accept_discards: false,
+            cipher: CipherPolicy::default(),
             kdf: KdfPolicy::default(),
             max_keyslots: 8,
             require_recovery_keyslot: true,
         }
+    }
+}
+
+/// The weakest cipher that passes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CipherPolicy {
+    /// Of the key that encrypts, in bits. XTS takes two keys, so that 256 bits in the table are 128 here.
+    pub min_key_bits: u32,
+    /// CBC with an IV that cannot be foretold, such as ESSIV, and LRW: the defaults of older volumes.
+    pub accept_legacy_modes: bool,
+}
+
+impl Default for CipherPolicy {
+    fn default() -> Self {
+        // NIST SP 800-57 part 1 revision 5, table 4: 128 bits are acceptable beyond 2030.
+        Self { min_key_bits: 128, accept_legacy_modes: true }
     }
 }
 

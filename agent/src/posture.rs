@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use atrest_proto::model::{
-    Finding, Keystore, Layer, Outcome, Password, PathPosture, Posture, Repository, Verdict,
+    Finding, Keystore, Layer, Outcome, Password, PathPosture, Posture, Repository, Use, Verdict,
 };
 
-use crate::check::{self, Context};
+use crate::check::{self, Context, Spare};
+use crate::layer::md;
+use crate::path::HostPath;
 use crate::policy::Policy;
-use crate::snapshot::{Namespace, Observed, Resolved, Snapshot, Target};
+use crate::snapshot::{BlockDevice, Namespace, Observed, Resolved, Snapshot, Target};
 use crate::volume::Evaluator;
 use crate::{keystore, repository};
 
@@ -24,12 +26,14 @@ pub fn evaluate(snapshot: &Snapshot, policy: &Policy) -> Posture {
         .unwrap_or_default();
     let keystore_volumes: Vec<PathPosture> =
         snapshot.keystores.iter().map(|keystore| evaluator.target(&volume_of(keystore))).collect();
+    let spares = spares(snapshot, &evaluator);
     let context = Context {
         snapshot,
         policy,
         paths: &paths,
         swaps: &swaps,
         keystore_volumes: &keystore_volumes,
+        spares: &spares,
     };
     let mut findings: Vec<Finding> =
         check::ALL.iter().flat_map(|check| (check.evaluate)(&context)).collect();
@@ -76,12 +80,40 @@ pub fn keystore_asset(observation: &keystore::Observation) -> String {
     }
 }
 
+/// The spares of all md arrays, judged as devices, as are the arrays.
+fn spares(snapshot: &Snapshot, evaluator: &Evaluator<'_>) -> Vec<Spare> {
+    let device = |number| {
+        let node =
+            snapshot.devices.get(&number).map_or_else(|| number.to_string(), BlockDevice::node);
+        let path = HostPath::from(node);
+        let resolved = Resolved { path: path.clone(), mount_id: None, block_device: Some(number) };
+        evaluator.target(&Target {
+            path,
+            usage: Use::Declared,
+            service: None,
+            namespace: Namespace::Host,
+            resolution: Observed::Known(resolved),
+            nearest: None,
+        })
+    };
+    let of = |array: &BlockDevice| {
+        let number = array.number;
+        md::spares(array).into_iter().map(move |spare| (number, spare))
+    };
+    let spares = snapshot.devices.values().flat_map(of);
+    spares.map(|(array, spare)| Spare { array: device(array), spare: device(spare) }).collect()
+}
+
+/// The assets of findings about a device: this, and the device's node.
+const DEVICE_ASSETS: &[&str] = &["luks:", "crypt:", "spare:"];
+
 /// Names the paths that stand on the device that a finding is about.
 fn affects(finding: &mut Finding, paths: &[PathPosture]) {
     fn holds(layers: &[Layer], device: &str) -> bool {
         layers.iter().any(|layer| layer.name == device || holds(&layer.children, device))
     }
-    if let Some(device) = finding.asset.strip_prefix("luks:") {
+    let device = DEVICE_ASSETS.iter().find_map(|prefix| finding.asset.strip_prefix(prefix));
+    if let Some(device) = device {
         let standing = paths.iter().filter(|path| holds(&path.stack, device));
         finding.affects.extend(standing.map(|path| path.asset.clone()));
         finding.affects.sort_unstable();
@@ -100,7 +132,7 @@ fn volume_of(observation: &keystore::Observation) -> Target {
     };
     Target {
         path: observation.path.clone(),
-        usage: atrest_proto::model::Use::Config,
+        usage: Use::Config,
         service: observation.service.clone(),
         namespace: observation.namespace.clone(),
         resolution,
@@ -139,9 +171,7 @@ fn keystore_posture(observation: &keystore::Observation, at_rest: Verdict) -> Ke
 /// A repository on a file system is as encrypted as its directory; of others nothing is proven yet.
 fn repository_posture(declared: &repository::Declared, paths: &[PathPosture]) -> Repository {
     let location = declared.location.to_string();
-    let volume = paths
-        .iter()
-        .find(|path| path.usage == atrest_proto::model::Use::Repository && path.path == location);
+    let volume = paths.iter().find(|path| path.usage == Use::Repository && path.path == location);
     let (encryption, evidence) = match volume {
         Some(volume) if declared.kind == "fs" => (
             volume.verdict.to_string(),
@@ -172,4 +202,133 @@ pub fn summary(findings: &[Finding]) -> BTreeMap<&'static str, usize> {
         *counts.entry(finding.outcome.as_str()).or_default() += 1;
     }
     counts
+}
+
+#[cfg(test)]
+mod tests {
+    use atrest_proto::model::Host;
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::dm_table::parse_target;
+    use crate::snapshot::{
+        DeviceNumber, DmFacts, FilesystemFacts, MdFacts, MdMember, Mount, MountTable,
+    };
+
+    const ARRAY: DeviceNumber = DeviceNumber::new(9, 0);
+
+    fn disk(minor: u32, name: &str) -> BlockDevice {
+        BlockDevice {
+            number: DeviceNumber::new(8, minor),
+            name: name.to_owned(),
+            ..BlockDevice::default()
+        }
+    }
+
+    /// `/dev/mapper/c0` on `/dev/sda`.
+    fn crypt() -> BlockDevice {
+        let line = "0 2048 crypt aes-xts-plain64 :64:logon:x:y 0 8:0 32768 1 allow_discards";
+        BlockDevice {
+            number: DeviceNumber::new(254, 0),
+            name: "dm-0".to_owned(),
+            slaves: vec![DeviceNumber::new(8, 0)],
+            dm: Some(DmFacts {
+                name: "c0".to_owned(),
+                uuid: "CRYPT-PLAIN-c0".to_owned(),
+                suspended: false,
+                table: Observed::Known(vec![parse_target(line.as_bytes()).unwrap()]),
+            }),
+            ..BlockDevice::default()
+        }
+    }
+
+    /// `/data` on an array of one member, with the spare `/dev/sdb`.
+    fn array_on(active: DeviceNumber) -> Snapshot {
+        let member = |device, state: &str, slot: &str| MdMember {
+            device,
+            state: state.to_owned(),
+            slot: slot.to_owned(),
+        };
+        let array = BlockDevice {
+            number: ARRAY,
+            name: "md0".to_owned(),
+            md: Some(MdFacts {
+                level: "raid1".to_owned(),
+                members: vec![
+                    member(active, "in_sync", "0"),
+                    member(DeviceNumber::new(8, 16), "spare", "none"),
+                ],
+            }),
+            ..BlockDevice::default()
+        };
+        let mount = Mount {
+            id: 1,
+            parent: 1,
+            device: ARRAY,
+            root: HostPath::root(),
+            mount_point: HostPath::root(),
+            fstype: "xfs".to_owned(),
+            source: "/dev/md0".into(),
+            super_options: "rw".to_owned(),
+        };
+        let target = Target {
+            path: "/data".into(),
+            usage: Use::Data,
+            service: None,
+            namespace: Namespace::Host,
+            resolution: Observed::Known(Resolved {
+                path: "/data".into(),
+                mount_id: None,
+                block_device: None,
+            }),
+            nearest: None,
+        };
+        let table: MountTable = Observed::Known(vec![mount]);
+        Snapshot {
+            observed_at: Timestamp::UNIX_EPOCH,
+            host: Host::default(),
+            mounts: vec![(Namespace::Host, table)],
+            devices: [disk(0, "sda"), disk(16, "sdb"), crypt(), array]
+                .into_iter()
+                .map(|device| (device.number, device))
+                .collect(),
+            filesystems: FilesystemFacts::default(),
+            swaps: Observed::Known(Vec::new()),
+            targets: vec![target],
+            services: Vec::new(),
+            luks: BTreeMap::new(),
+            keystores: Vec::new(),
+            repositories: Vec::new(),
+            gaps: Vec::new(),
+        }
+    }
+
+    fn found(snapshot: &Snapshot, check: &str) -> Finding {
+        let posture = evaluate(snapshot, &Policy::default());
+        posture.findings.into_iter().find(|finding| finding.check == check).unwrap()
+    }
+
+    #[test]
+    fn a_finding_on_dm_crypt_names_the_paths_above() {
+        let finding = found(&array_on(crypt().number), "discards_allowed");
+        assert_eq!(
+            (finding.asset.as_str(), finding.outcome),
+            ("crypt:/dev/mapper/c0", Outcome::Fail)
+        );
+        assert_eq!(finding.affects, ["data:/data"]);
+    }
+
+    #[test]
+    fn a_plain_spare_counts_only_beside_encrypted_members() {
+        let finding = found(&array_on(crypt().number), "spare_encrypted");
+        assert_eq!((finding.asset.as_str(), finding.outcome), ("spare:/dev/sdb", Outcome::Fail));
+        assert_eq!(finding.affects, ["data:/data"]);
+        let plain = array_on(DeviceNumber::new(8, 0));
+        assert_eq!(found(&plain, "spare_encrypted").outcome, Outcome::NotApplicable);
+    }
+
+    #[test]
+    fn the_path_on_such_an_array_stays_encrypted() {
+        assert_eq!(found(&array_on(crypt().number), "volume_encrypted").outcome, Outcome::Pass);
+    }
 }

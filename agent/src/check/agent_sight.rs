@@ -91,6 +91,7 @@ mod tests {
             paths: &[],
             swaps: &[],
             keystore_volumes: &[],
+            spares: &[],
         };
         evaluate(&context).remove(0)
     }

@@ -95,11 +95,21 @@ pub(super) fn evaluate(
     check: &super::Check,
     snapshot: &Snapshot,
 ) -> Vec<atrest_proto::model::Finding> {
+    evaluate_with(check, snapshot, &crate::policy::Policy::default())
+}
+
+/// What `check` finds on `snapshot` with this policy.
+pub(super) fn evaluate_with(
+    check: &super::Check,
+    snapshot: &Snapshot,
+    policy: &crate::policy::Policy,
+) -> Vec<atrest_proto::model::Finding> {
     (check.evaluate)(&super::Context {
         snapshot,
-        policy: &crate::policy::Policy::default(),
+        policy,
         paths: &[],
         swaps: &[],
         keystore_volumes: &[],
+        spares: &[],
     })
 }

@@ -3,6 +3,12 @@
 //! A check is plain data and a pure function. [`ALL`] names them all; nothing registers itself.
 
 mod agent_sight;
+mod cipher_strength;
+mod crypt_device;
+#[cfg(test)]
+mod crypt_fixture;
+mod crypt_suspended;
+mod discards_allowed;
 mod keystore_at_rest;
 #[cfg(test)]
 mod keystore_fixture;
@@ -15,17 +21,22 @@ mod luks_header;
 mod luks_kdf;
 mod luks_keyslots;
 mod luks_volume;
+mod names_exposed;
 mod outcome;
+mod reencryption_complete;
+mod spare_encrypted;
 mod swap_encrypted;
 mod volume_encrypted;
+mod volume_key_exposed;
 
 use atrest_proto::model::{Finding, PathPosture, Severity};
+pub use spare_encrypted::Spare;
 
 use crate::policy::Policy;
 use crate::snapshot::Snapshot;
 
 /// Raised when a check comes, goes, or judges differently, so that a changed verdict can be explained.
-pub const CATALOGUE_VERSION: u32 = 1;
+pub const CATALOGUE_VERSION: u32 = 2;
 
 /// A requirement of a framework that a check *supports*. It never satisfies one by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -61,15 +72,24 @@ pub struct Context<'a> {
     pub swaps: &'a [PathPosture],
     /// The verdict of every directory that holds a keystore, in the snapshot's order of keystores.
     pub keystore_volumes: &'a [PathPosture],
+    /// Every spare of every md array.
+    pub spares: &'a [Spare],
 }
 
 /// Every check, in the order of the catalogue.
 pub static ALL: &[&Check] = &[
     &volume_encrypted::CHECK,
     &swap_encrypted::CHECK,
+    &cipher_strength::CHECK,
+    &reencryption_complete::CHECK,
     &luks_kdf::CHECK,
     &luks_keyslots::CHECK,
     &luks_header::CHECK,
+    &volume_key_exposed::CHECK,
+    &crypt_suspended::CHECK,
+    &discards_allowed::CHECK,
+    &spare_encrypted::CHECK,
+    &names_exposed::CHECK,
     &keystore_permissions::CHECK,
     &keystore_password::CHECK,
     &keystore_format::CHECK,

@@ -3,7 +3,7 @@
 use atrest_proto::model::Reason;
 
 use super::{Anatomy, Leg, Role};
-use crate::snapshot::{BlockDevice, MdMember};
+use crate::snapshot::{BlockDevice, DeviceNumber, MdMember};
 
 pub(super) fn dissect(device: &BlockDevice) -> Option<Anatomy> {
     let md = device.md.as_ref()?;
@@ -30,6 +30,16 @@ pub(super) fn dissect(device: &BlockDevice) -> Option<Anatomy> {
     Some(anatomy)
 }
 
+/// The spares of an array, in the order of its members.
+///
+/// The members of a container (`imsm`, `ddf`) are whole disks that its arrays take from it: none of them is a spare
+/// by itself, and none is encrypted below.
+pub fn spares(device: &BlockDevice) -> Vec<DeviceNumber> {
+    let arrays = device.md.iter().filter(|md| md.level != "container");
+    let members = arrays.flat_map(|md| &md.members);
+    members.filter(|member| is_spare(member)).map(|member| member.device).collect()
+}
+
 /// A spare holds no contents until the array is rebuilt onto it; then it has a slot. A member of which nothing is
 /// known counts.
 fn is_spare(member: &MdMember) -> bool {
@@ -49,7 +59,7 @@ fn role(member: &MdMember) -> Role {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::snapshot::{DeviceNumber, MdFacts};
+    use crate::snapshot::MdFacts;
 
     fn array(members: &[(u32, &str, &str)]) -> BlockDevice {
         let members = members
@@ -73,6 +83,17 @@ mod tests {
                 .unwrap();
         assert_eq!(anatomy.legs.len(), 2);
         assert_eq!(anatomy.shown, [DeviceNumber::new(8, 32)]);
+    }
+
+    #[test]
+    fn spares_are_named_and_a_container_has_none() {
+        let mut device = array(&[(0, "in_sync", "0"), (16, "spare", "1"), (32, "spare", "none")]);
+        assert_eq!(spares(&device), [DeviceNumber::new(8, 32)]);
+        if let Some(md) = &mut device.md {
+            "container".clone_into(&mut md.level);
+        }
+        assert!(spares(&device).is_empty());
+        assert!(spares(&BlockDevice::default()).is_empty());
     }
 
     #[test]

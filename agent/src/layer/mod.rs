@@ -8,7 +8,7 @@ pub mod device_mapper;
 mod disk;
 mod drbd;
 mod loop_device;
-mod md;
+pub mod md;
 mod network;
 mod partition;
 mod zram;

@@ -50,10 +50,17 @@ pub fn read(target: &DmTarget) -> Option<Crypt> {
     Some(Crypt { cipher, key, key_bits, options: target.args.iter().skip(6).cloned().collect() })
 }
 
-/// Whether a specification names the cipher that does nothing, in any of its spellings:
-/// `cipher_null-ecb`, `capi:ecb(cipher_null)-null`, `capi:ecb-cipher_null-…`.
+/// Whether a specification names the cipher that does nothing, in any of its spellings (`cipher_null-ecb`,
+/// `capi:ecb(cipher_null)-null`, `capi:ecb-cipher_null-…`), or `rfc4543`, which only adds a checksum.
+///
+/// A key `-` has no length, so it belongs to such a cipher. It does not stand for a key that was wiped, as by
+/// `cryptsetup luksSuspend`: the kernel then shows zeros of the key's length (`crypt_wipe_key` and `crypt_status` of
+/// its `dm-crypt.c`), even where the key came from the keyring.
 pub fn is_null(crypt: &Crypt) -> bool {
-    crypt.cipher.contains("cipher_null") || crypt.key == Key::None || crypt.key_bits == Some(0)
+    crypt.cipher.contains("cipher_null")
+        || crypt.cipher.contains("rfc4543")
+        || crypt.key == Key::None
+        || crypt.key_bits == Some(0)
 }
 
 pub(super) fn dissect(target: &DmTarget, device: &BlockDevice) -> Option<Dissected> {
@@ -128,12 +135,20 @@ mod tests {
             "cipher_null-ecb-null",
             "capi:ecb(cipher_null)-null",
             "capi:ecb-cipher_null-plain",
+            "capi:rfc4543(gcm(aes))-random",
         ] {
             let line = format!("0 8 crypt {cipher} 00 0 8:1 0");
             assert_eq!(legs(&line).unwrap(), [NULL], "{cipher}");
         }
         assert_eq!(legs("0 8 crypt aes-xts-plain64 - 0 8:1 0").unwrap(), [NULL]);
         assert_eq!(legs("0 8 crypt aes-xts-plain64 :0:logon:x 0 8:1 0").unwrap(), [NULL]);
+    }
+
+    #[test]
+    fn a_wiped_key_still_encrypts() {
+        // What `luksSuspend` leaves of a key, from the table or the keyring.
+        let wiped = format!("0 8 crypt aes-xts-plain64 {} 0 8:1 0", "0".repeat(128));
+        assert!(matches!(legs(&wiped).unwrap()[..], [Leg::Encrypted(_)]));
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! `Documentation/admin-guide/device-mapper/`.
 
 mod cache;
+pub mod cipher;
+mod cipher_name;
 pub mod crypt;
 mod linear;
 mod none;
