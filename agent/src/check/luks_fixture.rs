@@ -32,7 +32,7 @@ pub(super) fn pbkdf2(number: u32, hash: &str, iterations: u32) -> Keyslot {
 }
 
 pub(super) fn token(kind: &str, keyslots: &[u32]) -> Token {
-    Token { number: 0, kind: kind.to_owned(), keyslots: keyslots.to_vec() }
+    Token { number: 0, kind: kind.to_owned(), keyslots: keyslots.to_vec(), pins: Vec::new() }
 }
 
 pub(super) fn header(keyslots: Vec<Keyslot>, tokens: Vec<Token>) -> Header {

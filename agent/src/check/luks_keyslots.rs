@@ -15,7 +15,9 @@ pub(super) const CHECK: Check = Check {
           opens is lost with that hardware, and one without any keyslot with the next reboot.",
     decides: "By the keyslots, digests and tokens in the header. Fails when no keyslot opens the data, when one is \
               bound to no data, when there are more than the policy allows, or when only a TPM, security key or Tang \
-              server opens it and the policy wants a passphrase or recovery key beside.",
+              server opens it and the policy wants a passphrase or recovery key beside. Of Clevis policies and systemd \
+              tokens it shows what they need. Clevis keeps those of LUKS1 outside of the header, where they are not looked \
+              for: their keyslots count as passphrases.",
     severity: Severity::Low,
     remedy: "`cryptsetup luksKillSlot DEVICE NUMBER` for a keyslot that is not needed; `systemd-cryptenroll \
              --recovery-key DEVICE` for a volume that only hardware opens",
@@ -49,8 +51,10 @@ fn judge(volume: &LuksVolume<'_>, header: &Header, policy: &Policy) -> Finding {
              the volume key, or move the data off"
         );
     } else if is_device_only && policy.require_recovery_keyslot {
-        problems
-            .push("only a TPM, security key or server opens it, with no recovery key".to_owned());
+        problems.push(format!(
+            "only a TPM, security key or server opens it, with no recovery key{}",
+            needs(header)
+        ));
         severity = Severity::Medium;
     }
     if !unbound.is_empty() {
@@ -70,8 +74,10 @@ fn judge(volume: &LuksVolume<'_>, header: &Header, policy: &Policy) -> Finding {
         let summary = format!("{node}: {}", problems.join("; "));
         Finding { severity, remedy, ..finding(&CHECK, &volume.asset, Outcome::Fail, summary) }
     };
-    let tokens =
-        header.tokens.iter().map(|token| format!("{} {}", token.kind, list(&token.keyslots)));
+    let tokens = header.tokens.iter().map(|token| {
+        let named = format!("{} {}", token.kind, list(&token.keyslots));
+        if token.pins.is_empty() { named } else { format!("{named} ({})", token.pins.join("; ")) }
+    });
     let evidence = [
         ("keyslots", bound.join(" ")),
         ("unbound", unbound.join(" ")),
@@ -79,6 +85,15 @@ fn judge(volume: &LuksVolume<'_>, header: &Header, policy: &Policy) -> Finding {
     ];
     let evidence = evidence.into_iter().filter(|(_, value)| !value.is_empty());
     Finding { evidence: evidence.map(|(name, value)| (name.to_owned(), value)).collect(), ..judged }
+}
+
+/// What the tokens of such a volume need, as far as they say.
+fn needs(header: &Header) -> String {
+    let mut pins: Vec<&str> =
+        header.tokens.iter().flat_map(|token| &token.pins).map(String::as_str).collect();
+    pins.sort_unstable();
+    pins.dedup();
+    if pins.is_empty() { String::new() } else { format!(": {}", pins.join(" or ")) }
 }
 
 fn list(numbers: &[u32]) -> String {
@@ -142,6 +157,20 @@ mod tests {
         fails(&found(Vec::new(), Vec::new()), "no keyslot opens", Severity::High);
         let unbound = Keyslot { unbound: true, ..slot(0) };
         fails(&found(vec![unbound], Vec::new()), "no keyslot opens", Severity::High);
+    }
+
+    #[test]
+    fn what_the_only_tokens_need_is_told() {
+        let needs =
+            |kind: &str, pin: &str| Token { pins: vec![pin.to_owned()], ..token(kind, &[0]) };
+        let tree = "sss(t=1: tang http://tang1, tpm2)";
+        let tokens = vec![needs("clevis", tree), needs("systemd-tpm2", "tpm2 with PIN")];
+        let finding = found(vec![slot(0)], tokens);
+        fails(&finding, &format!("recovery key: {tree} or tpm2 with PIN"), Severity::Medium);
+        assert_eq!(
+            finding.evidence["tokens"],
+            format!("clevis 0 ({tree}); systemd-tpm2 0 (tpm2 with PIN)")
+        );
     }
 
     #[test]

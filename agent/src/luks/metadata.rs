@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::pins::{RawPins, pins};
 use super::{Error, Header, Kdf, Keyslot, Segment, Token, clean};
 
 /// The metadata object. Everything that is not named here is left where it is: salts, digests, wrapped keys.
@@ -52,6 +53,8 @@ struct RawToken {
     kind: String,
     #[serde(default)]
     keyslots: Vec<String>,
+    #[serde(flatten)]
+    pins: RawPins,
 }
 
 #[derive(Deserialize)]
@@ -108,7 +111,12 @@ pub fn from_luks2(metadata: Value) -> Result<Header, Error> {
         let mut opens =
             raw.keyslots.iter().map(|slot| index(slot)).collect::<Result<Vec<_>, _>>()?;
         opens.sort_unstable();
-        tokens.push(Token { number: index(number)?, kind: clean(&raw.kind), keyslots: opens });
+        tokens.push(Token {
+            number: index(number)?,
+            kind: clean(&raw.kind),
+            keyslots: opens,
+            pins: pins(&raw.kind, &raw.pins),
+        });
     }
     let mut segments = Vec::new();
     for (number, raw) in &metadata.segments {
@@ -263,6 +271,22 @@ mod tests {
         let header = from_luks2(metadata).unwrap();
         assert_eq!(header.tokens[0].kind, "systemd-tpm2");
         assert!(!serde_json::to_string(&header).unwrap().contains("c2VjcmV0"));
+    }
+
+    #[test]
+    fn a_token_says_what_it_needs_and_an_odd_one_costs_nothing_else() {
+        let mut metadata = metadata(&["0"], &["0"]);
+        metadata["tokens"] = json!({
+            // {"clevis":{"pin":"tpm2","tpm2":{}}}
+            "0": {"type": "clevis", "keyslots": ["0"],
+                  "jwe": {"protected": "eyJjbGV2aXMiOnsicGluIjoidHBtMiIsInRwbTIiOnt9fX0", "tag": "x"}},
+            "1": {"type": "clevis", "keyslots": ["0"], "jwe": ["odd"]},
+            "2": {"type": "systemd-tpm2", "keyslots": ["0"], "tpm2-pin": true},
+        });
+        let header = from_luks2(metadata).unwrap();
+        let pins: Vec<_> = header.tokens.iter().map(|token| token.pins.join(";")).collect();
+        assert_eq!(pins, ["tpm2", "", "tpm2 with PIN"]);
+        assert!(super::super::checked(header).is_ok());
     }
 
     #[test]

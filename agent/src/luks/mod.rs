@@ -4,6 +4,7 @@
 
 pub mod layout;
 pub mod metadata;
+mod pins;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -98,6 +99,10 @@ pub struct Token {
     pub kind: String,
     /// The keyslots it opens.
     pub keyslots: Vec<u32>,
+    /// What it needs, where it says so: `tpm2 with PIN`, or the tree of a Clevis policy, such as
+    /// `sss(t=1: tang http://tang1, tpm2)`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pins: Vec<String>,
 }
 
 /// A LUKS2 data segment.
@@ -145,6 +150,7 @@ pub fn checked(header: Header) -> Result<Header, Error> {
         ("requirements", header.requirements.len()),
         ("damaged copies", header.damaged.len()),
         ("keyslots of a token", header.tokens.iter().map(|t| t.keyslots.len()).max().unwrap_or(0)),
+        ("pins of a token", header.tokens.iter().map(|t| t.pins.len()).max().unwrap_or(0)),
         ("flags of a segment", header.segments.iter().map(|s| s.flags.len()).max().unwrap_or(0)),
     ] {
         if count > MAX_ENTRIES {
@@ -174,6 +180,7 @@ fn texts(header: &Header) -> impl Iterator<Item = &str> {
         .chain(&header.requirements)
         .chain(&header.damaged)
         .chain(header.tokens.iter().map(|token| &token.kind))
+        .chain(header.tokens.iter().flat_map(|token| &token.pins))
         .map(String::as_str)
         .chain(slots)
         .chain(segments)
@@ -217,6 +224,14 @@ mod tests {
         ));
         let many = vec![header().keyslots[0].clone(); 33];
         assert!(matches!(refused(&Header { keyslots: many, ..header() }), Error::TooMany { .. }));
+        let token = |pins| Token { number: 0, kind: "clevis".to_owned(), keyslots: vec![5], pins };
+        let loud = token(vec!["\u{7}".to_owned()]);
+        assert!(matches!(refused(&Header { tokens: vec![loud], ..header() }), Error::Text));
+        let many = token(vec![String::new(); 33]);
+        assert!(matches!(
+            refused(&Header { tokens: vec![many], ..header() }),
+            Error::TooMany { .. }
+        ));
         assert!(matches!(from_json(&vec![b' '; MAX_JSON + 1]), Err(Error::TooLarge { .. })));
         assert!(matches!(from_json(b"{"), Err(Error::Json(_))));
     }
