@@ -198,18 +198,8 @@ fn luks_headers(
     let mut headers = BTreeMap::new();
     for device in devices.values() {
         let Some(dm) = &device.dm else { continue };
-        let targets = dm.table.known().map(Vec::as_slice).unwrap_or_default();
-        let may_be_prepared = dm.uuid.starts_with("CRYPT-LUKS");
-        for target in targets {
-            let at = match target.kind.as_str() {
-                "crypt" => 3,
-                "linear" if may_be_prepared => 0,
-                _ => continue,
-            };
-            let below = target.args.get(at).and_then(|number| number.parse::<DeviceNumber>().ok());
-            if let Some(below) = below.and_then(|number| crypt::header_holder(number, devices)) {
-                headers.entry(below.number).or_insert_with(|| host.luks_header(below));
-            }
+        for holder in crypt::header_holders(dm, devices) {
+            headers.entry(holder.number).or_insert_with(|| host.luks_header(holder));
         }
     }
     headers

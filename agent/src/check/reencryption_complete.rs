@@ -9,7 +9,7 @@ use super::outcome::{finding, unknown};
 use super::{CIS_3_11, Check, Context, HIPAA_312, ISO_8_24, NIST_SC_12, NIST_SC_28_1, SOC2_CC6_1};
 use crate::layer::device_mapper::crypt;
 use crate::luks::Header;
-use crate::snapshot::{BlockDevice, DeviceNumber, DmTarget, Observed, Snapshot};
+use crate::snapshot::{BlockDevice, DmTarget, Observed, Snapshot};
 
 pub(super) const CHECK: Check = Check {
     id: "reencryption_complete",
@@ -47,11 +47,13 @@ fn judge(device: &BlockDevice, snapshot: &Snapshot) -> Option<Finding> {
     if !has_crypt && !is_luks {
         return None;
     }
-    let below = below(table, snapshot);
-    let volume = below
-        .and_then(|number| snapshot.devices.get(&number))
-        .map_or(node.clone(), BlockDevice::node);
-    let header = below.and_then(|number| snapshot.luks.get(&number));
+    let has_header = |holder: &&BlockDevice| {
+        matches!(snapshot.luks.get(&holder.number), Some(Observed::Known(_)))
+    };
+    let holders = || crypt::header_holders(dm, &snapshot.devices);
+    let holder = holders().find(has_header).or_else(|| holders().next());
+    let volume = holder.map_or(node.clone(), BlockDevice::node);
+    let header = holder.and_then(|holder| snapshot.luks.get(&holder.number));
     let share = Share::of(table);
     let say = |outcome, summary: String| {
         let judged = finding(&CHECK, &asset, outcome, summary);
@@ -207,15 +209,6 @@ fn is_under_way(header: &Header) -> bool {
 fn is_only_prepared(header: &Header) -> bool {
     let mut data = header.segments.iter().filter(|segment| !segment.is_backup()).peekable();
     data.peek().is_some() && data.all(|segment| segment.kind == "linear")
-}
-
-/// The device with the header: what the first crypt or linear target stands on.
-fn below(table: &[DmTarget], snapshot: &Snapshot) -> Option<DeviceNumber> {
-    let of = |kind: &str, at: usize| {
-        table.iter().find(|target| target.kind == kind)?.args.get(at)?.parse().ok()
-    };
-    let number = of("crypt", 3).or_else(|| of("linear", 0))?;
-    crypt::header_holder(number, &snapshot.devices).map(|device| device.number)
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use super::filesystem_facts::f2fs;
 use super::{Host, block_devices, filesystem_facts, names};
 use crate::discovery::Declared;
 use crate::dm_table;
+use crate::layer::device_mapper::crypt;
 use crate::path::HostPath;
 use crate::snapshot::{
     BlockDevice, DeviceNumber, Mount, MountTable, Namespace, Observed, Resolved,
@@ -77,10 +78,7 @@ pub fn record(
             && let Observed::Known(table) = &dm.table
         {
             listing.push_str(&dm_table::format_listing(&dm.name, table));
-            let crypt = table.iter().filter(|target| target.kind == "crypt");
-            luks.extend(
-                crypt.filter_map(|target| target.args.get(3)?.parse::<DeviceNumber>().ok()),
-            );
+            luks.extend(crypt::header_holders(dm, &devices).map(|holder| holder.number));
         }
         if let Some(backing) = device.looped.as_ref().and_then(|looped| looped.backing) {
             let json = serde_json::to_vec(&backing).unwrap_or_default();

@@ -8,7 +8,7 @@ use atrest_proto::model::EncryptedBy;
 
 use super::{Dissected, device_argument};
 use crate::layer::{Leg, Role};
-use crate::snapshot::{BlockDevice, DeviceNumber, DmTarget};
+use crate::snapshot::{BlockDevice, DeviceNumber, DmFacts, DmTarget};
 
 /// Where a volume key is kept while the device is open.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,10 +98,28 @@ pub fn header_holder(
     below.and_then(|number| devices.get(&number)).or(Some(device))
 }
 
+/// The devices that may hold the LUKS header of what `dm` is: those below its crypt targets, and, for a LUKS device by its
+/// UUID, those below linear ones: its encryption may not have begun. The UUID is no proof, but reason to look.
+pub fn header_holders<'a>(
+    dm: &'a DmFacts,
+    devices: &'a BTreeMap<DeviceNumber, BlockDevice>,
+) -> impl Iterator<Item = &'a BlockDevice> {
+    let may_be_prepared = dm.uuid.starts_with("CRYPT-LUKS");
+    dm.table.known().into_iter().flatten().filter_map(move |target| {
+        let below = match target.kind.as_str() {
+            "crypt" => device_argument(target, 3)?,
+            "linear" if may_be_prepared => device_argument(target, 0)?,
+            _ => return None,
+        };
+        header_holder(below, devices)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::dm_table::parse_target;
+    use crate::snapshot::Observed;
 
     const NULL: Leg = Leg::Device { device: DeviceNumber::new(8, 1), role: Role::NullCipher };
 
@@ -149,6 +167,33 @@ mod tests {
         // What `luksSuspend` leaves of a key, from the table or the keyring.
         let wiped = format!("0 8 crypt aes-xts-plain64 {} 0 8:1 0", "0".repeat(128));
         assert!(matches!(legs(&wiped).unwrap()[..], [Leg::Encrypted(_)]));
+    }
+
+    #[test]
+    fn a_header_is_looked_for_below_crypt_and_below_what_may_become_crypt() {
+        let device = |name: &str, number, uuid: &str, line: &str| {
+            let table = vec![parse_target(line.as_bytes()).unwrap()];
+            let dm = DmFacts {
+                name: name.to_owned(),
+                uuid: uuid.to_owned(),
+                suspended: false,
+                table: Observed::Known(table),
+            };
+            BlockDevice { number, dm: Some(dm), ..BlockDevice::default() }
+        };
+        let holder = |uuid: &str, line: &str| {
+            let disk = BlockDevice { number: DeviceNumber::new(8, 1), ..BlockDevice::default() };
+            let dif = device("dif", DeviceNumber::new(254, 1), "", "0 8 integrity 8:1 0 32 J 0");
+            let devices = BTreeMap::from([(disk.number, disk), (dif.number, dif)]);
+            let top = device("top", DeviceNumber::new(254, 0), uuid, line).dm.unwrap();
+            header_holders(&top, &devices).map(|device| device.number).collect::<Vec<_>>()
+        };
+        let disk = [DeviceNumber::new(8, 1)];
+        assert_eq!(holder("", "0 8 crypt aes-xts-plain64 - 0 8:1 0"), disk);
+        assert_eq!(holder("", "0 8 crypt aes-xts-plain64 - 0 254:1 0"), disk);
+        assert_eq!(holder("CRYPT-LUKS2-0-a", "0 8 linear 8:1 0"), disk);
+        assert!(holder("LVM-0", "0 8 linear 8:1 0").is_empty());
+        assert!(holder("CRYPT-LUKS2-0-a", "0 8 zero").is_empty());
     }
 
     #[test]
