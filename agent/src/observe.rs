@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use crate::discovery::Discovery;
 use crate::host::{Host, block_devices, identity};
 use crate::host::{filesystem_facts, names};
-use crate::layer::device_mapper::{crypt, opal};
+use crate::layer::device_mapper::crypt;
 use crate::path::HostPath;
 use crate::snapshot::{
     BlockDevice, DeviceNumber, MountTable, Namespace, Observed, Resolved, Snapshot, Swap, Target,

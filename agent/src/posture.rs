@@ -86,7 +86,12 @@ fn spares(snapshot: &Snapshot, evaluator: &Evaluator<'_>) -> Vec<Spare> {
         let node =
             snapshot.devices.get(&number).map_or_else(|| number.to_string(), BlockDevice::node);
         let path = HostPath::from(node);
-        let resolved = Resolved { path: path.clone(), mount_id: None, block_device: Some(number) };
+        let resolved = Resolved {
+            path: path.clone(),
+            mount_id: None,
+            block_device: Some(number),
+            fscrypt: None,
+        };
         evaluator.target(&Target {
             path,
             usage: Use::Declared,
@@ -280,6 +285,7 @@ mod tests {
                 path: "/data".into(),
                 mount_id: None,
                 block_device: None,
+                fscrypt: None,
             }),
             nearest: None,
         };
@@ -294,6 +300,7 @@ mod tests {
                 .collect(),
             filesystems: FilesystemFacts::default(),
             swaps: Observed::Known(Vec::new()),
+            named: Vec::new(),
             targets: vec![target],
             services: Vec::new(),
             luks: BTreeMap::new(),

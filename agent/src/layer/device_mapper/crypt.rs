@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use atrest_proto::model::EncryptedBy;
+use atrest_proto::model::{EncryptedBy, Reason};
 
 use super::{Dissected, device_argument};
 use crate::layer::{Leg, Role};
@@ -71,6 +71,15 @@ pub(super) fn dissect(target: &DmTarget, device: &BlockDevice) -> Option<Dissect
     let mut detail = BTreeMap::from([("cipher".to_owned(), crypt.cipher.clone())]);
     if let Some(bits) = crypt.key_bits {
         detail.insert("key_bits".to_owned(), bits.to_string());
+    }
+    // Each target that encrypts is known by name: one that is not may be another null cipher.
+    // `paes` is AES with a key that only the firmware of s390 sees, so that its strength cannot be told.
+    let is_known =
+        super::cipher::read(&crypt.cipher).is_some() || crypt.cipher.starts_with("paes-xts-");
+    if !is_known && !is_null(&crypt) {
+        let detail_of = format!("{}: the cipher `{}`", device.node(), crypt.cipher);
+        let legs = vec![Leg::Unknown { reason: Reason::UnknownTarget, detail: detail_of }];
+        return Some(Dissected { legs, shown: vec![below], detail });
     }
     if is_null(&crypt) {
         // What is below may still encrypt; where it does not, this is why.
@@ -194,6 +203,18 @@ mod tests {
         assert_eq!(holder("CRYPT-LUKS2-0-a", "0 8 linear 8:1 0"), disk);
         assert!(holder("LVM-0", "0 8 linear 8:1 0").is_empty());
         assert!(holder("CRYPT-LUKS2-0-a", "0 8 zero").is_empty());
+    }
+
+    #[test]
+    fn a_cipher_that_is_not_known_is_no_proof() {
+        for cipher in ["rot13-xts-plain64", "capi:new(aes)-plain64", "aes-new-plain64", "?"] {
+            let line = format!("0 8 crypt {cipher} {} 0 8:1 0", "0".repeat(64));
+            let legs = legs(&line).unwrap();
+            assert!(
+                matches!(legs[..], [Leg::Unknown { reason: Reason::UnknownTarget, .. }]),
+                "{cipher}"
+            );
+        }
     }
 
     #[test]

@@ -13,18 +13,6 @@ use crate::snapshot::{BlockDevice, DeviceNumber, Observed};
 const OPENED_FROM_LUKS2: &str = "CRYPT-LUKS2-";
 const SEGMENT: &str = "hw-opal";
 
-/// Whether the name that libcryptsetup gave says that a LUKS2 header is below.
-pub fn may_be_opal(device: &BlockDevice) -> bool {
-    device.dm.as_ref().is_some_and(|dm| dm.uuid.starts_with(OPENED_FROM_LUKS2))
-}
-
-/// The devices below a linear table that was opened from their LUKS2 headers.
-pub fn header_holders(device: &BlockDevice) -> impl Iterator<Item = DeviceNumber> {
-    let table = device.dm.as_ref().filter(|_| may_be_opal(device)).and_then(|dm| dm.table.known());
-    let targets = table.into_iter().flatten().filter(|target| target.kind == "linear");
-    targets.filter_map(|target| device_argument(target, 0))
-}
-
 /// Whether everything below `device` is, by the header that it was opened from, encrypted by the drive.
 pub fn is_claimed(
     device: &BlockDevice,
@@ -81,7 +69,6 @@ mod tests {
     #[test]
     fn the_header_it_was_opened_from_makes_it_a_claim() {
         let device = opened("0 8 linear 8:1 32768");
-        assert_eq!(header_holders(&device).collect::<Vec<_>>(), [BELOW]);
         assert!(is_claimed(&device, &headers(&["hw-opal"], UUID)));
     }
 
