@@ -7,9 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use atrest_proto::model::{Gap, Reason};
 use jiff::Timestamp;
 
-use crate::discovery::Discovery;
-use crate::host::{Host, block_devices, identity};
-use crate::host::{filesystem_facts, names};
+use crate::discovery::{Discovery, Place};
+use crate::host::{Host, block_devices, filesystem_facts, hibernation, identity, links, names};
 use crate::layer::device_mapper::crypt;
 use crate::path::HostPath;
 use crate::snapshot::{
@@ -42,25 +41,15 @@ pub fn observe(host: &dyn Host, discovery: Discovery, now: Timestamp) -> Snapsho
     }
     let keystores =
         discovery.keystores.iter().map(|place| keystore::observe::observe(host, place)).collect();
-    let targets = discovery
-        .places
-        .into_iter()
-        .map(|place| {
-            let resolution = host.resolve(&place.namespace, &place.path);
-            Target {
-                path: place.path,
-                usage: place.usage,
-                service: place.service,
-                namespace: place.namespace,
-                resolution: resolution.at,
-                nearest: resolution.nearest,
-            }
-        })
-        .collect();
+    let targets: Vec<Target> =
+        discovery.places.into_iter().map(|place| target(host, place)).collect();
     gaps.extend(discovery.gaps);
     gaps.sort_unstable();
     gaps.dedup();
     Snapshot {
+        links: links::observe(host, &targets),
+        hibernation: hibernation::observe(host),
+        core_dumps: discovery.core_dumps,
         observed_at: now,
         host: identity::observe(host),
         mounts,
@@ -74,6 +63,19 @@ pub fn observe(host: &dyn Host, discovery: Discovery, now: Timestamp) -> Snapsho
         repositories: discovery.repositories,
         gaps,
         devices,
+    }
+}
+
+/// A place, with where it leads.
+pub(crate) fn target(host: &dyn Host, place: Place) -> Target {
+    let resolution = host.resolve(&place.namespace, &place.path);
+    Target {
+        path: place.path,
+        usage: place.usage,
+        service: place.service,
+        namespace: place.namespace,
+        resolution: resolution.at,
+        nearest: resolution.nearest,
     }
 }
 

@@ -34,6 +34,7 @@ pub fn evaluate(snapshot: &Snapshot, policy: &Policy) -> Posture {
         swaps: &swaps,
         keystore_volumes: &keystore_volumes,
         spares: &spares,
+        evaluator: &evaluator,
     };
     let mut findings: Vec<Finding> =
         check::ALL.iter().flat_map(|check| (check.evaluate)(&context)).collect();
@@ -86,12 +87,7 @@ fn spares(snapshot: &Snapshot, evaluator: &Evaluator<'_>) -> Vec<Spare> {
         let node =
             snapshot.devices.get(&number).map_or_else(|| number.to_string(), BlockDevice::node);
         let path = HostPath::from(node);
-        let resolved = Resolved {
-            path: path.clone(),
-            mount_id: None,
-            block_device: Some(number),
-            fscrypt: None,
-        };
+        let resolved = Resolved::node(path.clone(), number);
         evaluator.target(&Target {
             path,
             usage: Use::Declared,
@@ -211,14 +207,10 @@ pub fn summary(findings: &[Finding]) -> BTreeMap<&'static str, usize> {
 
 #[cfg(test)]
 mod tests {
-    use atrest_proto::model::Host;
-    use jiff::Timestamp;
 
     use super::*;
     use crate::dm_table::parse_target;
-    use crate::snapshot::{
-        DeviceNumber, DmFacts, FilesystemFacts, MdFacts, MdMember, Mount, MountTable,
-    };
+    use crate::snapshot::{DeviceNumber, DmFacts, MdFacts, MdMember, Mount, MountTable};
 
     const ARRAY: DeviceNumber = DeviceNumber::new(9, 0);
 
@@ -281,32 +273,18 @@ mod tests {
             usage: Use::Data,
             service: None,
             namespace: Namespace::Host,
-            resolution: Observed::Known(Resolved {
-                path: "/data".into(),
-                mount_id: None,
-                block_device: None,
-                fscrypt: None,
-            }),
+            resolution: Observed::Known(Resolved::at("/data")),
             nearest: None,
         };
         let table: MountTable = Observed::Known(vec![mount]);
         Snapshot {
-            observed_at: Timestamp::UNIX_EPOCH,
-            host: Host::default(),
             mounts: vec![(Namespace::Host, table)],
             devices: [disk(0, "sda"), disk(16, "sdb"), crypt(), array]
                 .into_iter()
                 .map(|device| (device.number, device))
                 .collect(),
-            filesystems: FilesystemFacts::default(),
-            swaps: Observed::Known(Vec::new()),
-            named: Vec::new(),
             targets: vec![target],
-            services: Vec::new(),
-            luks: BTreeMap::new(),
-            keystores: Vec::new(),
-            repositories: Vec::new(),
-            gaps: Vec::new(),
+            ..Snapshot::empty()
         }
     }
 

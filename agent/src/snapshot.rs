@@ -264,6 +264,18 @@ pub struct Resolved {
     pub fscrypt: Option<Fscrypt>,
 }
 
+impl Resolved {
+    /// A file or directory.
+    pub fn at(path: impl Into<HostPath>) -> Self {
+        Self { path: path.into(), mount_id: None, block_device: None, fscrypt: None }
+    }
+
+    /// The node of a block device.
+    pub fn node(path: impl Into<HostPath>, device: DeviceNumber) -> Self {
+        Self { block_device: Some(device), ..Self::at(path) }
+    }
+}
+
 /// The fscrypt policy of a file or directory. See the kernel's `Documentation/filesystems/fscrypt.rst`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fscrypt {
@@ -329,10 +341,37 @@ pub struct Snapshot {
     pub luks: BTreeMap<DeviceNumber, Observed<crate::luks::Header>>,
     pub keystores: Vec<crate::keystore::Observation>,
     pub repositories: Vec<crate::repository::Declared>,
+    pub hibernation: crate::hibernation::Hibernation,
+    /// Not looked at when only named paths are asked about.
+    pub core_dumps: Option<crate::core_dumps::CoreDumps>,
+    pub links: Vec<crate::links::Walk>,
     pub gaps: Vec<Gap>,
 }
 
 impl Snapshot {
+    /// A host on which nothing was found, and that has no swap: what a test fills in.
+    #[cfg(test)]
+    pub(crate) fn empty() -> Self {
+        Self {
+            observed_at: Timestamp::UNIX_EPOCH,
+            host: Host::default(),
+            mounts: Vec::new(),
+            devices: BTreeMap::new(),
+            filesystems: FilesystemFacts::default(),
+            swaps: Observed::Known(Vec::new()),
+            named: Vec::new(),
+            targets: Vec::new(),
+            services: Vec::new(),
+            luks: BTreeMap::new(),
+            keystores: Vec::new(),
+            repositories: Vec::new(),
+            hibernation: crate::hibernation::Hibernation::default(),
+            core_dumps: None,
+            links: Vec::new(),
+            gaps: Vec::new(),
+        }
+    }
+
     /// The mounts that `namespace` sees.
     pub fn mounts_of(&self, namespace: &Namespace) -> Option<&MountTable> {
         self.mounts.iter().find(|(of, _)| of == namespace).map(|(_, table)| table)

@@ -92,6 +92,7 @@ mod tests {
             swaps: &[],
             keystore_volumes: &[],
             spares: &[],
+            evaluator: &crate::volume::Evaluator::new(&snapshot),
         };
         evaluate(&context).remove(0)
     }

@@ -1,12 +1,7 @@
 //! LUKS volumes as observed on an ordinary host, for the tests of the checks.
 
-use atrest_proto::model::Host;
-use jiff::Timestamp;
-
 use crate::luks::{Header, Kdf, Keyslot, Token};
-use crate::snapshot::{
-    BlockDevice, DeviceNumber, DmFacts, DmTarget, FilesystemFacts, Observed, Snapshot,
-};
+use crate::snapshot::{BlockDevice, DeviceNumber, DmFacts, DmTarget, Observed, Snapshot};
 
 const PARTITION: DeviceNumber = DeviceNumber::new(8, 17);
 
@@ -74,19 +69,9 @@ pub(super) fn opened_as(dm_uuid: &str, header: Observed<Header>) -> Snapshot {
         ..BlockDevice::default()
     };
     Snapshot {
-        observed_at: Timestamp::UNIX_EPOCH,
-        host: Host::default(),
-        mounts: Vec::new(),
         devices: [partition, crypt].into_iter().map(|device| (device.number, device)).collect(),
-        filesystems: FilesystemFacts::default(),
-        swaps: Observed::Known(Vec::new()),
-        named: Vec::new(),
-        targets: Vec::new(),
-        services: Vec::new(),
         luks: [(PARTITION, header)].into(),
-        keystores: Vec::new(),
-        repositories: Vec::new(),
-        gaps: Vec::new(),
+        ..Snapshot::empty()
     }
 }
 
@@ -111,5 +96,6 @@ pub(super) fn evaluate_with(
         swaps: &[],
         keystore_volumes: &[],
         spares: &[],
+        evaluator: &crate::volume::Evaluator::new(snapshot),
     })
 }

@@ -4,11 +4,13 @@
 
 mod agent_sight;
 mod cipher_strength;
+mod core_dumps_contained;
 mod crypt_device;
 #[cfg(test)]
 mod crypt_fixture;
 mod crypt_suspended;
 mod discards_allowed;
+mod hibernation_encrypted;
 mod keystore_at_rest;
 #[cfg(test)]
 mod keystore_fixture;
@@ -26,6 +28,7 @@ mod outcome;
 mod reencryption_complete;
 mod spare_encrypted;
 mod swap_encrypted;
+mod symlink_leaves;
 mod volume_encrypted;
 mod volume_key_exposed;
 
@@ -34,6 +37,7 @@ pub use spare_encrypted::Spare;
 
 use crate::policy::Policy;
 use crate::snapshot::Snapshot;
+use crate::volume::Evaluator;
 
 /// Raised when a check comes, goes, or judges differently, so that a changed verdict can be explained.
 pub const CATALOGUE_VERSION: u32 = 2;
@@ -74,12 +78,16 @@ pub struct Context<'a> {
     pub keystore_volumes: &'a [PathPosture],
     /// Every spare of every md array.
     pub spares: &'a [Spare],
+    /// For places that are nobody's asset of their own, such as a resume device.
+    pub evaluator: &'a Evaluator<'a>,
 }
 
 /// Every check, in the order of the catalogue.
 pub static ALL: &[&Check] = &[
     &volume_encrypted::CHECK,
     &swap_encrypted::CHECK,
+    &hibernation_encrypted::CHECK,
+    &core_dumps_contained::CHECK,
     &cipher_strength::CHECK,
     &reencryption_complete::CHECK,
     &luks_kdf::CHECK,
@@ -90,6 +98,7 @@ pub static ALL: &[&Check] = &[
     &discards_allowed::CHECK,
     &spare_encrypted::CHECK,
     &names_exposed::CHECK,
+    &symlink_leaves::CHECK,
     &keystore_permissions::CHECK,
     &keystore_password::CHECK,
     &keystore_format::CHECK,

@@ -3,6 +3,7 @@
 //! Reads through [`Host`] only. Names and paths leave this module, never the value of a setting that may be secret.
 
 mod arguments;
+mod core_dumps;
 mod elasticsearch;
 mod opensearch;
 mod process;
@@ -12,6 +13,7 @@ use std::collections::BTreeMap;
 
 use atrest_proto::model::{Gap, Service, Use};
 
+use crate::core_dumps::CoreDumps;
 use crate::host::Host;
 use crate::keystore::observe::Place as KeystorePlace;
 use crate::path::HostPath;
@@ -33,6 +35,8 @@ pub struct Discovery {
     pub places: Vec<Place>,
     pub keystores: Vec<KeystorePlace>,
     pub repositories: Vec<repository::Declared>,
+    /// Where crashes write; not looked at without a discovery.
+    pub core_dumps: Option<CoreDumps>,
     pub gaps: Vec<Gap>,
 }
 
@@ -101,6 +105,7 @@ pub fn discover(host: &dyn Host, declared: &Declared) -> Discovery {
         }
         found.repositories.push(repository.clone());
     }
+    core_dumps::discover(host, &mut found);
     found.places.sort_unstable();
     found.places.dedup();
     found.services.sort_unstable();

@@ -12,8 +12,10 @@ use atrest_proto::model::Reason;
 use super::luks_reader;
 use super::rooted::{Rooted, device_number};
 use super::{
-    Host, Metadata, Resolution, deadline, device_mapper, fscrypt, loop_device, trouble, zfs_tools,
+    FileKind, Host, Metadata, Resolution, deadline, device_mapper, fscrypt, links, loop_device,
+    trouble, zfs_tools,
 };
+use crate::links::Links;
 use crate::path::HostPath;
 use crate::snapshot::{
     BlockDevice, DeviceNumber, DmTarget, LoopBacking, Namespace, Observed, Resolved, Trouble,
@@ -79,6 +81,29 @@ impl LiveHost {
             }
         }
         Err(refused)
+    }
+
+    /// Where a symbolic link leads; `None` when it leads nowhere.
+    fn destination(
+        &self,
+        namespace: &Namespace,
+        link: &HostPath,
+    ) -> Option<Result<links::Destination, Trouble>> {
+        let files = self.files(namespace);
+        match self.resolved(namespace, link) {
+            Ok(at) => {
+                let is_directory = files
+                    .metadata(&at.path, false)
+                    .is_ok_and(|found| found.kind == FileKind::Directory);
+                Some(Ok(links::Destination { at, is_directory }))
+            }
+            Err(trouble) if trouble.reason == Reason::NotFound => None,
+            Err(trouble) => {
+                let error = std::fs::metadata(files.real(link)).err();
+                let is_loop = error.and_then(|error| error.raw_os_error()) == Some(libc::ELOOP);
+                (!is_loop).then_some(Err(trouble))
+            }
+        }
     }
 
     fn resolved(&self, namespace: &Namespace, path: &HostPath) -> Result<Resolved, Trouble> {
@@ -201,6 +226,14 @@ impl Host for LiveHost {
             at: Observed::Unreadable(trouble),
             nearest: None,
         })
+    }
+
+    fn links(&self, seen_by: &Namespace, directory: &HostPath) -> Result<Links, Trouble> {
+        let (host, namespace, top) = (self.clone(), seen_by.clone(), directory.clone());
+        deadline::run(deadline::PER_ASSET, &directory.to_string(), move || {
+            let follow = |link: &HostPath| host.destination(&namespace, link);
+            links::walk(&host.files(&namespace), &top, &links::LIMITS, &follow)
+        })?
     }
 
     fn dm_table(&self, device: DeviceNumber, _name: &str) -> Observed<Vec<DmTarget>> {

@@ -5,11 +5,14 @@
 //! that ends the scan.
 
 pub mod block_devices;
+pub mod core_dumps;
 pub mod deadline;
 pub mod device_mapper;
 pub mod filesystem_facts;
 mod fscrypt;
+pub mod hibernation;
 pub mod identity;
+pub mod links;
 pub mod live;
 pub mod loop_device;
 pub mod luks_reader;
@@ -17,10 +20,12 @@ pub mod names;
 pub mod record;
 pub mod recorded;
 mod rooted;
+mod settings;
 mod zfs_tools;
 
 use atrest_proto::model::Reason;
 
+use crate::links::Links;
 use crate::path::HostPath;
 use crate::snapshot::{
     BlockDevice, DeviceNumber, DmTarget, LoopBacking, Namespace, Observed, Resolved, Trouble,
@@ -99,6 +104,9 @@ pub trait Host: Send + Sync {
 
     /// Resolves symbolic links as a process in `seen_by` would.
     fn resolve(&self, seen_by: &Namespace, path: &HostPath) -> Resolution;
+
+    /// The symbolic links below a directory that lead out of it; [`Reason::NotFound`] when it is no directory.
+    fn links(&self, seen_by: &Namespace, directory: &HostPath) -> Result<Links, Trouble>;
 
     /// The live table of a device-mapper device, with volume keys blanked at the point of reading.
     fn dm_table(&self, device: DeviceNumber, name: &str) -> Observed<Vec<DmTarget>>;

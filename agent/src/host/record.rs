@@ -9,16 +9,22 @@ use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use atrest_proto::model::Reason;
 use thiserror::Error;
 
 use super::filesystem_facts::f2fs;
-use super::{Host, block_devices, filesystem_facts, names};
-use crate::discovery::Declared;
+use super::recorded::LINKS;
+use super::{
+    Host, Resolution, block_devices, core_dumps, filesystem_facts, hibernation, links, names,
+};
+use crate::core_dumps::Sink;
+use crate::discovery::{self, Declared};
 use crate::dm_table;
 use crate::layer::device_mapper::crypt;
+use crate::observe;
 use crate::path::HostPath;
 use crate::snapshot::{
-    BlockDevice, DeviceNumber, Mount, MountTable, Namespace, Observed, Resolved,
+    BlockDevice, DeviceNumber, Mount, MountTable, Namespace, Observed, Resolved, Target,
 };
 
 /// Small files that are taken whole. None of them holds a secret.
@@ -29,6 +35,11 @@ const WHOLE: &[&str] = &[
     "/proc/sys/kernel/osrelease",
     "/proc/sys/kernel/random/boot_id",
     "/etc/os-release",
+    "/proc/sys/kernel/core_pattern",
+    "/sys/power/state",
+    "/sys/power/disk",
+    "/sys/power/resume",
+    "/sys/kernel/kexec_crash_loaded",
 ];
 /// What is taken of each block device's directory.
 const ATTRIBUTES: &[&str] = &[
@@ -100,6 +111,8 @@ pub fn record(
     writer.zfs(host, mounts)?;
     writer.journals(host)?;
     writer.declared(host, declared)?;
+    writer.memory_sinks(host)?;
+    writer.places(host, declared)?;
     Ok(writer.written)
 }
 
@@ -297,14 +310,13 @@ impl<'a> Writer<'a> {
     fn declared(&mut self, host: &dyn Host, declared: &Declared) -> Result<(), RecordError> {
         let mut resolved = Vec::new();
         for path in &declared.paths {
-            let Observed::Known(found) = host.resolve(&Namespace::Host, path).at else { continue };
-            if found.fscrypt.is_some() {
-                resolved.push((path.normalised(), found.clone()));
+            let found = host.resolve(&Namespace::Host, path);
+            if let Observed::Known(at) = &found.at
+                && at.fscrypt.is_some()
+            {
+                resolved.push((path.normalised(), at.clone()));
             }
-            if found.path == path.normalised() && found.block_device.is_none() {
-                let real = self.place(path)?;
-                Self::directory(&real)?;
-            }
+            self.existing(path, &found)?;
         }
         self.resolved(host, resolved)
     }
@@ -330,6 +342,64 @@ impl<'a> Writer<'a> {
         let json = serde_json::to_vec(&resolved).unwrap_or_default();
         self.file(&RESOLVED.into(), &json)
     }
+
+    /// A directory that is there, or the one above it that is.
+    fn existing(&mut self, path: &HostPath, found: &Resolution) -> Result<(), RecordError> {
+        let path = path.normalised();
+        match (&found.at, &found.nearest) {
+            (Observed::Known(at), _) if at.block_device.is_none() => {
+                let real = self.place(&at.path)?;
+                Self::directory(&real)?;
+                if at.path == path { Ok(()) } else { self.link(&path, &at.path) }
+            }
+            (Observed::Absent, Some(nearest)) if path.is_at_or_below(&nearest.path) => {
+                let real = self.place(&nearest.path)?;
+                Self::directory(&real)
+            }
+            (Observed::Known(_) | Observed::Absent | Observed::Unreadable(_), _) => Ok(()),
+        }
+    }
+
+    /// Of files that say where memory is written to, the settings that say so.
+    fn memory_sinks(&mut self, host: &dyn Host) -> Result<(), RecordError> {
+        let words = hibernation::words(host);
+        self.file(&"/proc/cmdline".into(), (words.join(" ") + "\n").as_bytes())?;
+        // A kernel that lacks these files can do neither; to who replays, a missing file tells nothing.
+        for (path, nothing) in [("/sys/power/state", ""), ("/sys/kernel/kexec_crash_loaded", "0\n")]
+        {
+            let path = HostPath::from(path);
+            let is_lacking = host.is_live()
+                && host.list(&Namespace::Host, &"/sys/kernel".into()).is_ok()
+                && host
+                    .metadata(&Namespace::Host, &path, true)
+                    .is_err_and(|trouble| trouble.reason == Reason::NotFound);
+            if is_lacking {
+                self.file(&path, nothing.as_bytes())?;
+            }
+        }
+        for (path, text) in core_dumps::recorded(host) {
+            self.file(&path, text.as_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// What discovery looks for on the host itself: the directories of dumps, and the links below places.
+    fn places(&mut self, host: &dyn Host, declared: &Declared) -> Result<(), RecordError> {
+        let discovery = discovery::discover(host, declared);
+        let dumps = discovery.core_dumps.iter();
+        for sink in dumps.flat_map(|dumps| dumps.processes.iter().chain(&dumps.kernel)) {
+            if let Sink::Place { target, .. } = sink
+                && target.namespace == Namespace::Host
+            {
+                let (at, nearest) = (target.resolution.clone(), target.nearest.clone());
+                self.existing(&target.path, &Resolution { at, nearest })?;
+            }
+        }
+        let targets: Vec<Target> =
+            discovery.places.into_iter().map(|place| observe::target(host, place)).collect();
+        let walks = links::observe(host, &targets);
+        self.file(&LINKS.into(), &serde_json::to_vec(&walks).unwrap_or_default())
+    }
 }
 
 fn mount_table(host: &dyn Host) -> MountTable {
@@ -337,5 +407,106 @@ fn mount_table(host: &dyn Host) -> MountTable {
     match text.ok().and_then(|text| crate::mounts::parse(&text).ok()) {
         Some(mounts) => Observed::Known(mounts),
         None => Observed::Absent,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::live::LiveHost;
+    use crate::host::recorded::RecordedHost;
+    use crate::{policy::Policy, posture};
+
+    const OURS: [&str; 3] = ["hibernation_encrypted", "core_dumps_contained", "symlink_leaves"];
+
+    fn findings(host: &dyn Host, declared: &Declared) -> Vec<String> {
+        let discovery = discovery::discover(host, declared);
+        let snapshot = observe::observe(host, discovery, jiff::Timestamp::UNIX_EPOCH);
+        let posture = posture::evaluate(&snapshot, &Policy::default());
+        let ours = posture.findings.iter().filter(|found| OURS.contains(&found.check.as_str()));
+        ours.map(|found| serde_json::to_string(found).unwrap()).collect()
+    }
+
+    fn replayed(host: &dyn Host, declared: &Declared) -> (Vec<String>, tempfile::TempDir) {
+        let scratch = tempfile::tempdir().unwrap();
+        record(host, declared, scratch.path()).unwrap();
+        (findings(&RecordedHost::new(scratch.path()), declared), scratch)
+    }
+
+    fn host(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        for (path, text) in files {
+            let path = root.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        root
+    }
+
+    #[test]
+    fn a_replay_says_where_memory_and_links_go_as_the_host_did() {
+        let root = host(&[
+            (
+                "proc/self/mountinfo",
+                "1 0 8:0 / / rw - ext2 /dev/sda rw\n2 1 0:9 / /data rw - nfs4 box:/t rw\n",
+            ),
+            ("proc/swaps", "Filename Type Size Used Priority\n/dev/sda partition 1 0 -2\n"),
+            ("proc/cmdline", "password=hunter2 resume=/dev/sda quiet\n"),
+            ("proc/sys/kernel/core_pattern", "|/usr/lib/systemd/systemd-coredump %P\n"),
+            ("sys/devices/pci/block/sda/dev", "8:0\n"),
+            ("sys/devices/pci/block/sda/size", "8\n"),
+            ("sys/power/state", "mem disk\n"),
+            ("sys/power/resume", "0:0\n"),
+            ("sys/kernel/kexec_crash_loaded", "1\n"),
+            ("etc/systemd/coredump.conf", "[Coredump]\nStorage=journal\nKeepFree=hunter2\n"),
+            ("etc/systemd/journald.conf.d/a.conf", "[Journal]\nStorage=persistent\n"),
+            ("etc/kdump.conf", "ssh hunter2@crashbox\n"),
+            ("data/es/file", ""),
+            ("var/log/x", ""),
+        ]);
+        for (link, to) in [
+            ("data/es/logs", "/var/log"),
+            ("sys/dev/block/8:0", "../../devices/pci/block/sda"),
+            ("sys/class/block/sda", "../../devices/pci/block/sda"),
+        ] {
+            std::fs::create_dir_all(root.path().join(link).parent().unwrap()).unwrap();
+            std::os::unix::fs::symlink(to, root.path().join(link)).unwrap();
+        }
+        let declared = Declared { paths: vec!["/data/es".into()], ..Declared::default() };
+        let live = RecordedHost::new(root.path());
+        let (replayed, recording) = replayed(&live, &declared);
+        assert_eq!(replayed, findings(&live, &declared));
+        assert!(replayed.iter().any(|found| found.contains("/data/es/logs -> /var/log")));
+        let grep = |text: &str| contains(recording.path(), text.as_bytes());
+        assert!(!grep("hunter2") && !grep("crashbox"), "{replayed:?}");
+        assert!(grep("resume=/dev/sda") && grep("Storage=persistent"));
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "what a test recorded itself is small")]
+    fn contains(directory: &Path, text: &[u8]) -> bool {
+        std::fs::read_dir(directory).unwrap().any(|entry| {
+            let path = entry.unwrap().path();
+            let kind = std::fs::symlink_metadata(&path).unwrap().file_type();
+            if kind.is_dir() {
+                contains(&path, text)
+            } else {
+                kind.is_file()
+                    && std::fs::read(&path).unwrap().windows(text.len()).any(|part| part == text)
+            }
+        })
+    }
+
+    #[test]
+    fn a_replay_of_this_machine_says_the_same() {
+        let scratch = tempfile::tempdir().unwrap();
+        let root = std::fs::canonicalize(scratch.path()).unwrap();
+        std::fs::create_dir_all(root.join("data")).unwrap();
+        std::fs::create_dir_all(root.join("other")).unwrap();
+        std::os::unix::fs::symlink("../other", root.join("data/link")).unwrap();
+        let declared = Declared { paths: vec![root.join("data").into()], ..Declared::default() };
+        let live = LiveHost::new("/");
+        let (replayed, _recording) = replayed(&live, &declared);
+        assert_eq!(replayed, findings(&live, &declared));
+        assert!(replayed.iter().any(|found| found.contains("symlink_leaves")));
     }
 }

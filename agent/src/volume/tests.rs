@@ -1,6 +1,6 @@
 //! The walk, against cases and against a second evaluator that is naive and obviously right.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use atrest_proto::model::{Reason, Use, Verdict};
 use proptest::prelude::*;
@@ -8,27 +8,17 @@ use proptest::prelude::*;
 use super::*;
 use crate::dm_table::parse_target;
 use crate::mounts;
-use crate::snapshot::{BlockDevice, DmFacts, FilesystemFacts};
+use crate::snapshot::{BlockDevice, DmFacts};
 
 /// A host with these devices and this mount table, no swap.
 fn host(devices: Vec<BlockDevice>, mountinfo: &str) -> Snapshot {
     Snapshot {
-        observed_at: jiff::Timestamp::UNIX_EPOCH,
-        host: atrest_proto::model::Host::default(),
         mounts: vec![(
             Namespace::Host,
             Observed::Known(mounts::parse(mountinfo.as_bytes()).unwrap()),
         )],
         devices: devices.into_iter().map(|device| (device.number, device)).collect(),
-        filesystems: FilesystemFacts::default(),
-        swaps: Observed::Known(Vec::new()),
-        named: Vec::new(),
-        targets: Vec::new(),
-        services: Vec::new(),
-        luks: BTreeMap::new(),
-        keystores: Vec::new(),
-        repositories: Vec::new(),
-        gaps: Vec::new(),
+        ..Snapshot::empty()
     }
 }
 
@@ -74,12 +64,7 @@ fn target(path: &str) -> Target {
         usage: Use::Data,
         service: None,
         namespace: Namespace::Host,
-        resolution: Observed::Known(Resolved {
-            path: path.into(),
-            mount_id: None,
-            block_device: None,
-            fscrypt: None,
-        }),
+        resolution: Observed::Known(Resolved::at(path)),
         nearest: None,
     }
 }
@@ -118,14 +103,7 @@ fn the_directories_of_an_overlay_are_taken_where_their_names_lead() {
     );
     let mut snapshot = host(vec![disk(0), disk(1), crypt(2, 1, "aes-xts-plain64")], &table);
     assert_eq!(judge(&snapshot, "/data").verdict, Verdict::Encrypted);
-    let resolved = |path: &str| {
-        Observed::Known(Resolved {
-            path: path.into(),
-            mount_id: None,
-            block_device: None,
-            fscrypt: None,
-        })
-    };
+    let resolved = |path: &str| Observed::Known(Resolved::at(path));
     let key = |path: &str| (Namespace::Host, path.into());
     snapshot.named =
         vec![(key("/mnt/up"), resolved("/plain/up")), (key("/mnt/work"), resolved("/mnt/work"))];
@@ -275,12 +253,7 @@ fn a_path_that_is_not_there_says_what_it_would_rest_on() {
     let snapshot = host(devices, "1 0 8:1 / / rw - ext4 x rw\n");
     let missing = Target {
         resolution: Observed::Absent,
-        nearest: Some(Resolved {
-            path: "/srv".into(),
-            mount_id: None,
-            block_device: None,
-            fscrypt: None,
-        }),
+        nearest: Some(Resolved::at("/srv")),
         ..target("/srv/es")
     };
     let posture = Evaluator::new(&snapshot).target(&missing);
@@ -294,12 +267,7 @@ fn memory_is_volatile_until_swap_is_plain() {
     let table = "1 0 0:9 / / rw - tmpfs t rw\n";
     assert_eq!(judge(&host(vec![disk(0)], table), "/").verdict, Verdict::Volatile);
     let mut swapping = host(vec![disk(0)], table);
-    let device = Resolved {
-        path: "/dev/d0".into(),
-        mount_id: None,
-        block_device: Some(number(0)),
-        fscrypt: None,
-    };
+    let device = Resolved::node("/dev/d0", number(0));
     swapping.swaps = Observed::Known(vec![Swap {
         path: "/dev/d0".into(),
         kind: "partition".to_owned(),
@@ -392,7 +360,7 @@ proptest! {
             ends.iter().filter(|(end, _)| *end == 'e').map(|(_, at)| format!("/dev/mapper/m{at}")).collect();
         prop_assert_eq!(by, expected);
         // Asked for by device, the answer is the same.
-        let by_device = Resolved { path: "/dev/x".into(), mount_id: None, block_device: Some(number(top)), fscrypt: None };
+        let by_device = Resolved::node("/dev/x", number(top));
         let asked = Target { resolution: Observed::Known(by_device), ..target("/dev/x") };
         prop_assert_eq!(Evaluator::new(&snapshot).target(&asked).verdict, posture.verdict);
     }

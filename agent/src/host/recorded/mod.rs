@@ -4,6 +4,7 @@
 //! `dmsetup table`, and LUKS metadata in `DIR/luks/MAJOR:MINOR.json`. Such a directory can be made with `cp` and
 //! `dmsetup` alone; what it does not hold is unknown, never assumed.
 
+mod kept_links;
 mod nodes;
 
 use std::collections::BTreeMap;
@@ -14,11 +15,13 @@ use atrest_proto::model::Reason;
 
 use super::rooted::Rooted;
 use super::{FileKind, Host, Metadata, Resolution, record, zfs_tools};
+use crate::links::Links;
 use crate::path::HostPath;
 use crate::snapshot::{
     BlockDevice, DeviceNumber, DmTarget, LoopBacking, Namespace, Observed, Resolved, Trouble,
 };
 use crate::{dm_table, luks, mounts, zfs};
+pub(super) use kept_links::LINKS;
 use nodes::Nodes;
 
 /// More than any host's tables need.
@@ -122,7 +125,7 @@ impl RecordedHost {
 }
 
 fn found(path: HostPath, block_device: Option<DeviceNumber>) -> Resolution {
-    let resolved = Resolved { path, mount_id: None, block_device, fscrypt: None };
+    let resolved = Resolved { block_device, ..Resolved::at(path) };
     Resolution { at: Observed::Known(resolved), nearest: None }
 }
 
@@ -193,8 +196,7 @@ impl Host for RecordedHost {
         if self.may_have_existed(&wanted, &reached.at.join(first)) {
             return found(wanted, None);
         }
-        let nearest =
-            Resolved { path: reached.at, mount_id: None, block_device: None, fscrypt: None };
+        let nearest = Resolved::at(reached.at);
         Resolution { at: Observed::Absent, nearest: Some(nearest) }
     }
 
@@ -214,6 +216,10 @@ impl Host for RecordedHost {
                 "the recording holds no dmsetup-table.txt",
             )),
         }
+    }
+
+    fn links(&self, seen_by: &Namespace, directory: &HostPath) -> Result<Links, Trouble> {
+        self.links_below(seen_by, directory)
     }
 
     fn loop_backing(&self, device: &BlockDevice) -> Option<LoopBacking> {

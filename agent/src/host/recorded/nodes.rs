@@ -37,8 +37,7 @@ impl Nodes {
             if let Some(name) =
                 files.read_link(&directory).ok().as_ref().and_then(HostPath::file_name)
             {
-                let name = name.iter().map(|byte| if *byte == b'!' { b'/' } else { *byte });
-                nodes.kernel.insert(name.collect(), number);
+                nodes.kernel.insert(in_dev(name), number);
             }
             if let Ok(name) = files.read(&directory.join("dm/name"), ATTRIBUTE) {
                 let name = String::from_utf8_lossy(&name).trim().to_owned();
@@ -47,6 +46,16 @@ impl Nodes {
             let entry = HostPath::from(format!("/run/udev/data/b{number}"));
             if let Ok(entry) = files.read(&entry, UDEV_ENTRY) {
                 nodes.udev(&entry, number);
+            }
+        }
+        // A recording made by hand may lack the links by number.
+        for name in files.list(&"/sys/class/block".into()).unwrap_or_default() {
+            let text =
+                files.read(&HostPath::from("/sys/class/block").join(&name).join("dev"), ATTRIBUTE);
+            let number =
+                text.ok().and_then(|text| String::from_utf8_lossy(&text).trim().parse().ok());
+            if let Some(number) = number {
+                nodes.kernel.entry(in_dev(&name)).or_insert(number);
             }
         }
         nodes
@@ -100,6 +109,11 @@ impl Nodes {
         let name = format!("{}-{}", group.replace('-', "--"), volume.replace('-', "--"));
         self.mapper.get(&name).copied()
     }
+}
+
+/// sysfs writes `!` where a name has `/`.
+fn in_dev(name: &[u8]) -> Vec<u8> {
+    name.iter().map(|byte| if *byte == b'!' { b'/' } else { *byte }).collect()
 }
 
 /// Of several devices that claim one link udev gives it to the one with the highest priority. Between equals it is left to
