@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use atrest_proto::model::{Finding, Outcome, PathPosture, Severity, Use, Verdict};
+use atrest_proto::model::{Finding, Outcome, PathPosture, Reason, Severity, Use, Verdict};
 
 use super::outcome::{finding, unknown};
 use super::{Check, Context, HIPAA_312, ISO_8_24, NIST_SC_28_1, SOC2_CC6_1};
 use crate::links::{Link, Links, Uncovered, walk_of};
-use crate::snapshot::{Observed, Target};
+use crate::snapshot::{Observed, Target, Trouble};
 
 pub(super) const CHECK: Check = Check {
     id: "symlink_leaves",
@@ -16,7 +16,8 @@ pub(super) const CHECK: Check = Check {
           what is written there to another volume. The proof of the path does not see it.",
     decides: "Looks for symbolic links below the paths of the node, to a depth of four directories and ten thousand \
               entries, on the same file system, following none. Where a link leads out of the path, its target is \
-              proven like a path. What the walk left out is in the evidence.",
+              proven like a path. What lies beyond these bounds is named in the evidence; a directory that could not \
+              be read, or a disk too slow to be walked, is unknown.",
     severity: Severity::High,
     remedy: "Move what the link leads to onto an encrypted volume, or back below the path, and restart the node",
     controls: &[NIST_SC_28_1, HIPAA_312, ISO_8_24, SOC2_CC6_1],
@@ -40,17 +41,17 @@ fn judge(target: &Target, path: &PathPosture, context: &Context<'_>) -> Option<F
         Ok(links) => links,
         Err(trouble) => return Some(unknown(&CHECK, &path.asset, "the links below it", trouble)),
     };
-    // A recording that kept no link may have had some.
-    if links.leaving.is_empty() && links.uncovered.contains(&Uncovered::NotRecorded) {
-        return None;
-    }
+    // The host may have had links that a recording did not keep.
+    let is_whole = !links.uncovered.contains(&Uncovered::NotRecorded);
     if matches!(path.verdict, Verdict::Unencrypted | Verdict::Partial) {
         let summary = format!("{} itself is not encrypted: its links make it no worse", path.path);
-        return Some(finding(&CHECK, &path.asset, Outcome::NotApplicable, summary));
+        let found = finding(&CHECK, &path.asset, Outcome::NotApplicable, summary);
+        return is_whole.then_some(found);
     }
     let judged: Vec<(&Link, Verdict)> =
         links.leaving.iter().map(|link| (link, verdict(link, target, context))).collect();
-    Some(summed_up(path, links, &judged, context))
+    let found = summed_up(path, links, &judged, context);
+    (is_whole || found.outcome != Outcome::Pass).then_some(found)
 }
 
 /// The uses whose links are looked for; others are never walked.
@@ -103,12 +104,32 @@ fn summed_up(
     } else {
         (Outcome::Pass, format!("the links below {what} lead to nothing in plaintext"))
     };
+    if outcome == Outcome::Pass
+        && let Some(trouble) = cut_short(links)
+    {
+        return Finding {
+            evidence: evidence(links, judged),
+            ..unknown(&CHECK, &path.asset, "some of the links below it", &trouble)
+        };
+    }
     let mut found = finding(&CHECK, &path.asset, outcome, summary);
     if outcome == Outcome::Unknown {
         "look at where the link leads with `atrest-agent check`".clone_into(&mut found.remedy);
     }
     found.evidence = evidence(links, judged);
     found
+}
+
+/// What kept the walk from its bounds. That it ends at them is how this check is meant.
+fn cut_short(links: &Links) -> Option<Trouble> {
+    let (cut, reason) = if links.uncovered.contains(&Uncovered::Unreadable) {
+        (Uncovered::Unreadable, Reason::NoPermission)
+    } else if links.uncovered.contains(&Uncovered::Time) {
+        (Uncovered::Time, Reason::Timeout)
+    } else {
+        return None;
+    };
+    Some(Trouble::new(reason, format!("not seen: {}", cut.as_str())))
 }
 
 fn others(count: usize) -> String {
@@ -152,13 +173,11 @@ fn evidence(links: &Links, judged: &[(&Link, Verdict)]) -> BTreeMap<String, Stri
 
 #[cfg(test)]
 mod tests {
-    use atrest_proto::model::Reason;
-
     use super::super::luks_fixture;
     use super::*;
     use crate::links::Walk;
     use crate::policy::Policy;
-    use crate::snapshot::{DeviceNumber, Mount, Namespace, Resolved, Snapshot, Trouble};
+    use crate::snapshot::{DeviceNumber, Mount, Namespace, Resolved, Snapshot};
     use crate::volume::Evaluator;
 
     fn at(path: &str) -> Resolved {
@@ -271,10 +290,33 @@ mod tests {
         let uncovered = [Uncovered::NotRecorded].into();
         let none = Links { uncovered, ..Links::default() };
         let some = Links { leaving: vec![link("/enc/es/a", "/x")], ..none.clone() };
+        let good = Links { leaving: vec![link("/enc/es/a", "/enc2")], ..none.clone() };
+        assert!(findings(&snapshot("/enc/es", Ok(good))).is_empty());
         assert!(findings(&snapshot("/enc/es", Ok(none))).is_empty());
         let found = findings(&snapshot("/enc/es", Ok(some))).remove(0);
         assert_eq!(found.outcome, Outcome::Fail);
         assert_eq!(found.evidence["not_covered"], "what the recording does not hold");
+    }
+
+    #[test]
+    fn the_bounds_are_told_and_what_was_not_seen_within_them_is_unknown() {
+        let look = |uncovered, leaving| {
+            let uncovered = [Uncovered::Deeper, uncovered].into();
+            findings(&snapshot("/enc/es", Ok(Links { uncovered, leaving, entries: 7 }))).remove(0)
+        };
+        let good = || vec![link("/enc/es/a", "/enc2")];
+        for (uncovered, expected) in [
+            (Uncovered::MoreEntries, Outcome::Pass),
+            (Uncovered::OtherMounts, Outcome::Pass),
+            (Uncovered::Unreadable, Outcome::Unknown),
+            (Uncovered::Time, Outcome::Unknown),
+        ] {
+            let found = look(uncovered, good());
+            assert_eq!(found.outcome, expected, "{uncovered:?}");
+            assert!(found.evidence["not_covered"].contains(uncovered.as_str()));
+            assert!(found.evidence["not_covered"].contains("deeper"));
+            assert_eq!(look(uncovered, vec![link("/enc/es/a", "/x")]).outcome, Outcome::Fail);
+        }
     }
 
     #[test]
