@@ -5,15 +5,18 @@
 //! ([`report`]) or sends it ([`transport`], [`daemon`]).
 
 pub mod accounts;
+pub mod boot;
 pub mod check;
 pub mod cli;
 pub mod config;
 pub mod core_dumps;
+pub mod crypttab;
 pub mod daemon;
 pub mod device_name;
 pub mod discovery;
 pub mod dm_table;
 pub mod filesystem;
+pub mod fstab;
 pub mod hibernation;
 pub mod host;
 pub mod ini;

@@ -8,7 +8,9 @@ use atrest_proto::model::{Gap, Reason};
 use jiff::Timestamp;
 
 use crate::discovery::{Discovery, Place};
-use crate::host::{Host, block_devices, filesystem_facts, hibernation, identity, links, names};
+use crate::host::{
+    Host, block_devices, boot_files, filesystem_facts, hibernation, identity, links, names,
+};
 use crate::layer::device_mapper::crypt;
 use crate::path::HostPath;
 use crate::snapshot::{
@@ -39,6 +41,13 @@ pub fn observe(host: &dyn Host, discovery: Discovery, now: Timestamp) -> Snapsho
             });
         }
     }
+    let own = mounts.iter().find(|(namespace, _)| *namespace == Namespace::Host);
+    let boot = boot_files::observe(
+        host,
+        own.and_then(|(_, table)| table.known()).map(Vec::as_slice),
+        &devices,
+    );
+    gaps.extend(boot.surroundings.gaps());
     let keystores =
         discovery.keystores.iter().map(|place| keystore::observe::observe(host, place)).collect();
     let targets: Vec<Target> =
@@ -59,6 +68,7 @@ pub fn observe(host: &dyn Host, discovery: Discovery, now: Timestamp) -> Snapsho
         targets,
         services: discovery.services,
         luks,
+        boot,
         keystores,
         repositories: discovery.repositories,
         gaps,

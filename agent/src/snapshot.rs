@@ -339,6 +339,7 @@ pub struct Snapshot {
     pub services: Vec<Service>,
     /// LUKS headers by the device that holds them.
     pub luks: BTreeMap<DeviceNumber, Observed<crate::luks::Header>>,
+    pub boot: crate::boot::Boot,
     pub keystores: Vec<crate::keystore::Observation>,
     pub repositories: Vec<crate::repository::Declared>,
     pub hibernation: crate::hibernation::Hibernation,
@@ -368,6 +369,7 @@ impl Snapshot {
             hibernation: crate::hibernation::Hibernation::default(),
             core_dumps: None,
             links: Vec::new(),
+            boot: crate::boot::Boot::default(),
             gaps: Vec::new(),
         }
     }

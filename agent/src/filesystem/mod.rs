@@ -45,6 +45,16 @@ pub static FILESYSTEMS: &[Filesystem] = &[
     Filesystem { names: fuse::NAMES, dissect: fuse::dissect },
 ];
 
+/// Whether files of this kind of file system are on this host, so that looking at them does not wait for a server or
+/// a program.
+pub fn is_local(fstype: &str) -> bool {
+    let elsewhere =
+        [remote::REMOTE, fuse::CLAIM_TO_ENCRYPT, fuse::NAMES, memory::AUTOMOUNT].concat();
+    !elsewhere
+        .iter()
+        .any(|name| if name.ends_with('.') { fstype.starts_with(name) } else { fstype == *name })
+}
+
 /// Where the contents of a mounted file system go.
 pub fn dissect(mount: &Mount, facts: &FilesystemFacts) -> Vec<Leg> {
     let known = FILESYSTEMS.iter().find(|known| {
@@ -88,6 +98,16 @@ pub(crate) mod tests {
             fstype: fstype.to_owned(),
             source: "/dev/sda1".into(),
             super_options: super_options.to_owned(),
+        }
+    }
+
+    #[test]
+    fn servers_programs_and_automounts_are_not_local() {
+        for fstype in ["nfs4", "cifs", "fuse.sshfs", "fuseblk", "autofs"] {
+            assert!(!is_local(fstype), "{fstype}");
+        }
+        for fstype in ["ext4", "btrfs", "zfs", "tmpfs", "overlay"] {
+            assert!(is_local(fstype), "{fstype}");
         }
     }
 

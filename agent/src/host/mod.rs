@@ -5,11 +5,13 @@
 //! that ends the scan.
 
 pub mod block_devices;
+pub mod boot_files;
 pub mod core_dumps;
 pub mod deadline;
 pub mod device_mapper;
 pub mod filesystem_facts;
 mod fscrypt;
+mod header_search;
 pub mod hibernation;
 pub mod identity;
 pub mod links;

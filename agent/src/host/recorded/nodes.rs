@@ -50,6 +50,9 @@ impl Nodes {
         }
         // A recording made by hand may lack the links by number.
         for name in files.list(&"/sys/class/block".into()).unwrap_or_default() {
+            if nodes.kernel.contains_key(&in_dev(&name)) {
+                continue;
+            }
             let text =
                 files.read(&HostPath::from("/sys/class/block").join(&name).join("dev"), ATTRIBUTE);
             let number =

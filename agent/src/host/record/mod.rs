@@ -3,6 +3,11 @@
 //! Redacted by construction: only the files that are named here are taken, and tables and headers go through the same
 //! typed facts as everything else, in which keys have no place.
 
+#[cfg(test)]
+mod boot_tests;
+#[cfg(test)]
+mod memory_tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{DirBuilder, File};
 use std::io::Write as _;
@@ -15,17 +20,18 @@ use thiserror::Error;
 use super::filesystem_facts::f2fs;
 use super::recorded::LINKS;
 use super::{
-    Host, Resolution, block_devices, core_dumps, filesystem_facts, hibernation, links, names,
+    Host, Resolution, block_devices, boot_files, core_dumps, filesystem_facts, hibernation, links,
+    names,
 };
+use crate::boot::cmdline;
 use crate::core_dumps::Sink;
 use crate::discovery::{self, Declared};
-use crate::dm_table;
 use crate::layer::device_mapper::crypt;
-use crate::observe;
 use crate::path::HostPath;
 use crate::snapshot::{
     BlockDevice, DeviceNumber, Mount, MountTable, Namespace, Observed, Resolved, Target,
 };
+use crate::{crypttab, dm_table, fstab, observe};
 
 /// Small files that are taken whole. None of them holds a secret.
 const WHOLE: &[&str] = &[
@@ -110,6 +116,7 @@ pub fn record(
     writer.f2fs(host, &devices, mounts)?;
     writer.zfs(host, mounts)?;
     writer.journals(host)?;
+    writer.boot(host, &devices)?;
     writer.declared(host, declared)?;
     writer.memory_sinks(host)?;
     writer.places(host, declared)?;
@@ -306,6 +313,33 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
+    /// The tables of the boot as they were understood, and what is known of the files that they name. Passwords
+    /// and keys have no place in either.
+    fn boot(
+        &mut self,
+        host: &dyn Host,
+        devices: &BTreeMap<DeviceNumber, BlockDevice>,
+    ) -> Result<(), RecordError> {
+        let table = mount_table(host);
+        let boot = boot_files::observe(host, table.known().map(Vec::as_slice), devices);
+        if let Observed::Known(table) = &boot.crypttab {
+            self.file(&boot_files::CRYPTTAB.into(), &crypttab::format(table))?;
+        }
+        if let Observed::Known(table) = &boot.fstab {
+            self.file(&boot_files::FSTAB.into(), &fstab::format(table))?;
+        }
+        let mut words = boot.cmdline.known().map(cmdline::format).unwrap_or_default();
+        for word in hibernation::words(host) {
+            if !words.split(u8::is_ascii_whitespace).any(|known| known == word.as_bytes()) {
+                words.truncate(words.trim_ascii_end().len());
+                words.extend(format!(" {word}\n").into_bytes());
+            }
+        }
+        self.file(&boot_files::CMDLINE.into(), words.trim_ascii_start())?;
+        let json = serde_json::to_vec_pretty(&boot.surroundings).unwrap_or_default();
+        self.file(&boot_files::RECORDED.into(), &json)
+    }
+
     /// The directories that were asked about, so that a replay can tell that they exist.
     fn declared(&mut self, host: &dyn Host, declared: &Declared) -> Result<(), RecordError> {
         let mut resolved = Vec::new();
@@ -362,8 +396,6 @@ impl<'a> Writer<'a> {
 
     /// Of files that say where memory is written to, the settings that say so.
     fn memory_sinks(&mut self, host: &dyn Host) -> Result<(), RecordError> {
-        let words = hibernation::words(host);
-        self.file(&"/proc/cmdline".into(), (words.join(" ") + "\n").as_bytes())?;
         // A kernel that lacks these files can do neither; to who replays, a missing file tells nothing.
         for (path, nothing) in [("/sys/power/state", ""), ("/sys/kernel/kexec_crash_loaded", "0\n")]
         {
@@ -407,110 +439,5 @@ fn mount_table(host: &dyn Host) -> MountTable {
     match text.ok().and_then(|text| crate::mounts::parse(&text).ok()) {
         Some(mounts) => Observed::Known(mounts),
         None => Observed::Absent,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::host::live::LiveHost;
-    use crate::host::recorded::RecordedHost;
-    use crate::{policy::Policy, posture};
-
-    const OURS: [&str; 3] = ["hibernation_encrypted", "core_dumps_contained", "symlink_leaves"];
-
-    fn findings(host: &dyn Host, declared: &Declared) -> Vec<String> {
-        let discovery = discovery::discover(host, declared);
-        let snapshot = observe::observe(host, discovery, jiff::Timestamp::UNIX_EPOCH);
-        let posture = posture::evaluate(&snapshot, &Policy::default());
-        let ours = posture.findings.iter().filter(|found| OURS.contains(&found.check.as_str()));
-        ours.map(|found| serde_json::to_string(found).unwrap()).collect()
-    }
-
-    fn replayed(host: &dyn Host, declared: &Declared) -> (Vec<String>, tempfile::TempDir) {
-        let scratch = tempfile::tempdir().unwrap();
-        record(host, declared, scratch.path()).unwrap();
-        (findings(&RecordedHost::new(scratch.path()), declared), scratch)
-    }
-
-    fn host(files: &[(&str, &str)]) -> tempfile::TempDir {
-        let root = tempfile::tempdir().unwrap();
-        for (path, text) in files {
-            let path = root.path().join(path);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, text).unwrap();
-        }
-        root
-    }
-
-    #[test]
-    fn a_replay_says_where_memory_and_links_go_as_the_host_did() {
-        let root = host(&[
-            (
-                "proc/self/mountinfo",
-                "1 0 8:0 / / rw - ext2 /dev/sda rw\n2 1 0:9 / /data rw - nfs4 box:/t rw\n",
-            ),
-            ("proc/swaps", "Filename Type Size Used Priority\n/dev/sda partition 1 0 -2\n"),
-            ("proc/cmdline", "password=hunter2 resume=/dev/sda quiet\n"),
-            ("proc/sys/kernel/core_pattern", "|/usr/lib/systemd/systemd-coredump %P\n"),
-            ("sys/devices/pci/block/sda/dev", "8:0\n"),
-            ("sys/devices/pci/block/sda/size", "8\n"),
-            ("sys/power/state", "mem disk\n"),
-            ("sys/power/resume", "0:0\n"),
-            ("sys/kernel/kexec_crash_loaded", "1\n"),
-            ("etc/systemd/coredump.conf", "[Coredump]\nStorage=journal\nKeepFree=hunter2\n"),
-            ("etc/systemd/journald.conf.d/a.conf", "[Journal]\nStorage=persistent\n"),
-            ("etc/kdump.conf", "ssh hunter2@crashbox\n"),
-            ("data/es/file", ""),
-            ("var/log/x", ""),
-        ]);
-        for (link, to) in [
-            ("data/es/logs", "/var/log"),
-            ("sys/dev/block/8:0", "../../devices/pci/block/sda"),
-            ("sys/class/block/sda", "../../devices/pci/block/sda"),
-        ] {
-            std::fs::create_dir_all(root.path().join(link).parent().unwrap()).unwrap();
-            std::os::unix::fs::symlink(to, root.path().join(link)).unwrap();
-        }
-        let declared = Declared { paths: vec!["/data/es".into()], ..Declared::default() };
-        let live = RecordedHost::new(root.path());
-        let (replayed, recording) = replayed(&live, &declared);
-        assert_eq!(replayed, findings(&live, &declared));
-        assert!(replayed.iter().any(|found| found.contains("/data/es/logs -> /var/log")));
-        let grep = |text: &str| contains(recording.path(), text.as_bytes());
-        assert!(!grep("hunter2") && !grep("crashbox"), "{replayed:?}");
-        assert!(grep("resume=/dev/sda") && grep("Storage=persistent"));
-    }
-
-    #[expect(clippy::disallowed_methods, reason = "what a test recorded itself is small")]
-    fn contains(directory: &Path, text: &[u8]) -> bool {
-        std::fs::read_dir(directory).unwrap().any(|entry| {
-            let path = entry.unwrap().path();
-            let kind = std::fs::symlink_metadata(&path).unwrap().file_type();
-            if kind.is_dir() {
-                contains(&path, text)
-            } else {
-                kind.is_file()
-                    && std::fs::read(&path).unwrap().windows(text.len()).any(|part| part == text)
-            }
-        })
-    }
-
-    #[test]
-    fn a_replay_of_this_machine_says_the_same() {
-        let scratch = tempfile::tempdir().unwrap();
-        let root = std::fs::canonicalize(scratch.path()).unwrap();
-        std::fs::create_dir_all(root.join("data")).unwrap();
-        std::fs::create_dir_all(root.join("other")).unwrap();
-        std::os::unix::fs::symlink("../other", root.join("data/link")).unwrap();
-        let declared = Declared { paths: vec![root.join("data").into()], ..Declared::default() };
-        let live = LiveHost::new("/");
-        if !discovery::discover(&live, &declared).services.is_empty() {
-            // A recording does not hold processes: what a node here would add is not in the replay.
-            return;
-        }
-        let (replayed, _recording) = replayed(&live, &declared);
-        assert_eq!(replayed, findings(&live, &declared));
-        assert!(replayed.iter().any(|found| found.contains("symlink_leaves")));
     }
 }
