@@ -27,6 +27,13 @@ pub fn evaluate(snapshot: &Snapshot, policy: &Policy) -> Posture {
     let keystore_volumes: Vec<PathPosture> =
         snapshot.keystores.iter().map(|keystore| evaluator.target(&volume_of(keystore))).collect();
     let spares = spares(snapshot, &evaluator);
+    let boot_volumes: Vec<PathPosture> = snapshot
+        .boot
+        .surroundings
+        .files
+        .iter()
+        .map(|file| evaluator.target(&file.target()))
+        .collect();
     let context = Context {
         snapshot,
         policy,
@@ -35,6 +42,7 @@ pub fn evaluate(snapshot: &Snapshot, policy: &Policy) -> Posture {
         keystore_volumes: &keystore_volumes,
         spares: &spares,
         evaluator: &evaluator,
+        boot_volumes: &boot_volumes,
     };
     let mut findings: Vec<Finding> =
         check::ALL.iter().flat_map(|check| (check.evaluate)(&context)).collect();

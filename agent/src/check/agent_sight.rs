@@ -93,6 +93,7 @@ mod tests {
             keystore_volumes: &[],
             spares: &[],
             evaluator: &crate::volume::Evaluator::new(&snapshot),
+            boot_volumes: &[],
         };
         evaluate(&context).remove(0)
     }

@@ -208,6 +208,7 @@ mod tests {
             swaps: &[],
             keystore_volumes: &[],
             spares: &[],
+            boot_volumes: &[],
             evaluator: &evaluator,
         })
     }

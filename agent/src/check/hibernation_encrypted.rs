@@ -233,6 +233,7 @@ mod tests {
             swaps: &swaps,
             keystore_volumes: &[],
             spares: &[],
+            boot_volumes: &[],
             evaluator: &evaluator,
         })
         .remove(0)

@@ -97,5 +97,6 @@ pub(super) fn evaluate_with(
         keystore_volumes: &[],
         spares: &[],
         evaluator: &crate::volume::Evaluator::new(snapshot),
+        boot_volumes: &[],
     })
 }

@@ -2,6 +2,7 @@
 
 use atrest_proto::model::{Finding, Outcome, Severity};
 
+use super::header_copies;
 use super::luks_volume::{LuksVolume, volumes};
 use super::outcome::{finding, unknown};
 use super::{Check, Context, ISO_8_24, NIST_SC_12, SOC2_CC6_1};
@@ -15,7 +16,8 @@ pub(super) const CHECK: Check = Check {
           is lost. A header of another volume in its place is as bad.",
     decides: "Compares the header on the device with what the open volume was made from, by version and UUID, and \
               tells when one of the two copies of a LUKS2 header is damaged. A header that is kept on another device \
-              looks like a lost one: accept that with an exception.",
+              looks like a lost one: accept that with an exception. Of headers in files, those that crypttab names and \
+              those that lie about in the usual places, the mode and, for backups, the volume below are judged.",
     severity: Severity::High,
     remedy: "do not close the volume or reboot; restore a header backup with `cryptsetup luksHeaderRestore`, or copy the \
              data to a new volume while this one is open",
@@ -27,7 +29,8 @@ pub(super) const CHECK: Check = Check {
 const OPENED_FROM: [(&str, u8); 2] = [("CRYPT-LUKS1-", 1), ("CRYPT-LUKS2-", 2)];
 
 fn evaluate(context: &Context<'_>) -> Vec<Finding> {
-    volumes(context.snapshot).iter().filter_map(judge).collect()
+    let own = volumes(context.snapshot);
+    own.iter().filter_map(judge).chain(header_copies::evaluate(&CHECK, context)).collect()
 }
 
 fn judge(volume: &LuksVolume<'_>) -> Option<Finding> {

@@ -3,6 +3,10 @@
 //! A check is plain data and a pure function. [`ALL`] names them all; nothing registers itself.
 
 mod agent_sight;
+mod boot_devices;
+#[cfg(test)]
+mod boot_fixture;
+mod boot_intent;
 mod cipher_strength;
 mod core_dumps_contained;
 mod crypt_device;
@@ -10,7 +14,9 @@ mod crypt_device;
 mod crypt_fixture;
 mod crypt_suspended;
 mod discards_allowed;
+mod header_copies;
 mod hibernation_encrypted;
+mod key_file_exposed;
 mod keystore_at_rest;
 #[cfg(test)]
 mod keystore_fixture;
@@ -80,6 +86,8 @@ pub struct Context<'a> {
     pub spares: &'a [Spare],
     /// For places that are nobody's asset of their own, such as a resume device.
     pub evaluator: &'a Evaluator<'a>,
+    /// The verdict of every file that opens volumes, in the snapshot's order of them.
+    pub boot_volumes: &'a [PathPosture],
 }
 
 /// Every check, in the order of the catalogue.
@@ -93,6 +101,8 @@ pub static ALL: &[&Check] = &[
     &luks_kdf::CHECK,
     &luks_keyslots::CHECK,
     &luks_header::CHECK,
+    &key_file_exposed::CHECK,
+    &boot_intent::CHECK,
     &volume_key_exposed::CHECK,
     &crypt_suspended::CHECK,
     &discards_allowed::CHECK,

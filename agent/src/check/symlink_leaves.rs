@@ -237,6 +237,7 @@ mod tests {
             swaps: &[],
             keystore_volumes: &[],
             spares: &[],
+            boot_volumes: &[],
             evaluator: &evaluator,
         })
     }

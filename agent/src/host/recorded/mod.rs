@@ -1,8 +1,9 @@
 //! A recording of a host, replayed; or the root of one that is not running.
 //!
 //! Layout: `DIR/{proc,sys,etc,run,dev}` as on the host, `DIR/dmsetup-table.txt` in the format of
-//! `dmsetup table`, and LUKS metadata in `DIR/luks/MAJOR:MINOR.json`. Such a directory can be made with `cp` and
-//! `dmsetup` alone; what it does not hold is unknown, never assumed.
+//! `dmsetup table`, LUKS metadata in `DIR/luks/MAJOR:MINOR.json`, and in `DIR/boot-files.json` what is known of the files
+//! that crypttab and its like name. Such a directory can be made with `cp` and `dmsetup` alone; what it does not hold is
+//! unknown, never assumed.
 
 mod kept_links;
 mod nodes;
