@@ -19,7 +19,29 @@ pub(super) enum Comparison {
 
 /// The device-mapper device of that name.
 pub(super) fn named<'a>(snapshot: &'a Snapshot, name: &str) -> Option<&'a BlockDevice> {
-    snapshot.devices.values().find(|device| device.dm.as_ref().is_some_and(|dm| dm.name == name))
+    let is_named =
+        |device: &&BlockDevice| device.dm.as_ref().is_some_and(|dm| same_name(&dm.name, name));
+    snapshot.devices.values().find(is_named)
+}
+
+/// Whether two names are of one device-mapper device: libdevmapper writes `\xNN` for what udev does not take into a name.
+pub(super) fn same_name(one: &str, other: &str) -> bool {
+    one == other || unmangled(one) == unmangled(other)
+}
+
+fn unmangled(name: &str) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(name.len());
+    let mut rest = name.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let digits = rest.strip_prefix(b"\\x").and_then(|digits| digits.get(..2));
+        let digits = digits.filter(|digits| digits.iter().all(u8::is_ascii_hexdigit));
+        let byte = digits
+            .and_then(|digits| std::str::from_utf8(digits).ok())
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        bytes.push(byte.unwrap_or(*first));
+        rest = if byte.is_some() { rest.get(4..).unwrap_or_default() } else { after };
+    }
+    bytes
 }
 
 /// The device that an operator would call so.
@@ -152,6 +174,25 @@ mod tests {
         };
         assert_eq!(looped("/srv/es.img"), Comparison::Same);
         assert_eq!(looped("/srv/other.img"), Comparison::Unknown);
+    }
+
+    #[test]
+    fn a_name_is_the_same_mangled_or_not() {
+        assert!(same_name("cr\\x20#1", "cr #1") && same_name("es", "es"));
+        assert!(!same_name("cr\\x2", "cr ") && !same_name("es", "log"));
+        assert_eq!(unmangled("a\\x+1b\\xc3\\xa9"), "a\\x+1bé".as_bytes());
+        let mut snapshot = host("", "", "");
+        let device = snapshot.devices.get_mut(&DeviceNumber::new(254, 0)).unwrap();
+        device.dm.as_mut().unwrap().name = "cr\\x20#1".to_owned();
+        assert!(named(&snapshot, "cr #1").is_some() && named(&snapshot, "cr").is_none());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_name_is_its_own(name in "[a-z\\\\x0-9+é ]{0,12}") {
+            drop(unmangled(&name));
+            proptest::prop_assert!(same_name(&name, &name));
+        }
     }
 
     #[test]

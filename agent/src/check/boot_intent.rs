@@ -145,7 +145,11 @@ fn volume(snapshot: &Snapshot, entry: &crypttab::Entry) -> Finding {
             ),
             ..say(
                 Outcome::Fail,
-                format!("{at} is open from {live}, and crypttab says {device} ({expected})"),
+                if expected == device.to_string() {
+                    format!("{at} is open from {live}, and crypttab says {device}")
+                } else {
+                    format!("{at} is open from {live}, and crypttab says {device} ({expected})")
+                },
             )
         },
     };
@@ -269,15 +273,22 @@ fn by_hand(context: &Context<'_>) -> Vec<Finding> {
 
 fn is_opened_at_boot(snapshot: &Snapshot, name: &str) -> bool {
     let boot = &snapshot.boot;
-    let node = HostPath::from(format!("{MAPPER}{name}"));
+    let is_its = |source: &Source| match source {
+        Source::Path(path) => path
+            .as_bytes()
+            .strip_prefix(MAPPER.as_bytes())
+            .is_some_and(|other| boot_devices::same_name(&String::from_utf8_lossy(other), name)),
+        Source::Tag { .. } | Source::Other => false,
+    };
     let is_mounted = || {
         let entries = boot.fstab.known().into_iter().flat_map(|table| &table.entries);
         let mut wanted = entries.filter(|entry| !entry.has("noauto"));
-        wanted.any(|entry| entry.source == Source::Path(node.clone()))
+        wanted.any(|entry| is_its(&entry.source))
     };
     // systemd opens a `noauto` volume all the same when a mount wants its device.
     let in_crypttab = boot.crypttab.known().is_some_and(|table| {
-        let mut named = table.entries.iter().filter(|entry| entry.name == name);
+        let mut named =
+            table.entries.iter().filter(|entry| boot_devices::same_name(&entry.name, name));
         named.any(|entry| !entry.options.has("noauto") || is_mounted())
     });
     let uuid = boot_devices::named(snapshot, name)
@@ -285,7 +296,7 @@ fn is_opened_at_boot(snapshot: &Snapshot, name: &str) -> bool {
     let volumes = boot.cmdline.known().map(|facts| facts.volumes.as_slice()).unwrap_or_default();
     in_crypttab
         || volumes.iter().any(|volume| match (&volume.name, volume.device.uuid()) {
-            (Some(given), _) => given == name,
+            (Some(given), _) => boot_devices::same_name(given, name),
             // dracut takes the start of a UUID too.
             (None, Some(given)) => {
                 uuid.is_some_and(|uuid| uuid.starts_with(given)) || *name == format!("luks-{given}")
@@ -370,7 +381,11 @@ mod tests {
         devices.insert("/dev/disk/by-id/x".to_owned(), DeviceNumber::new(8, 1));
         let finding = found(&snapshot, "crypttab:es").unwrap();
         assert_eq!((finding.outcome, finding.severity), (Outcome::Fail, Severity::Medium));
-        assert!(finding.summary.contains("/dev/sdb1") && finding.summary.contains("/dev/sda1"));
+        assert!(
+            finding
+                .summary
+                .contains("from /dev/sdb1, and crypttab says /dev/disk/by-id/x (/dev/sda1)")
+        );
         let other = host("es UUID=00000000-0000 none luks", "", "");
         assert_eq!(outcome(&other, "crypttab:es").0, Outcome::Fail);
         let detached = host("es UUID=00000000-0000 none luks,header=/h", "", "");

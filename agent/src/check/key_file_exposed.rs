@@ -1,16 +1,18 @@
 //! `key_file_exposed`: a key file is no easier to get at than what it opens.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use atrest_proto::model::{Finding, Outcome, PathPosture, Reason, Severity, Verdict};
 
+use super::boot_devices;
 use super::outcome::{finding, unknown};
 use super::{
     CIS_3_11, Check, Context, ISO_8_24, NIST_SC_12, NIST_SC_28_1, PCI_3_5_1_3, SOC2_CC6_1,
 };
 use crate::boot::{self, BootFile, Role, initramfs};
+use crate::crypttab::Key;
 use crate::host::{FileKind, Metadata};
-use crate::snapshot::Observed;
+use crate::snapshot::{Observed, Snapshot};
 
 pub(super) const CHECK: Check = Check {
     id: "key_file_exposed",
@@ -83,7 +85,9 @@ fn judge(context: &Context<'_>, file: &BootFile, volume: &PathPosture) -> Option
     let mut case = Case::default();
     place(&mut case, "it lies", volume, context.policy.accept_claims);
     if !case.problems.is_empty() {
-        case.steps.push(CHECK.remedy.replace("FILE", &path.to_string()));
+        let device = opened_device(context.snapshot, file);
+        let remedy = CHECK.remedy.replace("DEVICE", device.as_deref().unwrap_or("DEVICE"));
+        case.steps.push(remedy.replace("FILE", &path.to_string()));
     }
     if file.id.on.is_none() {
         match &file.metadata {
@@ -211,40 +215,77 @@ fn copies(case: &mut Case, context: &Context<'_>, file: &BootFile) {
         .find(|copied| initramfs::matches(copied.pattern.as_bytes(), path.as_bytes()));
     let Some(copied) = copied else { return };
     let said_by = &copied.said_by;
-    let mut images = 0;
-    for (at, image) in surroundings.of(Role::InitramfsImage) {
-        let Some(volume) = context.boot_volumes.get(at) else { continue };
-        images += 1;
-        let name = &image.id.path;
-        let before = case.problems.len();
-        let lies = format!("its copy in {name} (said by {said_by}) lies");
-        place(case, &lies, volume, context.policy.accept_claims);
-        if case.problems.len() > before {
-            case.steps.push(format!(
-                "take {path} out of {said_by} and make the image anew (`update-initramfs -u -k all`, `dracut -f` or \
-                 `mkinitcpio -P`), or encrypt the volume below {name}"
-            ));
-        }
-        match &image.metadata {
-            Observed::Known(metadata) if metadata.mode & 0o044 != 0 => {
-                case.problems.push(format!(
-                    "its copy in {name} can be read by others than root (mode {:04o})",
-                    metadata.mode
-                ));
-                case.steps.push(format!(
-                    "`chmod 0600 {name}`, and `UMASK=0077` in /etc/initramfs-tools/initramfs.conf where that makes it"
-                ));
-            }
-            Observed::Known(_) => {}
-            Observed::Absent | Observed::Unreadable(_) => {
-                case.doubts.push((format!("the mode of {name} is not known"), Reason::Unreadable));
-            }
-        }
-    }
-    if images == 0 {
+    let images: Vec<(&BootFile, &PathPosture)> = surroundings
+        .of(Role::InitramfsImage)
+        .filter_map(|(at, image)| Some((image, context.boot_volumes.get(at)?)))
+        .collect();
+    if images.is_empty() {
         let doubt = format!("{said_by} copies it into an initramfs, and none was found in /boot");
         case.doubts.push((doubt, Reason::NotFound));
     }
+    // Images lie side by side: one stands for all on its volume.
+    let mut volumes = BTreeSet::new();
+    for (image, volume) in &images {
+        let devices: Vec<&str> = volume.plain.iter().map(|leg| leg.device.as_str()).collect();
+        if !volumes.insert((volume.verdict, devices)) {
+            continue;
+        }
+        let before = case.problems.len();
+        let lies = format!("its copy in {} (said by {said_by}) lies", image.id.path);
+        place(case, &lies, volume, context.policy.accept_claims);
+        if case.problems.len() > before {
+            case.steps.push(format!(
+                "take {path} out of {said_by} and make the images anew (`update-initramfs -u -k all`, `dracut -f \
+                 --regenerate-all` or `mkinitcpio -P`), or encrypt the volume of /boot"
+            ));
+        }
+    }
+    readable_images(case, images.iter().map(|(image, _)| *image), surroundings.initramfs.umask);
+}
+
+fn readable_images<'a>(
+    case: &mut Case,
+    images: impl Iterator<Item = &'a BootFile>,
+    umask: Option<u32>,
+) {
+    let mut readable = Vec::new();
+    for image in images {
+        match &image.metadata {
+            Observed::Known(metadata) if metadata.mode & 0o044 != 0 => {
+                readable.push(image.id.path.to_string());
+            }
+            Observed::Known(_) => {}
+            Observed::Absent | Observed::Unreadable(_) => {
+                let doubt = format!("the mode of {} is not known", image.id.path);
+                case.doubts.push((doubt, Reason::Unreadable));
+            }
+        }
+    }
+    if readable.is_empty() {
+        return;
+    }
+    let readable = readable.join(" ");
+    case.problems.push(format!("others than root can read its copy in {readable}"));
+    let keeps = umask.is_some_and(|umask| umask & 0o044 == 0o044);
+    let setting = if keeps {
+        ""
+    } else {
+        ", and `UMASK=0077` in /etc/initramfs-tools/initramfs.conf where that makes them"
+    };
+    case.steps.push(format!("`chmod 0600 {readable}`{setting}"));
+}
+
+/// The device whose key a file is, as an operator would type it.
+fn opened_device(snapshot: &Snapshot, file: &BootFile) -> Option<String> {
+    let table = snapshot.boot.crypttab.known()?;
+    let entry = table.entries.iter().find(|entry| match &entry.key {
+        Key::File { path, .. } => path.normalised() == file.id.path,
+        Key::Unnamed => file.named_by.contains(&format!("crypttab ({})", entry.name)),
+        Key::Random(_) | Key::Other => false,
+    })?;
+    let live = boot_devices::named(snapshot, &entry.name)
+        .and_then(|device| boot_devices::below(snapshot, device.number));
+    Some(live.map_or_else(|| entry.device.to_string(), |below| boot_devices::node(snapshot, below)))
 }
 
 #[cfg(test)]
@@ -296,6 +337,10 @@ mod tests {
         fails(&finding, "plaintext on /dev/sda1");
         assert!(finding.summary.contains("crypttab (es)"));
         assert!(finding.remedy.contains("luksChangeKey DEVICE --key-file /etc/es.key"));
+        let mut snapshot = host("es UUID=1 /etc/es.key luks", "", "");
+        snapshot.boot.surroundings.files = vec![file(Role::KeyFile, PLAIN, 0o400)];
+        let remedy = boot_fixture::evaluate(&CHECK, &snapshot).remove(0).remedy;
+        assert!(remedy.contains("luksChangeKey /dev/sdb1 --key-file /etc/es.key"), "{remedy}");
         assert_eq!(finding.reasons, [Reason::PlainDevice]);
     }
 
@@ -326,10 +371,29 @@ mod tests {
         assert!(finding.remedy.contains("update-initramfs"));
         assert_eq!(one(image(plain, 0o644), "/etc/*").outcome, Outcome::Pass);
         let encrypted = "/srv/es/initrd.img-6.1";
-        fails(&one(image(encrypted, 0o644), ENCRYPTED), "read by others than root");
+        fails(
+            &one(image(encrypted, 0o644), ENCRYPTED),
+            "others than root can read its copy in /srv/es/initrd.img-6.1",
+        );
         assert_eq!(one(image(encrypted, 0o600), ENCRYPTED).outcome, Outcome::Pass);
+        let two = vec![key(), image(plain, 0o644), image("/boot/initrd.img-6.2", 0o644)];
+        let two = all(two, &[ENCRYPTED]).remove(0);
+        assert_eq!(two.summary.matches("plaintext").count(), 1, "{}", two.summary);
+        assert!(two.remedy.contains("`chmod 0600 /boot/initrd.img-6.1 /boot/initrd.img-6.2`"));
         let without = all(vec![key()], &[ENCRYPTED]).remove(0);
         assert_eq!((without.outcome, without.reasons), (Outcome::Unknown, vec![Reason::NotFound]));
+    }
+
+    #[test]
+    fn the_setting_is_asked_for_only_where_it_is_missing() {
+        let image = file(Role::InitramfsImage, "/boot/initrd.img-6.1", 0o644);
+        let steps = |umask| {
+            let mut case = Case::default();
+            readable_images(&mut case, std::iter::once(&image), umask);
+            case.steps.concat()
+        };
+        assert!(steps(None).contains("UMASK=0077") && steps(Some(0o022)).contains("UMASK=0077"));
+        assert_eq!(steps(Some(0o077)), "`chmod 0600 /boot/initrd.img-6.1`");
     }
 
     #[test]
