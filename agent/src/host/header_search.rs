@@ -101,7 +101,7 @@ impl Walk<'_> {
         match metadata.kind {
             FileKind::Directory if depth > 1 => self.directory(path, depth - 1),
             FileKind::File if (SMALLEST..=LARGEST).contains(&metadata.size) => {
-                match self.host.read_start(&Namespace::Host, path, MAGIC.len()) {
+                match self.host.read_start_unlinked(path, MAGIC.len()) {
                     Ok(start) if start == MAGIC => self.found.push(path.clone()),
                     Ok(_) => {}
                     Err(trouble) => self.keep(trouble),

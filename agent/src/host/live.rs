@@ -177,6 +177,12 @@ impl Host for LiveHost {
         self.look(seen_by, path, move |files, path| files.read_start(path, length))
     }
 
+    fn read_start_unlinked(&self, path: &HostPath, length: usize) -> Result<Vec<u8>, Trouble> {
+        self.look(&Namespace::Host, path, move |files, path| {
+            files.read_start_unlinked(path, length)
+        })
+    }
+
     fn list(&self, seen_by: &Namespace, directory: &HostPath) -> Result<Vec<Vec<u8>>, Trouble> {
         self.look(seen_by, directory, Rooted::list)
     }

@@ -82,6 +82,9 @@ pub trait Host: Send + Sync {
         length: usize,
     ) -> Result<Vec<u8>, Trouble>;
 
+    /// The same of a regular file that no symbolic link leads to: for places where users may write.
+    fn read_start_unlinked(&self, path: &HostPath, length: usize) -> Result<Vec<u8>, Trouble>;
+
     /// The names in a directory, sorted, without `.` and `..`.
     fn list(&self, seen_by: &Namespace, directory: &HostPath) -> Result<Vec<Vec<u8>>, Trouble>;
 

@@ -150,6 +150,39 @@ impl Rooted {
         Ok(bytes)
     }
 
+    /// The first `length` bytes of a regular file that no symbolic link leads to, at any component.
+    ///
+    /// Where users may write, a name can be swapped for a link between two looks, and opening some devices does
+    /// something: each component is opened below the one before, and never followed.
+    pub(super) fn read_start_unlinked(
+        &self,
+        path: &HostPath,
+        length: usize,
+    ) -> Result<Vec<u8>, Trouble> {
+        use rustix::fs::{CWD, Mode, OFlags, openat};
+        let failed = |errno: rustix::io::Errno| trouble(&errno.into(), path);
+        let into = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let mut at = openat(CWD, &self.root, into, Mode::empty()).map_err(failed)?;
+        let mut parts = path.components().peekable();
+        while let Some(part) = parts.next() {
+            let how = if parts.peek().is_some() {
+                into
+            } else {
+                OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY
+            };
+            at = openat(&at, part, how | OFlags::NOFOLLOW, Mode::empty()).map_err(failed)?;
+        }
+        let file = File::from(at);
+        let kind = file.metadata().map_err(|error| trouble(&error, path))?.file_type();
+        if !kind.is_file() {
+            return Err(Trouble::new(Reason::Unreadable, format!("{path}: not a regular file")));
+        }
+        let mut bytes = Vec::new();
+        let bound = u64::try_from(length).unwrap_or(u64::MAX);
+        file.take(bound).read_to_end(&mut bytes).map_err(|error| trouble(&error, path))?;
+        Ok(bytes)
+    }
+
     /// Opens a regular file for reading. Without blocking: a FIFO in its place must not hang the scan.
     fn open(&self, path: &HostPath) -> Result<File, Trouble> {
         use std::os::unix::fs::OpenOptionsExt as _;
@@ -290,6 +323,19 @@ mod tests {
         let (_directory, rooted) = tree();
         assert_eq!(rooted.read(&"/nope".into(), 5).unwrap_err().reason, Reason::NotFound);
         assert_eq!(rooted.list(&"/nope".into()).unwrap_err().reason, Reason::NotFound);
+    }
+
+    #[test]
+    fn no_link_is_followed_when_none_may_be() {
+        let (directory, rooted) = tree();
+        symlink("etc", directory.path().join("linked")).unwrap();
+        nix::unistd::mkfifo(&directory.path().join("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let start = |path: &str| rooted.read_start_unlinked(&path.into(), 3);
+        assert_eq!(start("/etc/file"), Ok(b"ins".to_vec()));
+        for path in ["/absolute", "/linked/file", "/etc", "/fifo", "/"] {
+            assert!(start(path).is_err(), "{path}");
+        }
+        assert_eq!(start("/etc/nope").unwrap_err().reason, Reason::NotFound);
     }
 
     #[test]

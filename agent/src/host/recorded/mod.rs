@@ -144,6 +144,10 @@ impl Host for RecordedHost {
         self.files_of(seen_by).read_start(path, length)
     }
 
+    fn read_start_unlinked(&self, path: &HostPath, length: usize) -> Result<Vec<u8>, Trouble> {
+        self.files.read_start_unlinked(path, length)
+    }
+
     fn list(&self, seen_by: &Namespace, directory: &HostPath) -> Result<Vec<Vec<u8>>, Trouble> {
         self.files_of(seen_by).list(directory)
     }
