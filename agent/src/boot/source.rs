@@ -161,13 +161,13 @@ pub(crate) mod tests {
 
     #[test]
     fn each_way_to_name_a_device_is_read() {
-        let node = |field: &str| Source::parse(field.as_bytes()).node().map(|p| p.to_string());
-        assert_eq!(node("/dev/sdb1").as_deref(), Some("/dev/sdb1"));
-        assert_eq!(node("UUID=ab-1").as_deref(), Some("/dev/disk/by-uuid/ab-1"));
-        assert_eq!(node("UUID=\"ab-1\"").as_deref(), Some("/dev/disk/by-uuid/ab-1"));
-        assert_eq!(node("PARTUUID=AB").as_deref(), Some("/dev/disk/by-partuuid/ab"));
-        assert_eq!(node("LABEL=a b/c").as_deref(), Some("/dev/disk/by-label/a\\x20b\\x2fc"));
-        assert_eq!(node("ID=wwn-0x5").as_deref(), Some("/dev/disk/by-id/wwn-0x5"));
+        let node = |field: &str| Source::parse(field.as_bytes()).node();
+        assert_eq!(node("/dev/sdb1"), Some("/dev/sdb1".into()));
+        assert_eq!(node("UUID=ab-1"), Some("/dev/disk/by-uuid/ab-1".into()));
+        assert_eq!(node("UUID=\"ab-1\""), Some("/dev/disk/by-uuid/ab-1".into()));
+        assert_eq!(node("PARTUUID=AB"), Some("/dev/disk/by-partuuid/ab".into()));
+        assert_eq!(node("LABEL=a b/c"), Some("/dev/disk/by-label/a\\x20b\\x2fc".into()));
+        assert_eq!(node("ID=wwn-0x5"), Some("/dev/disk/by-id/wwn-0x5".into()));
         assert_eq!(Source::parse(b"/dev/disk/by-uuid/ab-1").uuid(), Some("ab-1"));
     }
 
