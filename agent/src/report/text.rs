@@ -1,5 +1,7 @@
 //! Text for people: the worst first, the stack as a tree, the remedy under each failure.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use atrest_proto::model::{Finding, Layer, Outcome, PathPosture, Posture, Severity, Verdict};
 
 use super::{badness, concerns, tree};
@@ -60,12 +62,12 @@ impl Style {
             Outcome::Pass => (Paint::Good, "pass"),
             Outcome::NotApplicable => (Paint::Dim, "n/a"),
         };
-        self.paint(paint, &format!("{word:<7}"))
+        self.paint(paint, &format!("{word:<8}"))
     }
 }
 
 /// Columns that text is wrapped to.
-const WIDTH: usize = 80;
+pub(super) const WIDTH: usize = 80;
 
 /// The answer of `check`.
 pub fn check(posture: &Posture, style: Style) -> String {
@@ -89,7 +91,14 @@ pub fn check(posture: &Posture, style: Style) -> String {
 pub fn scan(posture: &Posture, style: Style) -> String {
     let mut out = String::new();
     let host = &posture.host;
-    line!(out, "Host {} ({}, kernel {})", host.hostname, host.os, host.kernel);
+    let or_not_said = |text: &str| if text.is_empty() { "-".to_owned() } else { text.to_owned() };
+    line!(
+        out,
+        "Host {} ({}, kernel {})",
+        or_not_said(&host.hostname),
+        or_not_said(&host.os),
+        or_not_said(&host.kernel)
+    );
     for service in &posture.services {
         let cluster = service.cluster_name.as_deref().unwrap_or("-");
         let node = service.node_name.as_deref().unwrap_or("-");
@@ -143,9 +152,7 @@ pub fn scan(posture: &Posture, style: Style) -> String {
         }
     }
     section("Findings", false, &mut out);
-    let mut findings: Vec<&Finding> = posture.findings.iter().collect();
-    findings.sort_by(|a, b| order(a).cmp(&order(b)));
-    remedies(findings.into_iter(), style, &mut out);
+    remedies(posture.findings.iter(), style, &mut out);
     gaps(posture, &mut out);
     let counts = summary(&posture.findings);
     let count = |outcome: Outcome| counts.get(outcome.as_str()).copied().unwrap_or_default();
@@ -211,16 +218,62 @@ fn drawn(layers: &[Layer], detail: &str) -> bool {
     layers.iter().any(|layer| layer.name == detail || drawn(&layer.children, detail))
 }
 
+/// Failures first, each with its remedy; then what could not be decided; what passes in one line.
 fn remedies<'a>(findings: impl Iterator<Item = &'a Finding>, style: Style, out: &mut String) {
-    for finding in findings {
-        line!(out, "  {} {} [{}]", style.outcome(finding.outcome), finding.summary, finding.check);
-        if !finding.remedy.is_empty() {
-            let options = textwrap::Options::new(WIDTH)
-                .initial_indent("          -> ")
-                .subsequent_indent("             ");
-            line!(out, "{}", textwrap::fill(&finding.remedy, options));
+    let mut findings: Vec<&Finding> = findings.collect();
+    findings.sort_by(|a, b| order(a).cmp(&order(b)));
+    for same in alike(&findings) {
+        let Some(first) = same.first() else { continue };
+        let mut checks: Vec<&str> = same.iter().map(|finding| finding.check.as_str()).collect();
+        checks.dedup();
+        said(first.outcome, &format!("{} [{}]", first.summary, checks.join(", ")), style, out);
+        if !first.remedy.is_empty() {
+            line!(out, "          -> {}", wrapped(&first.remedy, "             "));
         }
     }
+    let passed: BTreeSet<&str> = findings
+        .iter()
+        .filter(|finding| finding.outcome == Outcome::Pass)
+        .map(|finding| finding.check.as_str())
+        .collect();
+    if !passed.is_empty() {
+        let passed: Vec<&str> = passed.into_iter().collect();
+        said(Outcome::Pass, &passed.join(", "), style, out);
+    }
+}
+
+/// An outcome and what is said of it, wrapped below itself.
+fn said(outcome: Outcome, text: &str, style: Style, out: &mut String) {
+    line!(out, "  {}{}", style.outcome(outcome), wrapped(text, "          "));
+}
+
+/// A text that follows something as wide as `indent`, wrapped below itself. No word is broken, so that it can be copied.
+fn wrapped(text: &str, indent: &str) -> String {
+    let options = textwrap::Options::new(WIDTH)
+        .break_words(false)
+        .word_splitter(textwrap::WordSplitter::NoHyphenation)
+        .initial_indent(indent)
+        .subsequent_indent(indent);
+    let text = textwrap::fill(text, options);
+    text.strip_prefix(indent).unwrap_or(&text).to_owned()
+}
+
+/// Failures and unknowns that say the same, together: a device that cannot be read is one line, however many checks ask.
+fn alike<'f>(findings: &[&'f Finding]) -> Vec<Vec<&'f Finding>> {
+    let mut groups: Vec<Vec<&Finding>> = Vec::new();
+    let mut places = BTreeMap::new();
+    for finding in findings.iter().copied() {
+        if !matches!(finding.outcome, Outcome::Fail | Outcome::Unknown) {
+            continue;
+        }
+        let key = (finding.outcome, finding.summary.as_str(), finding.remedy.as_str());
+        let place = *places.entry(key).or_insert(groups.len());
+        match groups.get_mut(place) {
+            Some(group) => group.push(finding),
+            None => groups.push(vec![finding]),
+        }
+    }
+    groups
 }
 
 fn gaps(posture: &Posture, out: &mut String) {

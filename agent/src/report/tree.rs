@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use atrest_proto::model::{Layer, PathPosture};
 
-use super::text::{Paint, Style};
+use super::text::{Paint, Style, WIDTH};
 
 /// Appends the tree of a path's stack, each line indented by `indent`.
 pub(super) fn draw(path: &PathPosture, indent: &str, style: Style, out: &mut String) {
@@ -52,6 +52,7 @@ impl Tree<'_> {
         }
     }
 
+    /// One layer. Its facts give way where the line would be too wide, so that the marks stay in sight.
     fn line(&self, layer: &Layer, covered: bool, out: &mut String) {
         let mut facts = vec![layer.kind.clone()];
         for (name, value) in &layer.detail {
@@ -61,20 +62,53 @@ impl Tree<'_> {
                 _ => format!("{name} {value}"),
             });
         }
-        out.push_str(&format!(
-            "{}  {}",
-            layer.name,
-            self.style.paint(Paint::Dim, &facts.join(", "))
-        ));
+        let mut marks = Vec::new();
         if layer.repeated_above {
-            out.push_str("  (see above)");
+            marks.push((None, "(see above)"));
         }
+        // A mount encrypts only where its own file system does.
         if self.encrypting.contains(layer.name.as_str()) {
-            out.push_str(&format!("  {}", self.style.paint(Paint::Good, "encrypts")));
+            marks.push((Some(Paint::Good), "encrypts"));
         }
         if self.plain.contains(layer.name.as_str()) && !covered {
-            out.push_str(&format!("  {}", self.style.paint(Paint::Bad, "<-- PLAINTEXT")));
+            marks.push((Some(Paint::Bad), "<-- PLAINTEXT"));
+        }
+        let begun = out.rsplit('\n').next().unwrap_or_default().chars().count();
+        let taken = marks.iter().map(|(_, mark)| mark.len() + 2).sum::<usize>()
+            + begun
+            + layer.name.chars().count()
+            + 2;
+        out.push_str(&layer.name);
+        out.push_str("  ");
+        out.push_str(&self.style.paint(Paint::Dim, &cut(&facts.join(", "), WIDTH, taken)));
+        for (paint, mark) in marks {
+            let mark = paint.map_or_else(|| mark.to_owned(), |paint| self.style.paint(paint, mark));
+            out.push_str(&format!("  {mark}"));
         }
         out.push('\n');
+    }
+}
+
+/// As much of a text as fits into what is left of a line, and at least its first word: the kind of the layer.
+fn cut(text: &str, width: usize, taken: usize) -> String {
+    let least = text.split(", ").next().unwrap_or_default().chars().count();
+    let room = width.saturating_sub(taken).max(least);
+    if text.chars().count() <= room {
+        return text.to_owned();
+    }
+    let kept: String = text.chars().take(room.saturating_sub(1).max(least)).collect();
+    format!("{}…", kept.trim_end_matches([',', ' ']))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn facts_give_way_and_the_kind_stays() {
+        assert_eq!(cut("dm-crypt, aes", 80, 60), "dm-crypt, aes");
+        assert_eq!(cut("dm-crypt, aes-xts-plain64", 30, 15), "dm-crypt, aes-…");
+        assert_eq!(cut("dm-crypt, aes-xts-plain64", 30, 40), "dm-crypt…");
+        assert_eq!(cut("disk", 10, 80), "disk");
     }
 }
