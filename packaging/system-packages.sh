@@ -5,7 +5,7 @@ set -eu
 
 build="gcc libc6-dev make pkg-config libcryptsetup-dev clang libclang-dev"
 # The VM tier boots Debian's kernel in QEMU with these tools in an initramfs.
-vm="qemu-system-x86 busybox-static cryptsetup-bin dmsetup lvm2 mdadm e2fsprogs xfsprogs btrfs-progs thin-provisioning-tools util-linux kmod xz-utils"
+vm="qemu-system-x86 busybox-static cryptsetup-bin dmsetup lvm2 mdadm e2fsprogs xfsprogs btrfs-progs thin-provisioning-tools util-linux kmod xz-utils bcache-tools drbd-utils keyutils f2fs-tools jfsutils nbd-client nbd-server nilfs-tools reiserfsprogs squashfs-tools"
 
 case "${1:-}" in
     build) wanted=$build ;;

@@ -2,6 +2,7 @@
 //! and against the naive rule of other tools.
 //!
 //! `cargo test -p atrest-tests --test vm -- [WORD…]` runs the scenarios whose name holds a word.
+//! A run of all of them leaves its table in `target/vm/table.md`; `tests/vm/TABLE.md` is a copy of one.
 //! `ATREST_VM_VERBOSE=1` shows what the guest printed; `ATREST_AGENT` names another agent.
 
 mod record;
@@ -13,9 +14,13 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
-use atrest_tests::vm::{self, Tier};
+use atrest_tests::vm::scenario::Scenario;
+use atrest_tests::vm::{self, Tier, table};
 
 use report::Report;
+
+/// The table in the repository.
+const PUBLISHED: &str = include_str!("TABLE.md");
 
 fn main() -> ExitCode {
     match tier() {
@@ -40,13 +45,15 @@ fn tier() -> Result<ExitCode> {
         }
         return Ok(ExitCode::SUCCESS);
     }
+    // While scenarios are being written, they are chosen by words.
+    let published = if words.is_empty() { check_published(&chosen) } else { ExitCode::SUCCESS };
     let tier = match Tier::prepare()? {
         Ok(tier) => tier,
         Err(unavailable) if vm::required() => return Err(unavailable.into()),
         Err(unavailable) => {
             report::say(&format!("vm: skipped: {unavailable}"));
             report::say(&format!("0 passed, 0 failed, {} skipped", chosen.len()));
-            return Ok(ExitCode::SUCCESS);
+            return Ok(published);
         }
     };
     let agent = vm::agent();
@@ -59,7 +66,24 @@ fn tier() -> Result<ExitCode> {
     let report = Report::new(results, started.elapsed(), vm::required());
     report::say(&report.to_string());
     if words.is_empty() {
-        report.keep(&tier.home().join("table.md")).context("cannot keep the table")?;
+        let made = tier.home().join("table.md");
+        std::fs::write(&made, report.table()).context("cannot keep the table")?;
+        if report.is_complete() && report.table() != PUBLISHED {
+            report::say(&format!("vm: tests/vm/TABLE.md is not what {} says", made.display()));
+        }
     }
-    Ok(if report.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if report.passed() { published } else { ExitCode::FAILURE })
+}
+
+/// Whether the table in the repository is about these scenarios and their verdicts. Needs no machine.
+fn check_published(scenarios: &[&'static Scenario]) -> ExitCode {
+    let wrong = table::differences(PUBLISHED, scenarios);
+    if wrong.is_empty() {
+        return ExitCode::SUCCESS;
+    }
+    let wrong = wrong.join("\n    ");
+    report::say(&format!(
+        "vm: FAILED: tests/vm/TABLE.md is out of date; a full run makes target/vm/table.md, copy that:\n    {wrong}"
+    ));
+    ExitCode::FAILURE
 }

@@ -16,7 +16,7 @@ use crate::run::InGuest;
 /// Records the guest and writes the recording, with a configuration that declares the scenario's paths.
 pub(crate) fn save(guest: &mut InGuest<'_>, scenario: &Scenario, to: &Path) -> Result<()> {
     let paths = match scenario.question {
-        Question::Paths(paths) => serde_json::to_string(paths)?,
+        Question::Paths(paths) | Question::Process(_, paths) => serde_json::to_string(paths)?,
         Question::Swap(_) => "[]".to_owned(),
     };
     let archive = guest.script(&format!(

@@ -1,13 +1,13 @@
 //! What the tier prints: a line for each scenario as it ends, then the table of all, then counts.
 
 use std::fmt;
-use std::path::Path;
 use std::time::Duration;
 
 use atrest_tests::vm::Truth;
 use atrest_tests::vm::answer::Naive;
 use atrest_tests::vm::judge;
 use atrest_tests::vm::scenario::Scenario;
+use atrest_tests::vm::table::{self, Row};
 
 /// How a scenario went.
 #[derive(Debug)]
@@ -16,6 +16,8 @@ pub(crate) struct Outcome {
     pub(crate) truth: Option<Truth>,
     pub(crate) naive: Option<Naive>,
     pub(crate) ours: String,
+    /// Whether the answer is the right one, pending or not.
+    pub(crate) answered: bool,
     pub(crate) wrong: Vec<String>,
     pub(crate) skipped: Option<String>,
     pub(crate) took: Duration,
@@ -28,6 +30,7 @@ impl Outcome {
             truth: None,
             naive: None,
             ours: "-".to_owned(),
+            answered: false,
             wrong: Vec::new(),
             skipped: None,
             took: Duration::ZERO,
@@ -39,8 +42,9 @@ impl Outcome {
         let name = self.scenario.name;
         let took = self.took.as_secs_f64();
         let word = self.word();
+        let kernel = self.scenario.kernel;
         let line = format!(
-            "{name:<36} truth: {truth:<28} ours: {ours:<18} theirs: {theirs:<18} {word} ({took:.1} s)"
+            "{name:<36} truth: {truth:<28} ours: {ours:<18} theirs: {theirs:<18} {word} ({took:.1} s, {kernel})"
         );
         let why = self.skipped.iter().map(|why| format!(": {why}"));
         let wrong = self.wrong.iter().map(|wrong| format!("\n    {wrong}"));
@@ -102,24 +106,29 @@ impl Report {
         self.outcomes.iter().all(ok)
     }
 
-    /// Writes the table as Markdown.
-    pub(crate) fn keep(&self, path: &Path) -> std::io::Result<()> {
-        let head = "| scenario | truth | ours | theirs |\n|---|---|---|---|\n".to_owned();
+    /// Whether every scenario was judged.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.outcomes.iter().all(|outcome| outcome.word() != "skipped")
+    }
+
+    /// The table as Markdown.
+    pub(crate) fn table(&self) -> String {
         let row = |outcome: &Outcome| {
             let [truth, ours, theirs] = outcome.cells();
-            format!("| {} | {truth} | {ours} | {theirs} |\n", outcome.scenario.name)
+            let Scenario { name, kernel, .. } = outcome.scenario;
+            Row { name: (*name).to_owned(), kernel: kernel.to_string(), truth, ours, theirs }
         };
-        let table = std::iter::once(head).chain(self.outcomes.iter().map(row));
-        std::fs::write(path, table.collect::<Vec<_>>().concat())
+        table::render(&self.outcomes.iter().map(row).collect::<Vec<_>>())
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "\n{:<36} {:<28} {:<18} theirs", "scenario", "truth", "ours")?;
+        writeln!(f, "\n{:<36} {:<6} {:<28} {:<18} theirs", "scenario", "kernel", "truth", "ours")?;
         for outcome in &self.outcomes {
             let [truth, ours, theirs] = outcome.cells();
-            writeln!(f, "{:<36} {truth:<28} {ours:<18} {theirs}", outcome.scenario.name)?;
+            let Scenario { name, kernel, .. } = outcome.scenario;
+            writeln!(f, "{name:<36} {kernel:<6} {truth:<28} {ours:<18} {theirs}")?;
         }
         let count = |word| self.outcomes.iter().filter(|outcome| outcome.word() == word).count();
         let naive = self
@@ -132,14 +141,15 @@ impl fmt::Display for Report {
             wrong += usize::from(is_wrong);
         }
         writeln!(f, "\ntheirs (`crypt` anywhere in `lsblk -s`): wrong on {wrong} of {asked}")?;
-        let pending = self.outcomes.iter().filter(|outcome| {
-            outcome.word() == "ok"
-                && outcome.scenario.pending.is_some()
-                && outcome.ours == "unknown"
-        });
-        for outcome in pending {
-            let why = outcome.scenario.pending.unwrap_or_default();
-            writeln!(f, "pending: {} is unknown: {why}", outcome.scenario.name)?;
+        for outcome in self.outcomes.iter().filter(|outcome| outcome.word() == "ok") {
+            let (name, ours) = (outcome.scenario.name, &outcome.ours);
+            match outcome.scenario.pending {
+                Some(_) if outcome.answered => {
+                    writeln!(f, "pending no more: {name} is answered right")?;
+                }
+                Some(why) => writeln!(f, "pending: {name}: {ours}: {why}")?,
+                None => {}
+            }
         }
         writeln!(f, "it took {:.0} s", self.took.as_secs_f64())?;
         // `tests/run.sh` adds such lines up.

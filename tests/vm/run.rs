@@ -1,15 +1,16 @@
-//! Runs scenarios, each in a thawed copy of one machine that was booted once.
+//! Runs scenarios, each in a thawed copy of a machine that was booted once for each kernel.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use atrest_tests::vm::answer::{self, Naive};
 use atrest_tests::vm::judge::{self, Ours};
 use atrest_tests::vm::scenario::{Question, Scenario};
-use atrest_tests::vm::{Contents, Frozen, Machine, Markers, Spec, Tier, Truth};
+use atrest_tests::vm::{Contents, Flavour, Frozen, Machine, Markers, Spec, Tier, Truth};
 
 use crate::record;
 use crate::report::{self, Outcome};
@@ -20,20 +21,23 @@ const PARALLEL: usize = 2;
 /// The longest that one script in the guest may take. QEMU's own CPU is slow, and CI slower still.
 const LIMIT: Duration = Duration::from_mins(3);
 
+/// The frozen machines, by the flavour of their kernels; or why there is none.
+type Machines = BTreeMap<Flavour, Result<Frozen, String>>;
+
 /// Runs them all; results in the order of the list.
 pub(crate) fn all(
     tier: &Tier,
     agent: Option<&Path>,
     scenarios: &[&'static Scenario],
 ) -> Result<Vec<Outcome>> {
-    let frozen = freeze(tier, agent)?;
+    let machines = freeze_all(tier, agent, scenarios)?;
     let next = AtomicUsize::new(0);
     let outcomes = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..PARALLEL.min(scenarios.len()) {
             scope.spawn(|| {
                 while let Some(scenario) = scenarios.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let outcome = one(tier, &frozen, agent.is_some(), scenario);
+                    let outcome = one(tier, &machines, agent.is_some(), scenario);
                     report::say(&outcome.line());
                     if let Ok(mut outcomes) = outcomes.lock() {
                         outcomes.push(outcome);
@@ -51,15 +55,41 @@ pub(crate) fn all(
     Ok(outcomes)
 }
 
-fn freeze(tier: &Tier, agent: Option<&Path>) -> Result<Frozen> {
+/// Boots and freezes one machine for each kernel that a scenario needs, side by side.
+fn freeze_all(
+    tier: &Tier,
+    agent: Option<&Path>,
+    scenarios: &[&'static Scenario],
+) -> Result<Machines> {
+    let flavours: BTreeSet<_> = scenarios.iter().map(|scenario| scenario.kernel).collect();
+    std::thread::scope(|scope| {
+        let started: Vec<_> = flavours
+            .into_iter()
+            .map(|flavour| (flavour, scope.spawn(move || freeze(tier, agent, flavour))))
+            .collect();
+        let mut machines = Machines::new();
+        for (flavour, thread) in started {
+            let frozen = thread.join().map_err(|_| anyhow!("freezing a machine panicked"))??;
+            machines.insert(flavour, frozen);
+        }
+        Ok(machines)
+    })
+}
+
+/// Boots and freezes a machine; the inner error says why there is no kernel for it.
+fn freeze(tier: &Tier, agent: Option<&Path>, flavour: Flavour) -> Result<Result<Frozen, String>> {
+    let kernel = match tier.kernel_of(flavour) {
+        Ok(kernel) => kernel,
+        Err(unavailable) => return Ok(Err(unavailable.to_string())),
+    };
     let started = Instant::now();
     let mut contents = Contents::new();
     if let Some(agent) = agent {
         contents = contents.program("atrest-agent", agent);
     }
     let spec = Spec {
-        kernel: tier.kernel().image.clone(),
-        initramfs: tier.initramfs(&contents)?,
+        initramfs: tier.initramfs(&kernel, &contents)?,
+        kernel: kernel.image,
         memory_mib: 512,
         // Six legs are enough for every RAID level; mkfs.xfs wants 300 MiB.
         disks: 6,
@@ -72,22 +102,28 @@ fn freeze(tier: &Tier, agent: Option<&Path>) -> Result<Frozen> {
     if verbose() {
         report::say(&machine.console());
     }
-    let frozen = machine.freeze(&tier.scratch().join("frozen"))?;
+    let frozen = machine.freeze(&tier.scratch().join(format!("frozen-{flavour}")))?;
     report::say(&format!(
         "vm: Linux {} booted in {:.1} s, frozen in {:.1} s",
-        tier.kernel().release,
+        kernel.release,
         booted.as_secs_f64(),
         freezing.elapsed().as_secs_f64(),
     ));
-    Ok(frozen)
+    Ok(Ok(frozen))
 }
 
 /// Runs one scenario; whatever goes wrong becomes its outcome.
-fn one(tier: &Tier, frozen: &Frozen, agent: bool, scenario: &'static Scenario) -> Outcome {
+fn one(tier: &Tier, machines: &Machines, agent: bool, scenario: &'static Scenario) -> Outcome {
     let started = Instant::now();
     let mut outcome = Outcome::new(scenario);
-    if let Err(error) = measure(tier, frozen, agent, &mut outcome) {
-        outcome.wrong.push(format!("{error:#}"));
+    match machines.get(&scenario.kernel) {
+        Some(Ok(frozen)) => {
+            if let Err(error) = measure(tier, frozen, agent, &mut outcome) {
+                outcome.wrong.push(format!("{error:#}"));
+            }
+        }
+        Some(Err(unavailable)) => outcome.skipped = Some(unavailable.clone()),
+        None => outcome.wrong.push(format!("no machine with the {} kernel", scenario.kernel)),
     }
     outcome.took = started.elapsed();
     outcome
@@ -106,8 +142,8 @@ fn measure(tier: &Tier, frozen: &Frozen, agent: bool, outcome: &mut Outcome) -> 
     }
     guest.script(scenario.setup).context("setup failed")?;
     guest.script(&write(scenario)).context("writing the markers failed")?;
-    outcome.naive = Some(guest.naive(scenario.question)?);
-    let ours = if agent { guest.ours(scenario.question)? } else { Ours::Missing };
+    outcome.naive = Some(guest.naive(scenario)?);
+    let ours = if agent { guest.ours(scenario)? } else { Ours::Missing };
     guest.script(scenario.afterwards).context("it does not hold after the answer")?;
     if let Some(to) = std::env::var_os("ATREST_VM_RECORD").filter(|_| agent) {
         record::save(&mut guest, scenario, Path::new(&to)).context("recording failed")?;
@@ -115,6 +151,8 @@ fn measure(tier: &Tier, frozen: &Frozen, agent: bool, outcome: &mut Outcome) -> 
     let truth = Truth::measure(&machine.disks(), &markers)?;
     outcome.wrong.extend(judge::scenario(scenario, &truth));
     outcome.wrong.extend(judge::ours(scenario, &truth, &ours));
+    let strict = Scenario { pending: None, ..*scenario };
+    outcome.answered = agent && judge::ours(&strict, &truth, &ours).is_empty();
     outcome.ours = judge::word(scenario, &ours);
     outcome.truth = Some(truth);
     if matches!(ours, Ours::Missing) && outcome.wrong.is_empty() {
@@ -127,7 +165,7 @@ fn measure(tier: &Tier, frozen: &Frozen, agent: bool, outcome: &mut Outcome) -> 
 }
 
 fn write(scenario: &Scenario) -> String {
-    if scenario.writes.is_empty() && matches!(scenario.question, Question::Paths(_)) {
+    if scenario.writes.is_empty() && scenario.question.paths().is_some() {
         // The setup has written, and may have left a device that must not be touched again.
         return String::new();
     }
@@ -154,7 +192,7 @@ impl InGuest<'_> {
         if output.status == 0 {
             return Ok(output.stdout);
         }
-        let kernel = self.machine.run("dmesg | tail -n 5", LIMIT)?;
+        let kernel = self.machine.run("dmesg | tail -n 8", LIMIT)?;
         output.success().context(format!("the kernel said last:\n{}", kernel.stdout.trim_end()))
     }
 
@@ -164,40 +202,68 @@ impl InGuest<'_> {
     }
 
     /// What tools say that look for `crypt` anywhere below the device of a path.
-    fn naive(&mut self, question: Question) -> Result<Naive> {
-        let of = match question {
+    fn naive(&mut self, scenario: &Scenario) -> Result<Naive> {
+        let of = match scenario.question {
             Question::Paths([first, ..]) => quote(first),
-            Question::Paths([]) => bail!("the scenario asks nothing"),
+            Question::Process(pid, [first, ..]) => format!("{} $(cat {pid})", quote(first)),
+            Question::Paths([]) | Question::Process(_, []) => bail!("the scenario asks nothing"),
             Question::Swap(device) => quote(device),
         };
-        Ok(Naive::read(&self.script(&format!("naive {of}"))?))
+        if scenario.within.is_none() {
+            return Ok(Naive::read(&self.script(&format!("naive {of}"))?));
+        }
+        let script = format!(". /lib/vm.sh\nwithin {NAIVE_WITHIN} naive {of}");
+        let output = self.machine.run(&script, LIMIT)?;
+        match output.status {
+            GIVEN_UP => Ok(Naive::Silent),
+            _ => Ok(Naive::read(&output.success()?)),
+        }
     }
 
-    fn ours(&mut self, question: Question) -> Result<Ours> {
-        let command = match question {
-            Question::Paths(paths) => {
-                let paths: Vec<_> = paths.iter().map(|path| quote(path)).collect();
-                format!("exec atrest-agent check --format json -- {}", paths.join(" "))
-            }
-            Question::Swap(_) => "exec atrest-agent scan --format json".to_owned(),
-        };
-        let output = self.machine.run(&command, LIMIT)?;
+    fn ours(&mut self, scenario: &Scenario) -> Result<Ours> {
+        let output = self.machine.run(&ask(scenario), LIMIT)?;
         if verbose() {
             report::say(&format!("{}{}", output.stdout, output.stderr));
         }
-        let read = match question {
-            Question::Paths(_) => {
-                answer::check(&output.stdout).map(|paths| Ours::Check(paths, output.status))
-            }
-            Question::Swap(_) => {
-                answer::scan(&output.stdout).map(|findings| Ours::Scan(findings, output.status))
-            }
+        if let Some(seconds) = scenario.within.filter(|_| output.status == GIVEN_UP) {
+            let answered = answer::check(&output.stdout).is_ok();
+            return Ok(Ours::Stuck { after: seconds, answered });
+        }
+        let read = if scenario.question.paths().is_some() {
+            answer::check(&output.stdout).map(|paths| Ours::Check(paths, output.status))
+        } else {
+            answer::scan(&output.stdout).map(|findings| Ours::Scan(findings, output.status))
         };
         Ok(read.unwrap_or_else(|error| {
             let (status, stderr) = (output.status, output.stderr.trim());
             Ours::Broken(format!("{error:#}; exit status {status}: {stderr}"))
         }))
     }
+}
+
+/// How many seconds `lsblk` gets where it may hang.
+const NAIVE_WITHIN: u32 = 5;
+
+/// The exit status of the library's `within` when time is up, as that of `timeout`.
+const GIVEN_UP: i32 = 124;
+
+/// The script that asks the agent.
+fn ask(scenario: &Scenario) -> String {
+    let how = match scenario.within {
+        Some(seconds) => format!(". /lib/vm.sh\nwithin {seconds}"),
+        None => "exec".to_owned(),
+    };
+    let agent = match scenario.question {
+        Question::Swap(_) => return format!("{how} atrest-agent scan --format json"),
+        Question::Paths(_) => "atrest-agent check --format json".to_owned(),
+        Question::Process(pid, _) => {
+            format!("atrest-agent check --format json --pid $(cat {pid})")
+        }
+    };
+    let also = scenario.also.map(|(path, _)| path);
+    let paths = scenario.question.paths().unwrap_or_default().iter().copied().chain(also);
+    let paths: Vec<_> = paths.map(quote).collect();
+    format!("{how} {agent} -- {}", paths.join(" "))
 }
 
 /// One word for a shell.

@@ -172,7 +172,7 @@ fn demo() -> Result<()> {
     let _cleaner = Cleaner::start(tier.scratch())?;
     let spec = Spec {
         kernel: tier.kernel().image.clone(),
-        initramfs: tier.initramfs(&contents)?,
+        initramfs: tier.initramfs(tier.kernel(), &contents)?,
         memory_mib: 768,
         disks: 3,
         disk_mib: 128,

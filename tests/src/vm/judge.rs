@@ -12,6 +12,13 @@ use super::truth::Truth;
 pub enum Ours {
     /// There is no agent to ask.
     Missing,
+    /// It had to be given up on after so many seconds, whether it had answered or not.
+    Stuck {
+        /// How long it had.
+        after: u32,
+        /// Whether there was an answer that can be read.
+        answered: bool,
+    },
     /// It gave no answer that can be read.
     Broken(String),
     /// `check` with its exit code.
@@ -42,14 +49,22 @@ pub fn scenario(scenario: &Scenario, truth: &Truth) -> Vec<String> {
 pub fn ours(scenario: &Scenario, truth: &Truth, ours: &Ours) -> Vec<String> {
     match (ours, scenario.question) {
         (Ours::Missing, _) => Vec::new(),
+        (Ours::Stuck { .. }, _) if scenario.pending.is_some() => Vec::new(),
+        (Ours::Stuck { after, answered: false }, _) => vec![format!("no answer after {after} s")],
+        (Ours::Stuck { after, answered: true }, _) => {
+            vec![format!("it has answered, and has not ended after {after} s")]
+        }
         (Ours::Broken(why), _) => vec![format!("no answer: {why}")],
-        (Ours::Check(answers, exit), Question::Paths(paths)) => {
+        (Ours::Check(answers, exit), Question::Paths(paths) | Question::Process(_, paths)) => {
             check(scenario, paths, truth, answers, *exit)
         }
         (Ours::Scan(findings, exit), Question::Swap(asset)) => {
             scan(scenario, asset, truth, findings, *exit)
         }
-        (Ours::Check(..) | Ours::Scan(..), _) => vec!["the answer to another question".to_owned()],
+        (Ours::Check(..), Question::Swap(_))
+        | (Ours::Scan(..), Question::Paths(_) | Question::Process(..)) => {
+            vec!["the answer to another question".to_owned()]
+        }
     }
 }
 
@@ -57,10 +72,14 @@ pub fn ours(scenario: &Scenario, truth: &Truth, ours: &Ours) -> Vec<String> {
 pub fn word(scenario: &Scenario, ours: &Ours) -> String {
     match (ours, scenario.question) {
         (Ours::Missing, _) => "agent missing".to_owned(),
-        (Ours::Broken(_), _) | (Ours::Scan(..), Question::Paths(_)) => "no answer".to_owned(),
+        (Ours::Stuck { answered: true, .. }, _) => "no end".to_owned(),
+        (Ours::Stuck { .. } | Ours::Broken(_), _)
+        | (Ours::Scan(..), Question::Paths(_) | Question::Process(..)) => "no answer".to_owned(),
         (Ours::Check(answers, _), _) => {
-            let verdicts = answers.iter().map(|answer| answer.verdict.to_string());
-            let verdicts: BTreeSet<_> = verdicts.collect();
+            let about =
+                |answer: &&PathAnswer| scenario.also.is_none_or(|(also, _)| answer.path != also);
+            let about = answers.iter().filter(about);
+            let verdicts: BTreeSet<_> = about.map(|answer| answer.verdict.to_string()).collect();
             verdicts.into_iter().collect::<Vec<_>>().join("/")
         }
         (Ours::Scan(findings, _), Question::Swap(asset)) => match swap_finding(findings, asset) {
@@ -87,11 +106,19 @@ fn check(
 ) -> Vec<String> {
     let mut wrong = Vec::new();
     let answered: Vec<_> = answers.iter().map(|answer| answer.path.as_str()).collect();
+    let asked: Vec<_> = asked.iter().copied().chain(scenario.also.map(|(also, _)| also)).collect();
     let escaped: Vec<_> = asked.iter().map(|path| escaped(path)).collect();
     if answered != asked && answered != escaped {
         wrong.push(format!("asked about {asked:?}, answered {answered:?}"));
     }
     for answer in answers {
+        if let Some((_, right)) = scenario.also.filter(|(also, _)| answer.path == *also) {
+            // The disks say what is true of all paths together.
+            if answer.verdict != right && !open_question(scenario, answer.verdict) {
+                wrong.push(format!("{:?} is {right}, not {}", answer.path, answer.verdict));
+            }
+            continue;
+        }
         wrong.extend(against_truth(answer.verdict, truth, &answer.path));
         if open_question(scenario, answer.verdict) {
             continue;
@@ -250,6 +277,41 @@ mod tests {
         assert_eq!(wrong.len(), 4, "{wrong:?}");
         assert!(scenario(&PLAIN, &leak(&[])).concat().contains("negative control"));
         assert_eq!(scenario(&PLAIN, &leak(&["vdb"])), ["contents are on vdb, not on vda"]);
+    }
+
+    #[test]
+    fn another_path_has_a_verdict_of_its_own() {
+        let json = |other: &str| {
+            format!(
+                r#"{{"schema":"atrest.check/1","paths":[
+                {{"path":"/data","verdict":"unknown","reasons":["timeout"],"plain":[]}},
+                {{"path":"/other","verdict":"{other}","reasons":[],"plain":[]}}]}}"#
+            )
+        };
+        let stuck = Scenario::new("x", "").unknown(&["timeout"]);
+        let stuck = stuck.also("/other", Verdict::Encrypted);
+        let said = |other: &str| Ours::Check(answer::check(&json(other)).unwrap(), 3);
+        let plaintext = leak(&["vda"]);
+        assert_eq!(ours(&stuck, &plaintext, &said("encrypted")), [""; 0]);
+        assert_eq!(word(&stuck, &said("encrypted")), "unknown");
+        assert_eq!(ours(&stuck, &plaintext, &said("unknown")).len(), 1);
+        let pending = stuck.pending("not yet");
+        assert_eq!(ours(&pending, &plaintext, &said("unknown")), [""; 0]);
+        assert_eq!(ours(&pending, &plaintext, &said("volatile")).len(), 1);
+    }
+
+    #[test]
+    fn being_stuck_is_forgiven_only_while_pending() {
+        let scenario = Scenario::new("x", "").unknown(&["timeout"]).within(60);
+        let stuck = |answered| Ours::Stuck { after: 60, answered };
+        assert_eq!(ours(&scenario, &leak(&[]), &stuck(false)), ["no answer after 60 s"]);
+        assert_eq!(ours(&scenario, &leak(&[]), &stuck(true)).len(), 1);
+        let pending = scenario.pending("not yet");
+        assert_eq!(ours(&pending, &leak(&[]), &stuck(false)), [""; 0]);
+        assert_eq!(
+            [true, false].map(|answered| word(&pending, &stuck(answered))),
+            ["no end", "no answer"]
+        );
     }
 
     #[test]

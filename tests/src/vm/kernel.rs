@@ -1,6 +1,8 @@
-//! Gets a stock Debian kernel with its modules: resolved, downloaded and unpacked with Debian's
-//! own tools, never installed, and kept by version so that the next run needs no network.
+//! Gets Debian's kernels with their modules: resolved, downloaded and unpacked with Debian's own
+//! tools, never installed, and kept by version so that the next run needs no network.
 
+use std::ffi::OsStr;
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,8 +11,51 @@ use anyhow::{Context as _, Result, bail};
 
 use super::process::Job;
 
-/// The package that always depends on Debian's newest kernel for virtual machines.
-pub(super) const META_PACKAGE: &str = "linux-image-cloud-amd64";
+/// Which of Debian's kernels a machine boots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Flavour {
+    /// The one for virtual machines: small, and it boots fast.
+    Cloud,
+    /// The one for everything else, with the modules that the other lacks.
+    Stock,
+}
+
+impl Flavour {
+    /// The package that always depends on the newest of these kernels.
+    fn meta_package(self) -> &'static str {
+        match self {
+            Self::Cloud => "linux-image-cloud-amd64",
+            Self::Stock => "linux-image-amd64",
+        }
+    }
+
+    /// Whether a versioned package, such as `linux-image-6.1.0-56-cloud-amd64`, is of this flavour.
+    fn is_of(self, package: &str) -> bool {
+        package.starts_with("linux-image-") && package.contains("-cloud-") == (self == Self::Cloud)
+    }
+}
+
+impl fmt::Display for Flavour {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Cloud => "cloud",
+            Self::Stock => "stock",
+        })
+    }
+}
+
+/// Most of the stock kernel's size: drivers of hardware that no machine here has.
+const UNUSED: &[&str] = &[
+    "drivers/gpu",
+    "drivers/iio",
+    "drivers/infiniband",
+    "drivers/media",
+    "drivers/net/ethernet",
+    "drivers/net/wireless",
+    "drivers/staging",
+    "drivers/usb",
+    "sound",
+];
 
 /// An unpacked kernel package, indexed with `depmod`.
 #[derive(Debug, Clone)]
@@ -24,9 +69,9 @@ pub struct Kernel {
 }
 
 /// The newest kernel that apt knows of, else the newest that an earlier run left in `cache`.
-pub(super) fn obtain(cache: &Path) -> Result<Kernel> {
+pub(super) fn obtain(cache: &Path, flavour: Flavour) -> Result<Kernel> {
     fs::create_dir_all(cache).with_context(|| format!("cannot make {}", cache.display()))?;
-    match resolve() {
+    match resolve(flavour) {
         Ok(package) => {
             let root = cache.join(package.file_stem());
             if !root.is_dir() {
@@ -34,7 +79,7 @@ pub(super) fn obtain(cache: &Path) -> Result<Kernel> {
             }
             open(root)
         }
-        Err(unresolved) => match newest_cached(cache)? {
+        Err(unresolved) => match newest_cached(cache, flavour)? {
             Some(root) => open(root),
             None => Err(unresolved),
         },
@@ -54,14 +99,15 @@ impl Package {
     }
 }
 
-fn resolve() -> Result<Package> {
+fn resolve(flavour: Flavour) -> Result<Package> {
+    let meta_package = flavour.meta_package();
     let record = Job::new("apt-cache")
         .arg("show")
         .arg("--no-all-versions")
-        .arg(META_PACKAGE)
+        .arg(meta_package)
         .text()
         .context("apt does not know the kernel package; `apt-get update` may help")?;
-    depends_on_image(&record).with_context(|| format!("{META_PACKAGE} depends on no kernel"))
+    depends_on_image(&record).with_context(|| format!("{meta_package} depends on no kernel"))
 }
 
 /// Reads `Depends: linux-image-6.1.0-56-cloud-amd64 (= 6.1.192-2)` out of a package record.
@@ -98,12 +144,24 @@ fn download(cache: &Path, package: &Package, root: &Path) -> Result<()> {
         .limit(Duration::from_mins(5))
         .stdout()?;
     let release = release_in(&unpacked)?;
+    prune(&unpacked.join("lib/modules").join(&release).join("kernel"))?;
     Job::new("depmod").arg("-b").arg(&unpacked).arg(&release).stdout()?;
     match fs::rename(&unpacked, root) {
         // Another run was faster; both are the same bytes.
         Err(_) if root.is_dir() => Ok(()),
         moved => moved.with_context(|| format!("cannot move the kernel to {}", root.display())),
     }
+}
+
+/// Deletes the modules that no scenario can use.
+fn prune(modules: &Path) -> Result<()> {
+    for unused in UNUSED {
+        let dir = modules.join(unused);
+        if dir.is_dir() {
+            fs::remove_dir_all(&dir).with_context(|| format!("cannot delete {}", dir.display()))?;
+        }
+    }
+    Ok(())
 }
 
 fn only_file(dir: &Path) -> Result<PathBuf> {
@@ -131,15 +189,13 @@ fn open(root: PathBuf) -> Result<Kernel> {
     Ok(Kernel { release, image, root })
 }
 
-/// The cached kernel that was unpacked last.
-fn newest_cached(cache: &Path) -> Result<Option<PathBuf>> {
+/// The cached kernel of this flavour that was unpacked last.
+fn newest_cached(cache: &Path, flavour: Flavour) -> Result<Option<PathBuf>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(cache)? {
         let path = entry?.path();
-        let image = path.file_name().is_some_and(|name| {
-            name.as_encoded_bytes().starts_with(b"linux-image-") && path.is_dir()
-        });
-        if image {
+        let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
+        if flavour.is_of(name) && path.is_dir() {
             found.push((fs::metadata(&path)?.modified()?, path));
         }
     }
@@ -158,5 +214,30 @@ mod tests {
         assert_eq!(package.file_stem(), "linux-image-6.1.0-56-cloud-amd64_6.1.192-2");
         assert_eq!(depends_on_image("Package: x\n"), None);
         assert_eq!(depends_on_image("Depends: linux-image-1\n"), None);
+    }
+
+    #[test]
+    fn without_apt_the_newest_cached_kernel_of_the_flavour_is_taken() {
+        let cache = tempfile::tempdir().unwrap();
+        let stock = cache.path().join("linux-image-6.1.0-56-amd64_6.1.192-2");
+        let cloud = cache.path().join("linux-image-6.1.0-56-cloud-amd64_6.1.192-2");
+        fs::create_dir(&stock).unwrap();
+        assert_eq!(newest_cached(cache.path(), Flavour::Cloud).unwrap(), None);
+        fs::create_dir(&cloud).unwrap();
+        assert_eq!(newest_cached(cache.path(), Flavour::Cloud).unwrap(), Some(cloud));
+        assert_eq!(newest_cached(cache.path(), Flavour::Stock).unwrap(), Some(stock));
+    }
+
+    #[test]
+    fn pruning_deletes_what_is_listed_and_nothing_else() {
+        let modules = tempfile::tempdir().unwrap();
+        for dir in ["drivers/gpu/drm", "drivers/block", "fs"] {
+            fs::create_dir_all(modules.path().join(dir)).unwrap();
+        }
+        prune(modules.path()).unwrap();
+        assert!(!modules.path().join("drivers/gpu").exists());
+        assert!(
+            modules.path().join("drivers/block").exists() && modules.path().join("fs").exists()
+        );
     }
 }

@@ -3,11 +3,13 @@
 //! `programs` and `kernel` take what the host has, `initramfs` puts a guest together, `machine`
 //! boots, freezes and thaws it, `guest` gives it orders, and `truth` measures what a scenario
 //! really left on the disks. `scenario` is what a scenario says, `answer` reads what the agent and the
-//! naive rule said, and `judge` compares them. The scenarios themselves are in the `vm` test.
+//! naive rule said, `judge` compares them, and `table` is what is published of it. The scenarios
+//! themselves are in the `vm` test.
 
 pub mod answer;
 pub mod judge;
 pub mod scenario;
+pub mod table;
 
 mod cpio;
 mod guest;
@@ -24,7 +26,7 @@ mod wire;
 
 pub use guest::Output;
 pub use initramfs::Contents;
-pub use kernel::Kernel;
+pub use kernel::{Flavour, Kernel};
 pub use machine::{Frozen, Machine, Spec};
 pub use tier::{Tier, Unavailable, agent, built, required};
 pub use truth::{Found, Markers, Truth};

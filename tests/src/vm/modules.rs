@@ -50,6 +50,11 @@ const WANTED: &[&str] = &[
     "squashfs",
     "vfat",
     "xfs",
+    "ecryptfs",
+    "f2fs",
+    "jfs",
+    "nilfs2",
+    "reiserfs",
     "virtio_net",
     "virtio-rng",
     "adiantum",
@@ -71,13 +76,18 @@ const WANTED: &[&str] = &[
     "hmac",
     "lzo-rle",
     "serpent_generic",
+    "crc32_generic",
+    "ghash-generic",
+    "md5",
     "sha256_generic",
+    "sha512_generic",
     "twofish_generic",
     "xts",
 ];
 
-/// Shipped where this kernel has them, and left for a scenario to load: they make devices at once.
-const ON_DEMAND: &[&str] = &["brd", "nbd", "null_blk", "zram"];
+/// Shipped where this kernel has them, and left for a scenario to load: they make devices at once, or
+/// would be in the way.
+const ON_DEMAND: &[&str] = &["brd", "drbd", "nbd", "null_blk", "zram"];
 
 /// A module file, ready for `insmod`.
 #[derive(Debug)]

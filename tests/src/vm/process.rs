@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
-/// Where Debian keeps programs that an unprivileged user's `PATH` leaves out.
-const SYSTEM_PATH: [&str; 6] =
-    ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+/// Where Debian keeps programs that an unprivileged user's `PATH` leaves out; the last is for those that
+/// `drbdsetup` would start for the kernel's own version of DRBD.
+const SYSTEM_PATH: [&str; 7] =
+    ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin", "/lib/drbd"];
 
 /// Finds a program in `PATH` and in the system directories that a user's `PATH` may lack.
 pub(super) fn find(name: &str) -> Option<PathBuf> {

@@ -60,6 +60,19 @@ pub(super) const PROGRAMS: &[Program] = &[
     program("mkfs.btrfs", "btrfs-progs", Role::Optional),
     program("btrfs", "btrfs-progs", Role::Optional),
     program("btrfstune", "btrfs-progs", Role::Optional),
+    program("xfs_io", "xfsprogs", Role::Optional),
+    program("unshare", "util-linux", Role::Optional),
+    program("make-bcache", "bcache-tools", Role::Optional),
+    program("keyctl", "keyutils", Role::Optional),
+    program("mkfs.f2fs", "f2fs-tools", Role::Optional),
+    program("mkfs.jfs", "jfsutils", Role::Optional),
+    program("mkfs.nilfs2", "nilfs-tools", Role::Optional),
+    program("mkfs.reiserfs", "reiserfsprogs", Role::Optional),
+    program("mksquashfs", "squashfs-tools", Role::Optional),
+    program("nbd-client", "nbd-client", Role::Optional),
+    program("nbd-server", "nbd-server", Role::Optional),
+    program("drbdmeta", "drbd-utils", Role::Optional),
+    program("drbdsetup-84", "drbd-utils", Role::Optional),
 ];
 
 /// The Debian packages that the tier needs, sorted; those of optional programs included.

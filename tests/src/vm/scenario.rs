@@ -6,6 +6,8 @@ use std::fmt;
 
 use serde::Deserialize;
 
+use super::kernel::Flavour;
+
 /// The verdict of a path, in the words of the agent's contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -53,8 +55,20 @@ impl fmt::Display for Verdict {
 pub enum Question {
     /// `check` with these paths and devices; each must get the same answer.
     Paths(&'static [&'static str]),
+    /// `check --pid`: the same in the eyes of the process whose number the file holds.
+    Process(&'static str, &'static [&'static str]),
     /// `scan`, and in it the finding about this swap area.
     Swap(&'static str),
+}
+
+impl Question {
+    /// The paths and devices that are asked about.
+    pub fn paths(self) -> Option<&'static [&'static str]> {
+        match self {
+            Self::Paths(paths) | Self::Process(_, paths) => Some(paths),
+            Self::Swap(_) => None,
+        }
+    }
 }
 
 /// One storage stack with what is true of it.
@@ -62,6 +76,8 @@ pub enum Question {
 pub struct Scenario {
     /// Its name, unique in the tier.
     pub name: &'static str,
+    /// The kernel that it needs.
+    pub kernel: Flavour,
     /// The shell script that builds it; `guest/lib.sh` has what it may call.
     pub setup: &'static str,
     /// The directories that get a file full of one marker and one named by the other.
@@ -70,6 +86,10 @@ pub struct Scenario {
     pub mib: u32,
     /// What is asked.
     pub question: Question,
+    /// A path that is asked about in the same run, with its own right verdict.
+    pub also: Option<(&'static str, Verdict)>,
+    /// How many seconds the agent may take, where the stack is one that may hang it.
+    pub within: Option<u32>,
     /// The right verdict.
     pub verdict: Verdict,
     /// The right reasons.
@@ -82,7 +102,7 @@ pub struct Scenario {
     pub afterwards: &'static str,
     /// A program that the guest may lack.
     pub needs: Option<&'static str>,
-    /// Why the agent may still answer `unknown`. A wrong answer is a failure all the same.
+    /// Why the agent may still answer `unknown`, or not in time. A wrong answer is a failure all the same.
     pub pending: Option<&'static str>,
 }
 
@@ -91,10 +111,13 @@ impl Scenario {
     pub const fn new(name: &'static str, setup: &'static str) -> Self {
         Self {
             name,
+            kernel: Flavour::Cloud,
             setup,
             writes: &["/data"],
             mib: 1,
             question: Question::Paths(&["/data"]),
+            also: None,
+            within: None,
             verdict: Verdict::Unknown,
             reasons: &[],
             plain: &[],
@@ -146,6 +169,14 @@ impl Scenario {
         self
     }
 
+    /// Somebody else says so.
+    #[must_use]
+    pub const fn claimed(mut self, reasons: &'static [&'static str]) -> Self {
+        self.verdict = Verdict::Claimed;
+        self.reasons = reasons;
+        self
+    }
+
     /// Nothing rests.
     #[must_use]
     pub const fn volatile(mut self) -> Self {
@@ -157,6 +188,34 @@ impl Scenario {
     #[must_use]
     pub const fn asking(mut self, paths: &'static [&'static str]) -> Self {
         self.question = Question::Paths(paths);
+        self
+    }
+
+    /// Asks in the eyes of the process whose number is in `/run/pid`.
+    #[must_use]
+    pub const fn asking_as_process(mut self, paths: &'static [&'static str]) -> Self {
+        self.question = Question::Process("/run/pid", paths);
+        self
+    }
+
+    /// Asks about this path, too, which has this verdict.
+    #[must_use]
+    pub const fn also(mut self, path: &'static str, verdict: Verdict) -> Self {
+        self.also = Some((path, verdict));
+        self
+    }
+
+    /// The agent must have ended after so many seconds.
+    #[must_use]
+    pub const fn within(mut self, seconds: u32) -> Self {
+        self.within = Some(seconds);
+        self
+    }
+
+    /// Needs another kernel.
+    #[must_use]
+    pub const fn on(mut self, kernel: Flavour) -> Self {
+        self.kernel = kernel;
         self
     }
 

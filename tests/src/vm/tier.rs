@@ -7,8 +7,11 @@ use anyhow::{Context as _, Result};
 use tempfile::TempDir;
 
 use super::initramfs::Contents;
-use super::kernel::{self, Kernel};
+use super::kernel::{self, Flavour, Kernel};
 use super::programs;
+
+/// Where kernels are kept, below the tier's home.
+const CACHE: &str = "cache";
 
 /// Why the tier cannot run here: no test has failed, but none has run either.
 #[derive(Debug, thiserror::Error)]
@@ -49,7 +52,7 @@ impl Tier {
             return Ok(Err(Unavailable::Programs(names)));
         }
         let home = target().join("vm");
-        let kernel = match kernel::obtain(&home.join("cache")) {
+        let kernel = match kernel::obtain(&home.join(CACHE), Flavour::Cloud) {
             Ok(kernel) => kernel,
             Err(error) => return Ok(Err(Unavailable::Kernel(error))),
         };
@@ -58,9 +61,19 @@ impl Tier {
         Ok(Ok(Self { kernel, home, scratch }))
     }
 
-    /// The kernel that machines boot.
+    /// The kernel that machines boot unless they need another.
     pub fn kernel(&self) -> &Kernel {
         &self.kernel
+    }
+
+    /// A kernel of this flavour, or why there is none.
+    pub fn kernel_of(&self, flavour: Flavour) -> Result<Kernel, Unavailable> {
+        match flavour {
+            Flavour::Cloud => Ok(self.kernel.clone()),
+            Flavour::Stock => {
+                kernel::obtain(&self.home.join(CACHE), flavour).map_err(Unavailable::Kernel)
+            }
+        }
     }
 
     /// Where the tier keeps what outlives a run.
@@ -73,10 +86,10 @@ impl Tier {
         self.scratch.path()
     }
 
-    /// Writes the guest's first file system.
-    pub fn initramfs(&self, contents: &Contents) -> Result<PathBuf> {
-        let path = self.scratch.path().join("initramfs.cpio");
-        contents.write(&self.kernel, &path)?;
+    /// Writes the first file system of a guest with this kernel.
+    pub fn initramfs(&self, kernel: &Kernel, contents: &Contents) -> Result<PathBuf> {
+        let path = self.scratch.path().join(format!("initramfs-{}.cpio", kernel.release));
+        contents.write(kernel, &path)?;
         Ok(path)
     }
 }

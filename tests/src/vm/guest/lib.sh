@@ -22,7 +22,8 @@ mount() {
 luks2() {
 	name=$1 device=$2
 	shift 2
-	cryptsetup luksFormat --type luks2 $fast "$@" "$device"
+	# The whole area of the keyslots is wiped: a small one is faster. The data stay where they would be.
+	cryptsetup luksFormat --type luks2 $fast --offset 32768 --luks2-keyslots-size 512k "$@" "$device"
 	cryptsetup open --key-file "$key" "$device" "$name"
 }
 
@@ -31,6 +32,55 @@ luks1() {
 	shift 2
 	cryptsetup luksFormat --type luks1 $fast "$@" "$device"
 	cryptsetup open --key-file "$key" "$device" "$name"
+}
+
+# reencrypt_until CONDITION DEVICE [OPTION...]: goes on with it until that holds, and stops in the middle.
+reencrypt_until() {
+	condition=$1 device=$2
+	shift 2
+	cryptsetup reencrypt $fast --hotzone-size 1M "$@" "$device" >/run/reencrypt 2>&1 &
+	until eval "$condition"; do
+		kill -0 $! || {
+			cat /run/reencrypt
+			return 1
+		}
+		usleep 50000
+	done
+	kill -INT $!
+	wait $! || :
+	dmsetup table
+}
+
+# crypts COUNT: whether at least so many segments of all tables are encrypted.
+crypts() {
+	[ "$(dmsetup table | grep -c ' crypt ')" -ge "$1" ]
+}
+
+# in_plaintext DEVICE MIB: whether the first marker is in the first part of the device itself.
+in_plaintext() {
+	dd if="$1" bs=1M count="$2" iflag=direct status=none | grep -q "$contents"
+}
+
+# ext4_kept DEVICE DIR: mounts what is there.
+ext4_kept() {
+	mkdir -p "$2"
+	mount -t ext4 "$1" "$2"
+}
+
+# apart SCRIPT: runs it in a mount namespace that a process keeps from then on; its number is in /run/pid.
+apart() {
+	unshare -m sh -euc ". /lib/vm.sh
+		$1
+		echo \$\$ >/run/pid.new
+		mv /run/pid.new /run/pid
+		exec sleep 100000" >/run/apart 2>&1 &
+	until [ -s /run/pid ]; do
+		kill -0 $! || {
+			cat /run/apart
+			return 1
+		}
+		usleep 100000
+	done
 }
 
 # crypt NAME DEVICE [OPTION...]: dm-crypt without a header.
@@ -54,6 +104,21 @@ md() {
 		--level "$level" --raid-devices $# "$@"
 }
 
+# bcache BACKING [CACHE]: /dev/bcache0, which caches all that is written.
+bcache() {
+	make-bcache -B "$1"
+	echo "$1" >/sys/fs/bcache/register
+	until [ -b /dev/bcache0 ]; do usleep 100000; done
+	[ $# = 2 ] || return 0
+	make-bcache -C "$2"
+	echo "$2" >/sys/fs/bcache/register
+	for set in /sys/fs/bcache/*-*-*; do
+		echo "${set##*/}" >/sys/block/bcache0/bcache/attach
+	done
+	echo writeback >/sys/block/bcache0/bcache/cache_mode
+	echo 0 >/sys/block/bcache0/bcache/sequential_cutoff
+}
+
 # hex COUNT: so many random bytes, as a key in a table.
 hex() {
 	head -c "$1" /dev/urandom | xxd -p | tr -d '\n'
@@ -67,6 +132,11 @@ sectors() {
 # linear NAME DEVICE: the whole device under another name.
 linear() {
 	dmsetup create "$1" --table "0 $(sectors "$2") linear $2 0"
+}
+
+# blank DEVICE: zeroes where the layers keep their metadata. What dm-crypt makes of an empty disk is garbage.
+blank() {
+	dd if=/dev/zero of="$1" bs=64k count=1 conv=notrunc status=none
 }
 
 # ext4 DEVICE DIR [MKFS-OPTION...]: makes it and mounts it.
@@ -92,6 +162,96 @@ mount_btrfs() {
 	mkfs.btrfs -q -f -K "$@" "$device"
 	mkdir -p "$dir"
 	mount -t btrfs "$device" "$dir"
+}
+
+f2fs() {
+	device=$1 dir=$2
+	shift 2
+	mkfs.f2fs -q -f -t 0 "$@" "$device"
+	mkdir -p "$dir"
+	mount -t f2fs "$device" "$dir"
+}
+
+# fscrypt DIR: encrypts the empty directory by its file system; the key's name is left in $identifier.
+fscrypt() {
+	identifier=$(head -c 64 "$key" | xfs_io -c add_enckey "$1" | sed 's/.* //')
+	xfs_io -c "set_encpolicy -v 2 $identifier" "$1"
+}
+
+# ecryptfs LOWER UPPER [names|passthrough]: stacks it; with encrypted file names, or with files from below
+# that are not encrypted, if so told.
+ecryptfs() {
+	lower=$1 upper=$2
+	options=ecryptfs_sig=00000000000000c1,ecryptfs_cipher=aes,ecryptfs_key_bytes=32
+	case ${3:-} in
+	names) options=$options,ecryptfs_fnek_sig=00000000000000f1 ;;
+	passthrough) options=$options,ecryptfs_passthrough ;;
+	esac
+	mkdir -p "$lower" "$upper"
+	ecryptfs_key 00000000000000c1
+	ecryptfs_key 00000000000000f1
+	mount -i -t ecryptfs -o "$options" "$lower" "$upper"
+}
+
+# ecryptfs_key SIGNATURE: a random key in the form of `struct ecryptfs_auth_tok`: version 0.4, no session
+# key, and a password that has been made a key of 64 bytes already.
+ecryptfs_key() {
+	{
+		printf '\004\000'
+		head -c 638 /dev/zero
+		printf '\100\000\000\000\002\000\000\000'
+		head -c 64 /dev/urandom
+		printf '%s\000' "$1"
+		head -c 8 /dev/urandom
+	} | keyctl padd user "$1" @u
+}
+
+# nbd DEVICE: /dev/nbd0, which a server in this guest keeps there.
+nbd() {
+	load nbd nbds_max=1
+	printf '%s\n' '[generic]' 'unixsock = /run/nbd.sock' '[disk]' "exportname = $1" >/run/nbd.conf
+	nbd-server -C /run/nbd.conf >/run/nbd.log 2>&1
+	until [ -S /run/nbd.sock ]; do usleep 100000; done
+	nbd-client -unix /run/nbd.sock /dev/nbd0 -N disk
+}
+
+# drbd DEVICE: /dev/drbd0 without a peer.
+drbd() {
+	mkdir -p /var/lock /var/lib/drbd
+	load drbd
+	drbdmeta --force 0 v08 "$1" internal create-md
+	drbdsetup-84 new-resource r
+	drbdsetup-84 new-minor r 0 0
+	drbdsetup-84 attach 0 "$1" "$1" internal
+	drbdsetup-84 primary --force 0
+}
+
+# stuck_fuse DIR: a file system whose server has opened the device and never reads from it.
+stuck_fuse() {
+	mkdir -p "$1"
+	exec 9<>/dev/fuse
+	mount -i -t fuse -o fd=9,rootmode=40000,user_id=0,group_id=0 stuck "$1"
+	sleep 100000 >/dev/null 2>&1 &
+	exec 9>&-
+}
+
+# autofs DIR COMMAND: an automount point, and what its daemon does there; then the daemon is silent.
+autofs() {
+	mkdir -p "$1"
+	mkfifo /run/autofs
+	# A group of its own: only its own walks do not trigger it.
+	setsid sh -euc "exec 9<>/run/autofs
+		/usr/sbin/mount -i -t autofs -o fd=9,pgrp=\$\$,minproto=5,maxproto=5,direct daemon $1
+		$2
+		: >/run/autofs.ready
+		exec sleep 100000" >/run/autofs.log 2>&1 &
+	until [ -f /run/autofs.ready ]; do
+		kill -0 $! || {
+			cat /run/autofs.log
+			return 1
+		}
+		usleep 100000
+	done
 }
 
 # load MODULE [PARAMETER...]: one that is not loaded at the start.
@@ -131,7 +291,8 @@ settle() {
 	sync
 	sync
 	for node in /sys/block/*; do
-		if [ "$(cat "$node/size")" != 0 ]; then blockdev --flushbufs "/dev/${node##*/}"; fi
+		read -r size <"$node/size"
+		if [ "$size" != 0 ]; then blockdev --flushbufs "/dev/${node##*/}"; fi
 	done
 }
 
@@ -167,9 +328,27 @@ swap_out() {
 	cat /proc/swaps
 }
 
-# naive PATH: the types of everything below the device of a path or of a device.
+# naive PATH [PID]: the types of everything below the device of a path or of a device.
 naive() {
 	device=$1
-	[ -b "$device" ] || device=$(findmnt -v -n -o SOURCE -T "$1" | tail -n 1)
+	[ -b "$device" ] || device=$(findmnt ${2:+-N $2} -v -n -o SOURCE -T "$1" | tail -n 1)
 	lsblk -s -n -o TYPE "$device" || :
+}
+
+# within SECONDS COMMAND...: runs it, and gives up on it, dead or alive, when time is up.
+within() {
+	left=$(($1 * 10))
+	shift
+	rm -f /run/ended
+	{
+		status=0
+		"$@" || status=$?
+		echo $status >/run/ended
+	} &
+	until [ -s /run/ended ]; do
+		[ $left -gt 0 ] || exit 124
+		left=$((left - 1))
+		usleep 100000
+	done
+	exit "$(cat /run/ended)"
 }
