@@ -165,4 +165,48 @@ pub(super) const ALL: &[Scenario] = &[
     )
     .writing(&[])
     .encrypted(),
+    Scenario::new(
+        "encryption-half-way",
+        "mkfs.ext4 -q -F -E nodiscard /dev/vda 256m
+        cryptsetup reencrypt --encrypt --init-only --reduce-device-size 32M $fast /dev/vda a
+        ext4_kept /dev/mapper/a /data
+        put /data
+        settle
+        reencrypt_until 'crypts 1' /dev/vda",
+    )
+    .writing(&[])
+    .partial(&["plain_segment"], &["/dev/vda"]),
+    Scenario::new(
+        "encryption-half-way-reopened",
+        "mkfs.ext4 -q -F -E nodiscard /dev/vda 256m
+        cryptsetup reencrypt --encrypt --init-only --reduce-device-size 32M $fast /dev/vda a
+        ext4_kept /dev/mapper/a /data
+        put /data
+        settle
+        reencrypt_until 'crypts 1' /dev/vda
+        umount /data
+        cryptsetup close a
+        cryptsetup open --key-file $key /dev/vda b
+        ext4_kept /dev/mapper/b /data",
+    )
+    .writing(&[])
+    .partial(&["plain_segment"], &["/dev/vda"]),
+    Scenario::new(
+        "decryption-half-way",
+        "luks2 a /dev/vda --offset 16384
+        ext4 /dev/mapper/a /data
+        put /data
+        settle
+        reencrypt_until 'in_plaintext /dev/vda 24' /dev/vda --decrypt --header /run/header",
+    )
+    .writing(&[])
+    .partial(&["plain_segment"], &["/dev/vda"]),
+    Scenario::new(
+        "reencryption-half-way",
+        "luks2 a /dev/vda --luks2-keyslots-size 8M
+        ext4 /dev/mapper/a /data
+        cryptsetup reencrypt --init-only $fast /dev/vda
+        reencrypt_until 'crypts 2' /dev/vda",
+    )
+    .encrypted(),
 ];

@@ -1,14 +1,22 @@
 //! Every scenario of the tier, one file for each family.
 
 mod ask;
+mod bcache;
+mod ecryptfs;
+mod filesystems;
+mod fscrypt;
+mod hang;
 mod layers;
 mod loops;
 mod luks;
 mod lvm;
 mod md;
 mod mounts;
+mod network;
 mod plain;
+mod processes;
 mod swap;
+mod targets;
 
 use std::collections::BTreeSet;
 
@@ -21,9 +29,17 @@ const FAMILIES: &[&[Scenario]] = &[
     lvm::ALL,
     md::ALL,
     layers::ALL,
+    targets::ALL,
     loops::ALL,
     mounts::ALL,
     swap::ALL,
+    processes::ALL,
+    network::ALL,
+    hang::ALL,
+    bcache::ALL,
+    filesystems::ALL,
+    fscrypt::ALL,
+    ecryptfs::ALL,
     ask::ALL,
 ];
 

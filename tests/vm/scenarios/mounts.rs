@@ -99,8 +99,7 @@ pub(super) const ALL: &[Scenario] = &[
         ext4 /dev/mapper/a /upper
         mkdir /upper/upper /upper/work",
     )
-    .unencrypted(&["plain_device"], &["/dev/vdb"])
-    .pending("the kernel does not name a hidden file: unknown will do"),
+    .unencrypted(&["plain_device"], &["/dev/vdb"]),
     Scenario::new(
         "bind-mount-of-plain-file-in-luks",
         "luks2 a /dev/vda
@@ -121,4 +120,19 @@ pub(super) const ALL: &[Scenario] = &[
     )
     .asking(&["/data/not/there"])
     .unknown(&["not_found"]),
+    Scenario::new(
+        "automount-of-luks",
+        "luks2 a /dev/vda
+        mkfs.ext4 -q -F -E nodiscard /dev/mapper/a
+        autofs /data 'mount -t ext4 /dev/mapper/a /data'",
+    )
+    .encrypted()
+    .within(60),
+    Scenario::new(
+        "automount-of-plain",
+        "mkfs.ext4 -q -F -E nodiscard /dev/vdb
+        autofs /data 'mount -t ext4 /dev/vdb /data'",
+    )
+    .unencrypted(&["plain_device"], &["/dev/vdb"])
+    .within(60),
 ];

@@ -54,4 +54,22 @@ pub(super) const ALL: &[Scenario] = &[
     )
     .writing(&[])
     .unencrypted(&["plain_device"], &["/dev/vdb"]),
+    Scenario::new(
+        "zram-written-back-to-luks",
+        "load zram
+        luks2 a /dev/vdb
+        echo /dev/mapper/a >/sys/block/zram0/backing_dev
+        echo 64M >/sys/block/zram0/disksize
+        ext4 /dev/zram0 /data
+        mkdir /data/more
+        for part in 1 2 3 4; do
+            for half in 1 2; do echo \"$contents\"; head -c 4000 /dev/urandom; done
+        done >/data/more/contents
+        sync
+        echo all >/sys/block/zram0/idle
+        echo idle >/sys/block/zram0/writeback
+        settle",
+    )
+    .writing(&[])
+    .encrypted(),
 ];

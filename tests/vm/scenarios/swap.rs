@@ -58,4 +58,47 @@ pub(super) const ALL: &[Scenario] = &[
     )
     .swap("/dev/zram0")
     .volatile(),
+    Scenario::new(
+        "swap-with-a-random-key",
+        "cryptsetup open --type plain --cipher aes-xts-plain64 --key-size 512 --hash sha512 \\
+            --key-file /dev/urandom /dev/vdb a
+        swap /dev/mapper/a",
+    )
+    .swap("/dev/mapper/a")
+    .encrypted(),
+    Scenario::new(
+        "swap-with-the-null-cipher",
+        "dmsetup create a --table \"0 $(sectors /dev/vdb) crypt cipher_null-ecb - 0 /dev/vdb 0\"
+        swap /dev/mapper/a",
+    )
+    .swap("/dev/mapper/a")
+    .unencrypted(&["null_cipher"], &["/dev/vdb"]),
+    Scenario::new(
+        "swap-on-zram-written-back-to-plain",
+        "load zram
+        echo /dev/vdb >/sys/block/zram0/backing_dev
+        echo 64M >/sys/block/zram0/disksize
+        swap /dev/zram0
+        # Random words between the markers: what compresses well is not written back.
+        mkdir /run/random
+        mount -t tmpfs tmpfs /run/random
+        cgroup=/sys/fs/cgroup/random
+        echo +memory >/sys/fs/cgroup/cgroup.subtree_control
+        mkdir $cgroup
+        (
+            sh -c 'echo $PPID' >$cgroup/cgroup.procs
+            for part in 1 2 3 4 5 6 7 8; do
+                for half in 1 2; do echo \"$contents\"; head -c 4000 /dev/urandom; done
+            done >/run/random/file
+        )
+        while [ \"$(cat $cgroup/memory.current)\" -gt 16384 ]; do
+            before=$(cat $cgroup/memory.current)
+            echo 8M >$cgroup/memory.reclaim || :
+            [ \"$(cat $cgroup/memory.current)\" != \"$before\" ] || break
+        done
+        echo all >/sys/block/zram0/idle
+        echo idle >/sys/block/zram0/writeback",
+    )
+    .swap("/dev/zram0")
+    .unencrypted(&["plain_device"], &["/dev/vdb"]),
 ];
