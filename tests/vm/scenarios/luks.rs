@@ -154,6 +154,7 @@ pub(super) const ALL: &[Scenario] = &[
     )
     .writing(&[])
     .asking(&["/data", "/dev/mapper/a"])
+    .within(30)
     .encrypted(),
     Scenario::new(
         "luks2-frozen-file-system",
