@@ -17,7 +17,7 @@ use crate::report::Style;
 use crate::snapshot::Namespace;
 use crate::transport::StateDir;
 use crate::transport::enroll::Existing;
-use crate::{check, config, daemon, observe, posture, report, status, transport};
+use crate::{check, config, daemon, leavable, observe, posture, report, status, transport};
 
 /// Exit code for a wrong command line or configuration (`EX_USAGE` of sysexits.h).
 pub const USAGE: u8 = 64;
@@ -119,17 +119,38 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
             return code;
         }
     };
-    dispatch(&cli).unwrap_or_else(|error| {
-        say(&format!("atrest-agent: {error:#}"));
-        USAGE
-    })
+    // Of the terminal only this process knows.
+    let style = style();
+    let work = || {
+        dispatch(&cli, style).unwrap_or_else(|error| {
+            say(&format!("atrest-agent: {error:#}"));
+            USAGE
+        })
+    };
+    if cli.command.looks() { leavable::run(work, BUG) } else { work() }
 }
 
-fn dispatch(cli: &Cli) -> anyhow::Result<u8> {
+impl Command {
+    /// Whether it looks at disks, where a look may hang for good.
+    fn looks(&self) -> bool {
+        match self {
+            Self::Scan { .. } | Self::Check { .. } | Self::Record { .. } => true,
+            Self::Run
+            | Self::Enroll { .. }
+            | Self::Status { .. }
+            | Self::Checks { .. }
+            | Self::Explain { .. }
+            | Self::Validate => false,
+        }
+    }
+}
+
+fn dispatch(cli: &Cli, style: Style) -> anyhow::Result<u8> {
     match &cli.command {
-        Command::Scan { format } => scan(cli, *format),
+        Command::Scan { format } => scan(cli, *format, style),
         Command::Check { format, pid, strict, paths } => {
-            check_paths(cli, *format, *pid, *strict, paths)
+            let question = Question { pid: *pid, strict: *strict, paths };
+            check_paths(cli, *format, style, &question)
         }
         Command::Run => run_daemon(cli),
         Command::Enroll { token, force } => enroll(cli, token, *force),
@@ -164,7 +185,7 @@ fn now() -> jiff::Timestamp {
     jiff::Timestamp::now()
 }
 
-fn scan(cli: &Cli, format: Format) -> anyhow::Result<u8> {
+fn scan(cli: &Cli, format: Format, style: Style) -> anyhow::Result<u8> {
     let config = config::load(cli.global.config.as_deref())?;
     let host = open_host(&cli.global.root)?;
     let discovery = discovery::discover(&*host, &config.declared);
@@ -172,18 +193,25 @@ fn scan(cli: &Cli, format: Format) -> anyhow::Result<u8> {
     let posture = posture::evaluate(&snapshot, &config.policy);
     let text = match format {
         Format::Json => report::scan_json(&posture),
-        Format::Text => report::scan_text(&posture, style()),
+        Format::Text => report::scan_text(&posture, style),
     };
     answer(&text, report::scan_exit(&posture).code())
+}
+
+/// What `check` is asked.
+struct Question<'a> {
+    pid: Option<i32>,
+    strict: bool,
+    paths: &'a [PathBuf],
 }
 
 fn check_paths(
     cli: &Cli,
     format: Format,
-    pid: Option<i32>,
-    strict: bool,
-    paths: &[PathBuf],
+    style: Style,
+    question: &Question<'_>,
 ) -> anyhow::Result<u8> {
+    let Question { pid, strict, paths } = *question;
     let config = config::load(cli.global.config.as_deref())?;
     let host = open_host(&cli.global.root)?;
     if let Some(pid) = pid {
@@ -216,7 +244,7 @@ fn check_paths(
     posture.paths.retain(|path| order.contains(&path.asset));
     let text = match format {
         Format::Json => report::check_json(&posture, &order),
-        Format::Text => report::check_text(&posture, style()),
+        Format::Text => report::check_text(&posture, style),
     };
     answer(&text, report::check_exit(&posture, strict).code())
 }

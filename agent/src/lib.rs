@@ -23,6 +23,7 @@ pub mod ini;
 pub mod kdump;
 pub mod keystore;
 pub mod layer;
+mod leavable;
 pub mod links;
 pub mod luks;
 pub mod mounts;

@@ -241,6 +241,7 @@ mod tests {
                 name: "c0".to_owned(),
                 uuid: "CRYPT-PLAIN-c0".to_owned(),
                 suspended: false,
+                dependencies: None,
                 table: Observed::Known(vec![parse_target(line.as_bytes()).unwrap()]),
             }),
             ..BlockDevice::default()

@@ -165,6 +165,8 @@ pub struct DmFacts {
     pub uuid: String,
     pub suspended: bool,
     pub table: Observed<Vec<DmTarget>>,
+    /// The devices that the live table stands on, sorted; `None` where the kernel was not asked, or they are the slaves.
+    pub dependencies: Option<Vec<DeviceNumber>>,
 }
 
 /// A member of an md array.

@@ -185,7 +185,13 @@ mod tests {
             |kind: &str| DmTarget { start: 0, length: 8, kind: kind.to_owned(), args: Vec::new() };
         let with = |table| {
             let number = DeviceNumber::new(254, 0);
-            let dm = DmFacts { name: "x".to_owned(), uuid: String::new(), suspended: false, table };
+            let dm = DmFacts {
+                name: "x".to_owned(),
+                uuid: String::new(),
+                suspended: false,
+                table,
+                dependencies: None,
+            };
             may_encrypt(&[(number, BlockDevice { dm: Some(dm), ..BlockDevice::default() })].into())
         };
         assert!(with(Observed::Known(vec![target("crypt")])));

@@ -179,6 +179,7 @@ mod tests {
             name: "vg-swap".to_owned(),
             uuid: String::new(),
             suspended: false,
+            dependencies: None,
             table: Observed::Known(vec![linear]),
         };
         let volume = BlockDevice {

@@ -64,6 +64,7 @@ pub(super) fn opened_as(dm_uuid: &str, header: Observed<Header>) -> Snapshot {
             name: "es".to_owned(),
             uuid: dm_uuid.to_owned(),
             suspended: false,
+            dependencies: None,
             table: Observed::Known(vec![table]),
         }),
         ..BlockDevice::default()

@@ -43,8 +43,9 @@ pub(super) fn dissect(mount: &Mount, _facts: &FilesystemFacts) -> Vec<Leg> {
     })];
     if flag(mount, "ecryptfs_passthrough") {
         // Files that were there in plaintext are read and written as they are.
-        legs.push(below(Role::PerhapsEncrypted));
-    } else if option(mount, "ecryptfs_fnek_sig").is_none() {
+        legs.push(below(Role::Contents));
+    }
+    if option(mount, "ecryptfs_fnek_sig").is_none() {
         legs.push(below(Role::Names));
     }
     legs
@@ -83,7 +84,7 @@ mod tests {
         let through = legs(
             "rw,ecryptfs_fnek_sig=0,ecryptfs_cipher=aes,ecryptfs_key_bytes=16,ecryptfs_passthrough",
         );
-        assert_eq!(through[1], BELOW(Role::PerhapsEncrypted));
+        assert_eq!(through[1..], [BELOW(Role::Contents)]);
         assert_eq!(
             legs("rw,ecryptfs_cipher=aes,ecryptfs_encrypted_view"),
             [BELOW(Role::PerhapsEncrypted)]

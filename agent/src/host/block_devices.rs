@@ -141,7 +141,7 @@ fn device(
         }
     }
     slaves.sort_unstable();
-    let dm = device_mapper(host, number, &mut attributes);
+    let dm = device_mapper(host, number, &slaves, &mut attributes);
     let md = md(number, &slaves, &mut attributes, by_name);
     let caches = caches(host, &raw_name, &slaves, &mut attributes, by_name);
     let looped = attributes.text("loop/backing_file").map(|file| backing(&file));
@@ -180,6 +180,7 @@ fn slave_number(host: &dyn Host, directory: &HostPath, slave: &[u8]) -> Option<D
 fn device_mapper(
     host: &dyn Host,
     number: DeviceNumber,
+    slaves: &[DeviceNumber],
     attributes: &mut Attributes<'_>,
 ) -> Option<DmFacts> {
     let name = attributes.text("dm/name")?;
@@ -191,11 +192,18 @@ fn device_mapper(
         )),
         table @ (Observed::Known(_) | Observed::Unreadable(_)) => table,
     };
+    let mut dependencies = host.dm_dependencies(number);
+    if let Some(devices) = &mut dependencies {
+        devices.sort_unstable();
+    }
+    // A table that is loaded and not live has slaves in sysfs all the same.
+    let dependencies = dependencies.filter(|devices| devices != slaves);
     Some(DmFacts {
         uuid: attributes.text("dm/uuid").unwrap_or_default(),
         suspended: attributes.text("dm/suspended").as_deref() == Some("1"),
         name,
         table,
+        dependencies,
     })
 }
 

@@ -40,6 +40,15 @@ const MAX_BUFFER: usize = 16 * 1024 * 1024;
 
 // `_IOWR(0xfd, 12, struct dm_ioctl)`: DM_TABLE_STATUS.
 nix::ioctl_readwrite!(table_status, 0xfd, 12, [u8; HEADER]);
+// `_IOWR(0xfd, 11, struct dm_ioctl)`: DM_TABLE_DEPS.
+nix::ioctl_readwrite!(table_deps, 0xfd, 11, [u8; HEADER]);
+
+/// What the kernel is asked about a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Question {
+    Table,
+    Dependencies,
+}
 
 /// Reads the table of the device called `name` (device numbers are taken only with an empty name).
 pub(super) fn table(control: &Path, device: DeviceNumber) -> Observed<Vec<DmTarget>> {
@@ -50,7 +59,22 @@ pub(super) fn table(control: &Path, device: DeviceNumber) -> Observed<Vec<DmTarg
     }
 }
 
+/// The devices that the live table stands on. sysfs lists those of a table that is loaded and not live, too.
+pub(super) fn dependencies(control: &Path, device: DeviceNumber) -> Option<Vec<DeviceNumber>> {
+    parse_dependencies(&ask(control, device, Question::Dependencies).ok()?)
+}
+
 fn read(control: &Path, device: DeviceNumber) -> Result<Vec<DmTarget>, Trouble> {
+    let mut buffer = ask(control, device, Question::Table)?;
+    parse(&mut buffer, &format!("device-mapper table of {device}"))
+}
+
+/// The kernel's whole answer, in a buffer that is wiped.
+fn ask(
+    control: &Path,
+    device: DeviceNumber,
+    question: Question,
+) -> Result<Zeroizing<Vec<u8>>, Trouble> {
     let what = format!("device-mapper table of {device}");
     // The control node is a character device; opening it for reading suffices.
     let control = File::open(control).map_err(|error| {
@@ -66,12 +90,16 @@ fn read(control: &Path, device: DeviceNumber) -> Result<Vec<DmTarget>, Trouble> 
         let mut buffer = Zeroizing::new(vec![0_u8; size]);
         request(&mut buffer, device).ok_or_else(|| malformed(&what))?;
         let header: *mut [u8; HEADER] = buffer.as_mut_ptr().cast();
-        // SAFETY: `header` points to `size` bytes that live for the call, `size` is at least HEADER and is
-        // what `data_size` tells the kernel, which writes no further than that.
-        unsafe { table_status(control.as_raw_fd(), header) }
-            .map_err(|errno| trouble(&std::io::Error::from(errno), &what))?;
+        let asked = match question {
+            // SAFETY: `header` points to `size` bytes that live for the call, `size` is at least HEADER and is what
+            // `data_size` tells the kernel, which writes no further than that.
+            Question::Table => unsafe { table_status(control.as_raw_fd(), header) },
+            // SAFETY: as above.
+            Question::Dependencies => unsafe { table_deps(control.as_raw_fd(), header) },
+        };
+        asked.map_err(|errno| trouble(&std::io::Error::from(errno), &what))?;
         if field(&buffer, 28).ok_or_else(|| malformed(&what))? & BUFFER_FULL == 0 {
-            return parse(&mut buffer, &what);
+            return Ok(buffer);
         }
         size *= 4;
         if size > MAX_BUFFER {
@@ -140,6 +168,22 @@ fn parse(buffer: &mut [u8], what: &str) -> Result<Vec<DmTarget>, Trouble> {
             .ok_or_else(|| malformed(what))?;
     }
     Ok(targets)
+}
+
+/// `struct dm_target_deps`: a count at 0, the devices from 8 on.
+fn parse_dependencies(buffer: &[u8]) -> Option<Vec<DeviceNumber>> {
+    let data = usize::try_from(field(buffer, 16)?).ok()?;
+    let answer = buffer.get(data..)?;
+    let count = usize::try_from(field(answer, 0)?).ok()?;
+    let devices = answer.get(8..8_usize.checked_add(count.checked_mul(8)?)?)?;
+    let devices = devices.chunks_exact(8).map(|device| wide_field(device, 0).and_then(number));
+    devices.collect()
+}
+
+/// `huge_decode_dev` of the kernel.
+fn number(encoded: u64) -> Option<DeviceNumber> {
+    let minor = (encoded & 0xff) | ((encoded >> 12) & 0xfff_ff00);
+    Some(DeviceNumber::new(u32::try_from((encoded >> 8) & 0xfff).ok()?, u32::try_from(minor).ok()?))
 }
 
 fn target_at(answer: &mut [u8], at: usize) -> Option<DmTarget> {
@@ -216,6 +260,18 @@ mod tests {
     }
 
     #[test]
+    fn the_devices_of_a_live_table_are_read_as_far_as_they_are_there() {
+        let devices = [DeviceNumber::new(8, 1), DeviceNumber::new(254, 0x1ff)];
+        let mut buffer = answer(&[]);
+        buffer.extend(2_u32.to_ne_bytes());
+        buffer.extend(0_u32.to_ne_bytes());
+        buffer.extend(devices.iter().flat_map(|device| kernel_device(*device).to_ne_bytes()));
+        assert_eq!(parse_dependencies(&buffer), Some(devices.to_vec()));
+        buffer.truncate(buffer.len() - 1);
+        assert_eq!(parse_dependencies(&buffer), None);
+    }
+
+    #[test]
     fn device_numbers_are_encoded_as_the_kernel_does() {
         assert_eq!(kernel_device(DeviceNumber::new(254, 3)), 0xfe03);
         assert_eq!(kernel_device(DeviceNumber::new(254, 0x1ff)), 0x10_fe_ff);
@@ -224,6 +280,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn any_answer_is_survived(mut bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..600)) {
+            drop(parse_dependencies(&bytes));
             drop(parse(&mut bytes, "x"));
         }
     }

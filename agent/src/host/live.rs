@@ -246,6 +246,10 @@ impl Host for LiveHost {
         device_mapper::table(&self.root.join("dev/mapper/control"), device)
     }
 
+    fn dm_dependencies(&self, device: DeviceNumber) -> Option<Vec<DeviceNumber>> {
+        device_mapper::dependencies(&self.root.join("dev/mapper/control"), device)
+    }
+
     fn loop_backing(&self, device: &BlockDevice) -> Option<LoopBacking> {
         let status = loop_device::status(&self.open_device(device).ok()?)?;
         let (files, file) =

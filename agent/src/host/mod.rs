@@ -116,6 +116,9 @@ pub trait Host: Send + Sync {
     /// The live table of a device-mapper device, with volume keys blanked at the point of reading.
     fn dm_table(&self, device: DeviceNumber, name: &str) -> Observed<Vec<DmTarget>>;
 
+    /// The devices that the live table of a device-mapper device stands on; `None` where only sysfs can be asked.
+    fn dm_dependencies(&self, device: DeviceNumber) -> Option<Vec<DeviceNumber>>;
+
     /// What the kernel says of a loop device's backing file.
     fn loop_backing(&self, device: &BlockDevice) -> Option<LoopBacking>;
 

@@ -40,6 +40,7 @@ fn mapped(minor: usize, lines: &[String], below: &[usize]) -> BlockDevice {
             name: format!("m{minor}"),
             uuid: String::new(),
             suspended: false,
+            dependencies: None,
             table: Observed::Known(
                 lines.iter().map(|line| parse_target(line.as_bytes()).unwrap()).collect(),
             ),

@@ -2,8 +2,6 @@
 
 use atrest_tests::vm::scenario::{Scenario, Verdict};
 
-const PENDING: &str = "a process with a thread that is stuck in the kernel does not end";
-
 /// How many seconds the agent may take: a few of its deadlines, on a CPU that is twenty times slower.
 const PATIENCE: u32 = 30;
 
@@ -50,8 +48,7 @@ pub(super) const ALL: &[Scenario] = &[
         dmsetup suspend --nolockfs b",
     )
     .asking(&["/data/one/two/contents"])
-    .leaks(&["vdb"])
-    .pending(PENDING),
+    .leaks(&["vdb"]),
     hang(
         "suspended-device-below-luks",
         "luks2 a /dev/vda
@@ -66,8 +63,7 @@ pub(super) const ALL: &[Scenario] = &[
         ext4_kept /dev/mapper/c /data
         dmsetup suspend --nolockfs b",
     )
-    .asking(&["/data/one/two"])
-    .pending(PENDING),
+    .asking(&["/data/one/two"]),
     hang(
         "automount-whose-daemon-never-answers",
         "luks2 a /dev/vda

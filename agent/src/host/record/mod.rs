@@ -63,6 +63,11 @@ const ATTRIBUTES: &[&str] = &[
     "md/raid_disks",
     "loop/backing_file",
 ];
+/// Where a recording keeps what the live table of a device stands on, when that is not what sysfs says.
+pub(super) fn dependencies_of(device: DeviceNumber) -> HostPath {
+    format!("/dm/{device}.json").into()
+}
+
 /// What paths led to, as a list of pairs: links and fscrypt policies are not in a recording.
 pub(super) const RESOLVED: &str = "/resolved.json";
 const LARGEST: usize = 64 * 1024 * 1024;
@@ -95,6 +100,10 @@ pub fn record(
             && let Observed::Known(table) = &dm.table
         {
             listing.push_str(&dm_table::format_listing(&dm.name, table));
+            if let Some(devices) = &dm.dependencies {
+                let json = serde_json::to_vec(devices).unwrap_or_default();
+                writer.file(&dependencies_of(device.number), &json)?;
+            }
             luks.extend(crypt::header_holders(dm, &devices).map(|holder| holder.number));
         }
         if let Some(backing) = device.looped.as_ref().and_then(|looped| looped.backing) {

@@ -227,6 +227,11 @@ impl Host for RecordedHost {
         self.links_below(seen_by, directory)
     }
 
+    fn dm_dependencies(&self, device: DeviceNumber) -> Option<Vec<DeviceNumber>> {
+        let path = record::dependencies_of(device);
+        serde_json::from_slice(&self.files.read(&path, LUKS_JSON).ok()?).ok()
+    }
+
     fn loop_backing(&self, device: &BlockDevice) -> Option<LoopBacking> {
         let path = HostPath::from(format!("/loop/{}.json", device.number));
         serde_json::from_slice(&self.files.read(&path, 4096).ok()?).ok()

@@ -186,6 +186,7 @@ mod tests {
                 name: name.to_owned(),
                 uuid: uuid.to_owned(),
                 suspended: false,
+                dependencies: None,
                 table: Observed::Known(table),
             };
             BlockDevice { number, dm: Some(dm), ..BlockDevice::default() }

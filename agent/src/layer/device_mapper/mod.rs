@@ -109,8 +109,9 @@ fn whole_table(device: &BlockDevice, table: &[DmTarget]) -> Anatomy {
         shown.extend(part.shown);
         detail.extend(part.detail);
     }
-    // A device below that the table does not speak of may have come with a newer table: it counts.
-    for slave in &device.slaves {
+    // A device below that the table does not speak of may hold contents in a way that is not known: it counts.
+    let live = device.dm.as_ref().and_then(|dm| dm.dependencies.as_ref());
+    for slave in live.unwrap_or(&device.slaves) {
         let spoken_of = shown.contains(slave)
             || legs.iter().any(|leg| matches!(leg, Leg::Device { device, .. } if device == slave));
         if !spoken_of {
@@ -195,6 +196,7 @@ pub(super) mod tests {
                 name: "x".to_owned(),
                 uuid: "CRYPT-LUKS2-0".to_owned(),
                 suspended: false,
+                dependencies: None,
                 table: Observed::Known(table),
             }),
             ..BlockDevice::default()
@@ -247,6 +249,15 @@ pub(super) mod tests {
     fn a_slave_that_the_table_does_not_name_counts() {
         let anatomy = dissect(&mapped(&["0 8 linear 8:1 0"], &[1, 2])).unwrap();
         assert!(anatomy.legs.contains(&Leg::contents(DeviceNumber::new(8, 2))));
+    }
+
+    #[test]
+    fn a_slave_of_a_table_that_is_not_live_does_not_count() {
+        let mut device = mapped(&["0 8 linear 8:1 0"], &[1, 2]);
+        if let Some(dm) = &mut device.dm {
+            dm.dependencies = Some(vec![DeviceNumber::new(8, 1)]);
+        }
+        assert_eq!(dissect(&device).unwrap().legs, [Leg::contents(DeviceNumber::new(8, 1))]);
     }
 
     #[test]
