@@ -217,16 +217,19 @@ impl<'a> Index<'a> {
     }
 
     /// Whether the name `path` may at some time have led to another file system than it does now: a mount on the way
-    /// was laid over another one.
+    /// was laid over another one, or hides one that is further down.
     pub fn is_ambiguous(&self, path: &HostPath) -> bool {
+        let mut deepest = None;
         let mut at = Some(path.clone());
         while let Some(point) = at {
-            if self.at.get(&point).is_some_and(|mounts| mounts.len() > 1) {
-                return true;
+            match self.at.get(&point).map(Vec::as_slice) {
+                Some([_, _, ..]) => return true,
+                Some([only]) if deepest.is_none() => deepest = Some(only.id),
+                Some(_) | None => {}
             }
             at = point.parent();
         }
-        false
+        self.holding(path).map(|mount| mount.id) != deepest
     }
 
     /// The mounts that were there before `mount`: the kernel lists them in the order in which they were mounted.
@@ -306,6 +309,18 @@ mod tests {
         assert_eq!(holder(&mounts, "/srv/es"), "new");
         let index = Index::new(&mounts);
         assert_eq!(index.covering(&"/srv/es".into(), None).unwrap().below[0].id, 2);
+    }
+
+    #[test]
+    fn a_name_is_ambiguous_where_a_mount_was_laid_over_another_or_hides_one() {
+        let ambiguous = |rest: &str| {
+            let mounts = table(&format!("1 0 8:1 / / rw - ext4 root rw\n{rest}"));
+            Index::new(&mounts).is_ambiguous(&"/srv/es/image".into())
+        };
+        assert!(!ambiguous("2 1 8:2 / /srv rw - ext4 a rw\n3 2 8:3 / /srv/es rw - ext4 b rw\n"));
+        assert!(!ambiguous("2 1 8:2 / /srv/es/other rw - ext4 a rw\n"));
+        assert!(ambiguous("2 1 8:2 / /srv rw - ext4 a rw\n3 2 8:3 / /srv rw - ext4 b rw\n"));
+        assert!(ambiguous("2 1 8:2 / /srv/es rw - ext4 a rw\n3 1 8:3 / /srv rw - ext4 b rw\n"));
     }
 
     #[test]

@@ -5,6 +5,8 @@
 
 mod fscrypt;
 mod outcome;
+#[cfg(test)]
+mod second_opinion;
 mod stack;
 #[cfg(test)]
 mod tests;
@@ -382,7 +384,8 @@ impl<'a> Evaluator<'a> {
         let same = host.and_then(|host| Some((host, host.of_device(mount.device)?)));
         let (index, mount, namespace) = match same {
             Some((host, same)) => (host, same, Namespace::Host),
-            None => (own, mount, namespace.clone()),
+            // Bound elsewhere later, it still stands on what it was first mounted from.
+            None => (own, own.of_device(mount.device).unwrap_or(mount), namespace.clone()),
         };
         let unreadable = |why| snapshot::Trouble::new(Reason::Unreadable, format!("{path}: {why}"));
         // The name may go through symbolic links.

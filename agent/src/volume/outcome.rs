@@ -65,8 +65,8 @@ impl Outcome {
         self.memory |= below.memory;
         for ((device, reason), further) in &below.plain {
             let reason = match role.when_plain() {
-                // All that gets out is names, whatever the way.
-                WhenPlain::Plain(Reason::PlainNames) => Reason::PlainNames,
+                // All that gets out is names, or memory, whatever the way.
+                WhenPlain::Plain(here @ (Reason::PlainNames | Reason::PlainSwap)) => here,
                 // The role says why plaintext gets out here; a more telling reason from below stays.
                 WhenPlain::Plain(here) if *reason == Reason::PlainDevice => here,
                 WhenPlain::Claimed(here) if *reason == Reason::PlainDevice => {
@@ -228,6 +228,17 @@ mod tests {
         path.encrypted(crypt());
         path.absorb(&memory, Role::Submount, &[]);
         assert_eq!(path.verdict(), Verdict::Encrypted);
+    }
+
+    #[test]
+    fn memory_that_goes_to_swap_with_a_null_cipher_is_partial() {
+        let mut swap = Outcome::default();
+        swap.plain("/dev/sdb", Reason::NullCipher);
+        let mut memory = Outcome::default();
+        memory.memory();
+        memory.absorb(&swap, Role::Swap, &[]);
+        assert_eq!(memory.verdict(), Verdict::Partial);
+        assert_eq!(memory.reasons(), [Reason::PlainSwap]);
     }
 
     #[test]

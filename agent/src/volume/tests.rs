@@ -11,7 +11,7 @@ use crate::mounts;
 use crate::snapshot::{BlockDevice, DmFacts};
 
 /// A host with these devices and this mount table, no swap.
-fn host(devices: Vec<BlockDevice>, mountinfo: &str) -> Snapshot {
+pub(super) fn host(devices: Vec<BlockDevice>, mountinfo: &str) -> Snapshot {
     Snapshot {
         mounts: vec![(
             Namespace::Host,
@@ -246,6 +246,16 @@ fn an_overlay_on_itself_ends() {
     let table = "1 0 0:9 / / rw - overlay o rw,upperdir=/a,workdir=/b\n";
     let posture = judge(&host(Vec::new(), table), "/");
     assert_eq!(posture.verdict, Verdict::Unknown);
+}
+
+#[test]
+fn an_overlay_that_is_bound_elsewhere_stands_where_it_was_mounted_first() {
+    let devices = vec![disk(0), disk(1), crypt(2, 1, "aes-xts-plain64")];
+    let table = format!(
+        "{ROOT}2 1 0:9 / /merged rw - overlay o rw,upperdir=/a/up,workdir=/a/work\n3 1 8:2 / /a rw - ext4 x rw\n4 1 0:9 / /data rw - overlay o rw,upperdir=/a/up,workdir=/a/work\n"
+    );
+    let posture = judge(&host(devices, &table), "/data");
+    assert_eq!(posture.verdict, Verdict::Unencrypted);
 }
 
 #[test]
