@@ -8,8 +8,8 @@ use crate::snapshot::DmTarget;
 ///
 /// The second argument of a crypt target is the key in hex, or a reference to the kernel's keyring such as
 /// `:64:logon:cryptsetup:…`, which is no secret and stays. See the kernel's
-/// `Documentation/admin-guide/device-mapper/dm-crypt.rst`. Other targets hold no key; `integrity` may hold one
-/// in its optional arguments (`internal_hash:ALG:KEY`), which is cut off.
+/// `Documentation/admin-guide/device-mapper/dm-crypt.rst`. `integrity` may hold one in its optional arguments
+/// (`internal_hash:ALG:KEY`). Of any other target what looks like a key is blanked as well.
 pub fn blank_key(kind: &str, arguments: &mut [u8]) {
     match kind {
         "crypt" => {
@@ -33,9 +33,21 @@ pub fn blank_key(kind: &str, arguments: &mut [u8]) {
                 }
             }
         }
-        _ => {}
+        // Root hashes and salts, which are public.
+        "verity" => {}
+        // Targets that are not known here, such as `inlinecrypt` and `default-key`, hold their keys in hex.
+        _ => {
+            for word in arguments.split_mut(|byte| *byte == b' ') {
+                if word.len() >= SHORTEST_KEY && word.iter().all(u8::is_ascii_hexdigit) {
+                    word.fill(b'0');
+                }
+            }
+        }
     }
 }
+
+/// The hex digits of a key of 128 bits: no number or device in a table is as long.
+const SHORTEST_KEY: usize = 32;
 
 /// Splits the arguments of a target at blanks.
 pub fn split_args(arguments: &[u8]) -> Vec<String> {
@@ -165,6 +177,15 @@ mod tests {
     fn listed(listing: &[u8], names: &[&str]) -> BTreeMap<String, Option<Vec<DmTarget>>> {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         parse_listing(listing, &names)
+    }
+
+    #[test]
+    fn what_looks_like_a_key_of_an_unknown_target_is_blanked() {
+        let key = "c0ffee".repeat(8);
+        let line = format!("0 8 inlinecrypt aes-xts-plain64 {key} 0 8:1 0");
+        assert_eq!(parse_target(line.as_bytes()).unwrap().args[1], "0".repeat(48));
+        let line = format!("0 8 verity 1 8:1 8:2 4096 4096 1 1 sha256 {key} -");
+        assert_eq!(parse_target(line.as_bytes()).unwrap().args[8], key);
     }
 
     #[test]

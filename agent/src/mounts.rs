@@ -19,6 +19,98 @@ pub struct MountinfoError {
     pub why: &'static str,
 }
 
+/// The options that anything here looks at. No other is kept: some hold passwords, such as ceph's `secret=`, and those of
+/// FUSE programs are whatever the program chose.
+const OPTIONS: &[&str] = &[
+    "ro",
+    "rw",
+    // overlay
+    "lowerdir",
+    "upperdir",
+    "workdir",
+    // xfs
+    "logdev",
+    "rtdev",
+    // ext3 and ext4
+    "data",
+    "journal_dev",
+    "journal_path",
+    // eCryptfs
+    "ecryptfs_cipher",
+    "ecryptfs_encrypted_view",
+    "ecryptfs_fnek_sig",
+    "ecryptfs_key_bytes",
+    "ecryptfs_passthrough",
+    // autofs
+    "direct",
+    "indirect",
+    "offset",
+    // btrfs
+    "subvol",
+    "subvolid",
+];
+/// That these are there is told, not what they are: identifiers of keys.
+const PRESENCE: &[&str] = &["ecryptfs_fnek_sig"];
+
+/// Whether [`parse`] keeps an option of this name.
+pub fn keeps(option: &str) -> bool {
+    OPTIONS.contains(&option)
+}
+
+/// Of the super options those that are kept.
+fn kept(options: &str) -> String {
+    let kept = options.split(',').filter_map(|option| {
+        let name = option.split_once('=').map_or(option, |(name, _)| name);
+        match (keeps(name), PRESENCE.contains(&name)) {
+            (true, true) => Some(format!("{name}=0")),
+            (true, false) => Some(option.to_owned()),
+            (false, _) => None,
+        }
+    });
+    kept.collect::<Vec<_>>().join(",")
+}
+
+/// A source without what may let one in: `https://USER:PASSWORD@host/path?TOKEN` becomes `https://host/path`.
+fn without_credentials(source: Vec<u8>) -> Vec<u8> {
+    // A name of a file is no address, whatever it is made of.
+    if source.first() == Some(&b'/') {
+        return source;
+    }
+    let Some(at) = source.windows(3).position(|part| part == b"://") else { return source };
+    let (scheme, rest) = source.split_at(at + 3);
+    let end = rest.iter().position(|byte| *byte == b'?').unwrap_or(rest.len());
+    let rest = rest.get(..end).unwrap_or_default();
+    // A password may hold `@` and `/`: what follows the last `@` is certain to be none.
+    let after = rest.iter().rposition(|byte| *byte == b'@').map_or(0, |user| user + 1);
+    [scheme, rest.get(after..).unwrap_or_default()].concat()
+}
+
+/// A table as the kernel writes it, of what [`parse`] keeps.
+pub fn format(table: &[Mount]) -> Vec<u8> {
+    let mut text = Vec::new();
+    for mount in table {
+        let Mount { id, parent, device, root, mount_point, fstype, source, super_options } = mount;
+        text.extend(format!("{id} {parent} {device} ").into_bytes());
+        text.extend(escape(root.as_bytes()));
+        text.push(b' ');
+        text.extend(escape(mount_point.as_bytes()));
+        text.extend(format!(" rw - {fstype} ").into_bytes());
+        text.extend(escape(source.as_bytes()));
+        // The options are kept as the kernel escaped them.
+        text.extend(format!(" {super_options}\n").into_bytes());
+    }
+    text
+}
+
+/// The kernel's octal escapes (`mangle` of `fs/proc_namespace.c`).
+fn escape(field: &[u8]) -> Vec<u8> {
+    let escaped = |byte: &u8| match byte {
+        b' ' | b'\t' | b'\n' | b'\\' | b'#' => format!("\\{byte:03o}").into_bytes(),
+        other => vec![*other],
+    };
+    field.iter().flat_map(escaped).collect()
+}
+
 /// Reads a whole mountinfo file.
 pub fn parse(text: &[u8]) -> Result<Vec<Mount>, MountinfoError> {
     let mut mounts: Vec<Mount> = Vec::new();
@@ -70,8 +162,8 @@ fn parse_line(line: &[u8]) -> Result<Mount, &'static str> {
         root: HostPath::new(root),
         mount_point: mount_point.normalised(),
         fstype: String::from_utf8_lossy(fstype).into_owned(),
-        source: HostPath::new(source),
-        super_options: String::from_utf8_lossy(super_options).into_owned(),
+        source: HostPath::new(without_credentials(source)),
+        super_options: kept(&String::from_utf8_lossy(super_options)),
     })
 }
 
@@ -283,6 +375,32 @@ mod tests {
     }
 
     #[test]
+    fn only_options_that_decide_something_are_kept_and_no_credentials() {
+        let mounts = table(
+            "1 0 0:9 / /c rw - ceph 10.0.0.1:/ rw,name=admin,secret=hush,acl\n2 1 0:8 / /o rw - overlay o rw,lowerdir=/l,upperdir=/u,workdir=/w,xino=off\n3 1 0:7 / /e rw - ecryptfs /low rw,ecryptfs_fnek_sig=1122,ecryptfs_sig=3344,ecryptfs_cipher=aes\n4 1 0:6 / /f rw - fuse.davfs https://me:hush@x/y@host/dav?sig=hush rw,user_id=0,password=hush\n",
+        );
+        let options: Vec<&str> = mounts.iter().map(|mount| mount.super_options.as_str()).collect();
+        assert_eq!(
+            options,
+            [
+                "rw",
+                "rw,lowerdir=/l,upperdir=/u,workdir=/w",
+                "rw,ecryptfs_fnek_sig=0,ecryptfs_cipher=aes",
+                "rw"
+            ]
+        );
+        assert_eq!(mounts[3].source, HostPath::from("https://host/dav"));
+    }
+
+    #[test]
+    fn a_table_is_written_as_it_was_read() {
+        let mounts = table(
+            "30 1 254:0 / /mnt/a\\040b\\134c\\012d rw,noatime shared:1 - ext4 /dev/mapper/cr\\134x20\\0431 rw,errors=continue\n31 30 0:9 /x /o rw - overlay o rw,upperdir=/u\\0541,workdir=/w\n32 30 0:8 / /n rw - tmpfs  rw\n",
+        );
+        assert_eq!(parse(&format(&mounts)).unwrap(), mounts);
+    }
+
+    #[test]
     fn a_broken_line_names_itself() {
         let error =
             parse(b"1 0 8:1 / / rw - ext4 /dev/sda1 rw\n2 1 eight / /a rw - xfs x\n").unwrap_err();
@@ -357,12 +475,15 @@ mod tests {
         }
 
         #[test]
+        fn what_is_written_reads_the_same(text in "(1 0 8:[0-9] /[ab\\\\0-7]{0,6} /[ab\\\\0-7/]{0,8} rw - [a-z]{1,4} [a-z:/@?\\\\0-7]{0,12} (rw|ro|upperdir=/[ab\\\\0-7]{0,4}|secret=x)\n){0,4}") {
+            if let Ok(mounts) = parse(text.as_bytes()) {
+                prop_assert_eq!(parse(&format(&mounts)), Ok(mounts));
+            }
+        }
+
+        #[test]
         fn escaping_round_trips(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
-            let escaped: Vec<u8> = bytes.iter().flat_map(|byte| match byte {
-                b' ' | b'\t' | b'\n' | b'\\' | b'#' => format!("\\{byte:03o}").into_bytes(),
-                other => vec![*other],
-            }).collect();
-            prop_assert_eq!(unescape(&escaped), bytes);
+            prop_assert_eq!(unescape(&escape(&bytes)), bytes);
         }
 
         #[test]

@@ -123,14 +123,19 @@ fn mount_tables(
         .collect()
 }
 
-fn mount_table(host: &dyn Host, namespace: &Namespace) -> MountTable {
+/// Where the host's own mount table is read.
+pub fn own_mountinfo(host: &dyn Host) -> HostPath {
+    // Under another root, `self` would be this process in that root's proc.
+    HostPath::from(if host.is_live() && !host.sees_own_root() {
+        "/proc/1/mountinfo"
+    } else {
+        "/proc/self/mountinfo"
+    })
+}
+
+pub(crate) fn mount_table(host: &dyn Host, namespace: &Namespace) -> MountTable {
     let path = match namespace {
-        // Under another root, `self` would be this process in that root's proc.
-        Namespace::Host => HostPath::from(if host.is_live() && !host.sees_own_root() {
-            "/proc/1/mountinfo"
-        } else {
-            "/proc/self/mountinfo"
-        }),
+        Namespace::Host => own_mountinfo(host),
         Namespace::Process(pid) => HostPath::from(format!("/proc/{pid}/mountinfo")),
     };
     let text = match host.read(&Namespace::Host, &path, MOUNTINFO) {

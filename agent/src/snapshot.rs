@@ -128,7 +128,7 @@ pub struct Mount {
     /// `TYPE` or `TYPE.SUBTYPE`.
     pub fstype: String,
     pub source: HostPath,
-    /// Per-superblock options, as the kernel escapes them.
+    /// Per-superblock options, as the kernel escapes them: those that decide something. Others may hold secrets.
     pub super_options: String,
 }
 

@@ -16,6 +16,7 @@ mod zfs;
 use atrest_proto::model::Reason;
 
 use crate::layer::Leg;
+use crate::mounts;
 use crate::snapshot::{FilesystemFacts, Mount};
 
 /// A family of file systems that let their contents rest in the same way.
@@ -73,11 +74,13 @@ pub fn dissect(mount: &Mount, facts: &FilesystemFacts) -> Vec<Leg> {
 
 /// The value of an option such as `logdev=/dev/sdb` among the super options.
 fn option<'a>(mount: &'a Mount, name: &str) -> Option<&'a str> {
+    debug_assert!(mounts::keeps(name), "{name} is not among the options that are kept");
     mount.super_options.split(',').find_map(|option| option.strip_prefix(name)?.strip_prefix('='))
 }
 
 /// Whether an option without a value, such as `ro`, is among the super options.
 fn flag(mount: &Mount, name: &str) -> bool {
+    debug_assert!(mounts::keeps(name), "{name} is not among the options that are kept");
     mount.super_options.split(',').any(|option| option == name)
 }
 

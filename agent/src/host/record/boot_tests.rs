@@ -50,7 +50,7 @@ fn the_boot_is_replayed_as_it_was_seen_and_without_its_secrets() {
     let recorded = texts(scratch.path());
     assert!(recorded.contains("/etc/es.key") && !recorded.contains("Hunter2"), "{recorded}");
     let nothing = BTreeMap::new();
-    let table = crate::mounts::parse(b"1 0 8:1 / / rw - ext4 /dev/sda1 rw\n").unwrap();
+    let table = mounts::parse(b"1 0 8:1 / / rw - ext4 /dev/sda1 rw\n").unwrap();
     let seen = boot_files::observe(&live, Some(&table), &nothing);
     assert!(seen.surroundings.files.len() > 3, "{seen:?}");
     let replayed = boot_files::observe(&RecordedHost::new(scratch.path()), None, &nothing);

@@ -1,7 +1,7 @@
 //! Writes a recording of this host that [`super::recorded::RecordedHost`] can replay.
 //!
-//! Redacted by construction: only the files that are named here are taken, and tables and headers go through the same
-//! typed facts as everything else, in which keys have no place.
+//! Redacted by construction: only the files that are named here are taken, and tables, headers and mounts go through the
+//! same typed facts as everything else, in which keys and passwords have no place.
 
 #[cfg(test)]
 mod boot_tests;
@@ -28,14 +28,11 @@ use crate::core_dumps::Sink;
 use crate::discovery::{self, Declared};
 use crate::layer::device_mapper::crypt;
 use crate::path::HostPath;
-use crate::snapshot::{
-    BlockDevice, DeviceNumber, Mount, MountTable, Namespace, Observed, Resolved, Target,
-};
-use crate::{crypttab, dm_table, fstab, observe};
+use crate::snapshot::{BlockDevice, DeviceNumber, Mount, Namespace, Observed, Resolved, Target};
+use crate::{crypttab, dm_table, fstab, mounts, observe};
 
 /// Small files that are taken whole. None of them holds a secret.
 const WHOLE: &[&str] = &[
-    "/proc/self/mountinfo",
     "/proc/swaps",
     "/proc/sys/kernel/hostname",
     "/proc/sys/kernel/osrelease",
@@ -120,16 +117,22 @@ pub fn record(
     }
     writer.btrfs(host)?;
     writer.bcachefs(host)?;
-    let mounts = mount_table(host);
-    let mounts = mounts.known().map(Vec::as_slice).unwrap_or_default();
-    writer.f2fs(host, &devices, mounts)?;
-    writer.zfs(host, mounts)?;
+    let mounts = writer.mounts(host)?;
+    writer.f2fs(host, &devices, &mounts)?;
+    writer.zfs(host, &mounts)?;
     writer.journals(host)?;
     writer.boot(host, &devices)?;
     writer.declared(host, declared)?;
     writer.memory_sinks(host)?;
     writer.places(host, declared)?;
     Ok(writer.written)
+}
+
+/// Whether a line of udev's database is a link of `/dev/disk/by-id` with a serial number: those of device-mapper and md
+/// are made of names and UUIDs.
+fn names_a_drive(line: &[u8]) -> bool {
+    line.strip_prefix(b"S:disk/by-id/")
+        .is_some_and(|name| ![&b"dm-"[..], b"md-", b"lvm-"].iter().any(|own| name.starts_with(own)))
 }
 
 struct Writer<'a> {
@@ -233,12 +236,21 @@ impl<'a> Writer<'a> {
         self.udev_links(host, &udev)
     }
 
-    /// Of udev's database the links only: it also holds serial numbers.
+    /// The mount table, with those options only that decide something. One that cannot be read is left out.
+    fn mounts(&mut self, host: &dyn Host) -> Result<Vec<Mount>, RecordError> {
+        let Observed::Known(table) = observe::mount_table(host, &Namespace::Host) else {
+            return Ok(Vec::new());
+        };
+        self.file(&"/proc/self/mountinfo".into(), &mounts::format(&table))?;
+        Ok(table)
+    }
+
+    /// Of udev's database the links only, and of those none that is made of a drive's serial number.
     fn udev_links(&mut self, host: &dyn Host, path: &HostPath) -> Result<(), RecordError> {
         let Ok(bytes) = host.read(&Namespace::Host, path, LARGEST) else { return Ok(()) };
         let links: Vec<u8> = bytes
             .split_inclusive(|byte| *byte == b'\n')
-            .filter(|line| line.starts_with(b"S:"))
+            .filter(|line| line.starts_with(b"S:") && !names_a_drive(line))
             .flatten()
             .copied()
             .collect();
@@ -329,7 +341,7 @@ impl<'a> Writer<'a> {
         host: &dyn Host,
         devices: &BTreeMap<DeviceNumber, BlockDevice>,
     ) -> Result<(), RecordError> {
-        let table = mount_table(host);
+        let table = observe::mount_table(host, &Namespace::Host);
         let boot = boot_files::observe(host, table.known().map(Vec::as_slice), devices);
         if let Observed::Known(table) = &boot.crypttab {
             self.file(&boot_files::CRYPTTAB.into(), &crypttab::format(table))?;
@@ -371,7 +383,7 @@ impl<'a> Writer<'a> {
         mut resolved: Vec<(HostPath, Resolved)>,
     ) -> Result<(), RecordError> {
         let (devices, _gaps) = block_devices::observe(host);
-        let tables = [(Namespace::Host, mount_table(host))];
+        let tables = [(Namespace::Host, observe::mount_table(host, &Namespace::Host))];
         let filesystems = filesystem_facts::observe(host, &tables, &devices);
         for ((_, name), found) in names::observe(host, &tables, &devices, &filesystems) {
             if let Observed::Known(found) = found {
@@ -440,13 +452,5 @@ impl<'a> Writer<'a> {
             discovery.places.into_iter().map(|place| observe::target(host, place)).collect();
         let walks = links::observe(host, &targets);
         self.file(&LINKS.into(), &serde_json::to_vec(&walks).unwrap_or_default())
-    }
-}
-
-fn mount_table(host: &dyn Host) -> MountTable {
-    let text = host.read(&Namespace::Host, &"/proc/self/mountinfo".into(), LARGEST);
-    match text.ok().and_then(|text| crate::mounts::parse(&text).ok()) {
-        Some(mounts) => Observed::Known(mounts),
-        None => Observed::Absent,
     }
 }

@@ -160,7 +160,13 @@ fn device(world: &World, at: At) -> BlockDevice {
         };
         device.sectors = Some(8 * lines.len() as u64);
         device.slaves = numbers(&below);
-        device.dm = Some(DmFacts { name: format!("m{at}"), uuid, suspended: false, table });
+        device.dm = Some(DmFacts {
+            name: format!("m{at}"),
+            uuid,
+            suspended: false,
+            table,
+            dependencies: None,
+        });
         return device;
     }
     match &world.devices[at] {
