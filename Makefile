@@ -1,6 +1,6 @@
 # What there is to do with this repository. `make help` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-vm build test bench lint fmt packages proto system-build system-test
+.PHONY: help demo demo-vm build test fuzz bench lint fmt packages proto system-build system-test
 
 CARGO ?= cargo
 
@@ -18,6 +18,9 @@ build: system-build ## Build the agent, the server and atrestctl
 
 test: system-test ## Every test, with counts; what is skipped says so
 	@tests/run.sh
+
+fuzz: system-build ## libFuzzer on every parser, FUZZ_SECONDS (60) each; needs cargo-fuzz
+	@tests/fuzz/run.sh $(TARGETS)
 
 bench: system-test ## Figures beside their floors; writes target/bench.json
 	@$(CARGO) run --quiet --release --locked -p atrest-tests --bin bench

@@ -112,7 +112,7 @@ pub fn load(named: Option<&Path>) -> Result<Config, ConfigError> {
     parse(path, &text)
 }
 
-fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
+pub(crate) fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
     let raw = toml::from_str(text).map_err(|error| ConfigError::Syntax {
         path: path.to_owned(),
         detail: error.to_string().trim_end().to_owned(),

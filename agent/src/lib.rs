@@ -17,6 +17,8 @@ pub mod discovery;
 pub mod dm_table;
 pub mod filesystem;
 pub mod fstab;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod hibernation;
 pub mod host;
 pub mod ini;

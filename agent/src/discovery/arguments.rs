@@ -5,7 +5,7 @@ use atrest_proto::model::Use;
 use crate::path::HostPath;
 
 /// The settings given as `-Ekey=value` or `-E key=value`.
-pub(super) fn command_line(arguments: &[Vec<u8>]) -> Vec<(String, String)> {
+pub(crate) fn command_line(arguments: &[Vec<u8>]) -> Vec<(String, String)> {
     let mut settings = Vec::new();
     let mut arguments = arguments.iter();
     while let Some(argument) = arguments.next() {
@@ -22,7 +22,7 @@ pub(super) fn command_line(arguments: &[Vec<u8>]) -> Vec<(String, String)> {
 }
 
 /// Where the Java machine itself writes: dumps, logs, temporary files.
-pub(super) fn java_places(arguments: &[Vec<u8>]) -> Vec<(Use, HostPath)> {
+pub(crate) fn java_places(arguments: &[Vec<u8>]) -> Vec<(Use, HostPath)> {
     let mut places = Vec::new();
     for argument in arguments {
         let value = |prefix: &str| {
@@ -53,7 +53,7 @@ pub(super) fn java_places(arguments: &[Vec<u8>]) -> Vec<(Use, HostPath)> {
 }
 
 /// The last `-Dname=value`.
-pub(super) fn property(arguments: &[Vec<u8>], name: &str) -> Option<HostPath> {
+pub(crate) fn property(arguments: &[Vec<u8>], name: &str) -> Option<HostPath> {
     let prefix = format!("-D{name}=");
     let value =
         arguments.iter().rev().find_map(|argument| argument.strip_prefix(prefix.as_bytes()))?;
@@ -61,7 +61,7 @@ pub(super) fn property(arguments: &[Vec<u8>], name: &str) -> Option<HostPath> {
 }
 
 /// The argument after `name`, or joined to it with `=`.
-pub(super) fn argument_after(arguments: &[Vec<u8>], name: &str) -> Option<HostPath> {
+pub(crate) fn argument_after(arguments: &[Vec<u8>], name: &str) -> Option<HostPath> {
     let mut arguments = arguments.iter();
     while let Some(argument) = arguments.next() {
         match argument.strip_prefix(name.as_bytes()) {

@@ -2,12 +2,12 @@
 //!
 //! Reads through [`Host`] only. Names and paths leave this module, never the value of a setting that may be secret.
 
-mod arguments;
+pub(crate) mod arguments;
 mod core_dumps;
 mod elasticsearch;
 mod opensearch;
-mod process;
-mod yaml;
+pub(crate) mod process;
+pub(crate) mod yaml;
 
 use std::collections::BTreeMap;
 

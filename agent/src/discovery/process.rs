@@ -23,7 +23,7 @@ pub(super) struct Process {
 
 /// What `/proc/PID/status` tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Status {
+pub(crate) struct Status {
     pub(super) parent: i32,
     /// Effective.
     pub(super) uid: u32,
@@ -124,7 +124,7 @@ pub(super) fn status(host: &dyn Host, pid: i32) -> Result<Status, Trouble> {
     })
 }
 
-fn parse_status(text: &str) -> Option<Status> {
+pub(crate) fn parse_status(text: &str) -> Option<Status> {
     let field = |name: &str, column: usize| {
         let line = text.lines().find_map(|line| line.strip_prefix(name))?;
         line.split_ascii_whitespace().nth(column)
@@ -192,7 +192,7 @@ pub(super) fn container(host: &dyn Host, pid: i32) -> Option<String> {
 }
 
 /// Docker, containerd, CRI-O and podman all name control groups after the 64 digits of the container.
-fn container_id(cgroup: &str) -> Option<String> {
+pub(crate) fn container_id(cgroup: &str) -> Option<String> {
     cgroup
         .split(|character: char| !character.is_ascii_hexdigit())
         .find(|word| word.len() == 64)

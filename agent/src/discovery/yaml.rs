@@ -14,7 +14,7 @@ pub(super) const MAX_SIZE: usize = 1 << 20;
 
 /// Why a file is not settings, and where.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub(super) enum Error {
+pub(crate) enum Error {
     #[error("{size} bytes are more than the {MAX_SIZE} that settings may have")]
     TooLarge { size: usize },
     #[error("line {line}: not UTF-8")]
@@ -38,11 +38,11 @@ enum Setting {
 
 /// Settings by their dotted names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Settings(BTreeMap<String, Setting>);
+pub(crate) struct Settings(BTreeMap<String, Setting>);
 
 impl Settings {
     /// The settings in the text of a file that `keep` asks for.
-    pub(super) fn parse(bytes: &[u8], keep: &dyn Fn(&str) -> bool) -> Result<Self, Error> {
+    pub(crate) fn parse(bytes: &[u8], keep: &dyn Fn(&str) -> bool) -> Result<Self, Error> {
         if bytes.len() > MAX_SIZE {
             return Err(Error::TooLarge { size: bytes.len() });
         }
@@ -75,12 +75,12 @@ impl Settings {
     }
 
     /// Sets what `-E` or the environment gives, which goes before the file.
-    pub(super) fn set(&mut self, key: &str, value: &str) {
+    pub(crate) fn set(&mut self, key: &str, value: &str) {
         self.0.insert(key.to_owned(), Setting::Scalar(value.to_owned()));
     }
 
     /// The values of a setting, be it a list or one text with commas, `${…}` replaced by what `lookup` gives.
-    pub(super) fn list(
+    pub(crate) fn list(
         &self,
         key: &str,
         lookup: &dyn Fn(&str) -> Option<String>,

@@ -151,7 +151,7 @@ fn text(bytes: &[u8]) -> &[u8] {
 }
 
 /// Reads the targets out of the kernel's answer, blanking keys in place first.
-fn parse(buffer: &mut [u8], what: &str) -> Result<Vec<DmTarget>, Trouble> {
+pub(crate) fn parse(buffer: &mut [u8], what: &str) -> Result<Vec<DmTarget>, Trouble> {
     let count = field(buffer, 20).ok_or_else(|| malformed(what))?;
     let data = field(buffer, 16).and_then(|at| usize::try_from(at).ok());
     let data = data.ok_or_else(|| malformed(what))?;

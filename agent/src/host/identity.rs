@@ -13,7 +13,7 @@ pub fn observe(host: &dyn Host) -> model::Host {
     let mut facts = model::Host {
         hostname: text("/proc/sys/kernel/hostname"),
         machine_fingerprint: fingerprint(&text("/etc/machine-id")),
-        os: pretty_name(host).unwrap_or_default(),
+        os: os_release(host).unwrap_or_default(),
         kernel: text("/proc/sys/kernel/osrelease"),
         architecture: String::new(),
         boot_id: text("/proc/sys/kernel/random/boot_id"),
@@ -45,12 +45,16 @@ fn fingerprint(machine_id: &str) -> String {
     hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn pretty_name(host: &dyn Host) -> Option<String> {
+fn os_release(host: &dyn Host) -> Option<String> {
     const OS_RELEASE: usize = 64 * 1024;
     let bytes = ["/etc/os-release", "/usr/lib/os-release"]
         .iter()
         .find_map(|path| host.read(&Namespace::Host, &HostPath::from(*path), OS_RELEASE).ok())?;
-    let text = String::from_utf8_lossy(&bytes);
+    pretty_name(&String::from_utf8_lossy(&bytes))
+}
+
+/// The name in the text of an `os-release(5)` file.
+pub(crate) fn pretty_name(text: &str) -> Option<String> {
     let value = text.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="))?;
     Some(value.trim().trim_matches(['"', '\'']).to_owned())
 }

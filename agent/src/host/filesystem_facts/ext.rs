@@ -68,7 +68,7 @@ fn has_no_journal(host: &dyn Host, device: &BlockDevice) -> bool {
 }
 
 /// The device that a superblock names for an external journal.
-fn read_superblock(superblock: &[u8]) -> Option<DeviceNumber> {
+pub(crate) fn read_superblock(superblock: &[u8]) -> Option<DeviceNumber> {
     let word = |at: usize| superblock.get(at..at + 4)?.try_into().ok().map(u32::from_le_bytes);
     if superblock.get(MAGIC_AT..MAGIC_AT + 2)? != MAGIC {
         return None;

@@ -77,7 +77,7 @@ fn number(host: &dyn Host, path: &HostPath) -> Result<DeviceNumber, Trouble> {
 }
 
 /// The names of the devices, none when there is only one. `None`: this is no superblock of f2fs.
-fn read_superblock(superblock: &[u8]) -> Option<Vec<HostPath>> {
+pub(crate) fn read_superblock(superblock: &[u8]) -> Option<Vec<HostPath>> {
     if superblock.get(..MAGIC.len())? != MAGIC {
         return None;
     }

@@ -2,8 +2,8 @@
 
 mod bcachefs;
 mod btrfs;
-mod ext;
-pub(super) mod f2fs;
+pub(crate) mod ext;
+pub(crate) mod f2fs;
 
 use std::collections::BTreeMap;
 

@@ -15,15 +15,15 @@ pub(super) const HEADER: usize = 8 + 8 + 32 + 32;
 
 /// What the first bytes of a file say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Header {
+pub(crate) struct Header {
     pub(super) payload: u64,
-    pub(super) digest: PostureDigest,
+    pub(crate) digest: PostureDigest,
     checksum: [u8; 32],
 }
 
 impl Header {
     /// `None` when this is not the beginning of a report.
-    pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         let (magic, rest) = bytes.split_first_chunk::<8>()?;
         let (length, rest) = rest.split_first_chunk::<8>()?;
         let (digest, rest) = rest.split_first_chunk::<32>()?;
@@ -42,7 +42,7 @@ impl Header {
 }
 
 /// The file of a report.
-pub(super) fn encode(digest: &PostureDigest, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn encode(digest: &PostureDigest, payload: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(HEADER + payload.len());
     bytes.extend_from_slice(&MAGIC);
     bytes.extend_from_slice(&u64::try_from(payload.len()).unwrap_or(u64::MAX).to_be_bytes());
@@ -53,7 +53,7 @@ pub(super) fn encode(digest: &PostureDigest, payload: &[u8]) -> Vec<u8> {
 }
 
 /// The payload of a file; `None` when it is not whole.
-pub(super) fn decode(bytes: &[u8]) -> Option<&[u8]> {
+pub(crate) fn decode(bytes: &[u8]) -> Option<&[u8]> {
     let header = Header::parse(bytes)?;
     let (head, payload) = bytes.split_at_checked(HEADER)?;
     let covered = head.get(..HEADER - 32)?;

@@ -12,7 +12,7 @@
 //! I/O is synchronous on purpose: reports are rare and small, and a state directory that hangs is something to notice.
 
 mod directory;
-mod frame;
+pub(crate) mod frame;
 mod ledger;
 
 use std::collections::VecDeque;

@@ -1,0 +1,238 @@
+//! Everything that reads what a kernel, a disk, a tool, a user or a peer wrote, as functions of bytes, for fuzzing.
+//!
+//! No part of the library's interface. [`TARGETS`] drives both libFuzzer (`make fuzz`, one file for each target in
+//! `tests/fuzz/fuzz_targets`) and the bounded run in `make test` (`agent/tests/fuzzing.rs`, which also says what is missing
+//! when a line is added here). A target returns, whatever the bytes are; what must hold of its result is asserted.
+
+use std::path::Path;
+
+use atrest_proto::token::EnrollmentToken;
+use atrest_proto::{model, v1};
+use prost::Message as _;
+
+use crate::accounts::Accounts;
+use crate::discovery::{arguments, process, yaml};
+use crate::host::filesystem_facts::{ext, f2fs};
+use crate::keystore::{acl, elasticsearch};
+use crate::path::HostPath;
+use crate::snapshot::{BlockDevice, DeviceNumber, DmFacts, DmTarget, FilesystemFacts, Observed};
+use crate::transport::client::Address;
+use crate::transport::spool::frame;
+use crate::transport::tls;
+use crate::{config, dm_table, filesystem, host, layer, luks, mounts, swaps, zfs};
+
+/// The name of a target, and what it does with the bytes.
+type Target = (&'static str, fn(&[u8]));
+
+/// Every target.
+pub static TARGETS: &[Target] = &[
+    ("accounts", |bytes| drop(Accounts::parse(bytes, bytes))),
+    ("address", address),
+    ("agent_config", |bytes| drop(config::parse(Path::new("x"), &text(bytes)))),
+    ("arguments", command_line),
+    ("cgroup", |bytes| drop(process::container_id(&text(bytes)))),
+    ("dm_answer", dm_answer),
+    ("dm_listing", dm_listing),
+    ("dm_target", dm_target),
+    ("elasticsearch_keystore", |bytes| drop(elasticsearch::parse(bytes))),
+    ("enrollment_token", enrollment_token),
+    ("ext_superblock", ext_superblock),
+    ("f2fs_superblock", f2fs_superblock),
+    ("luks_json", luks_json),
+    ("luks_layout", luks_layout),
+    ("luks_metadata", luks_metadata),
+    ("mountinfo", mountinfo),
+    ("os_release", |bytes| drop(host::identity::pretty_name(&text(bytes)))),
+    ("path", path),
+    ("posix_acl", posix_acl),
+    ("process_status", process_status),
+    ("spool_frame", spool_frame),
+    ("swaps", |bytes| drop((swaps::parse(bytes), swaps::is_swap(bytes)))),
+    ("wire_posture", wire_posture),
+    ("yaml_settings", yaml_settings),
+    ("zfs", zfs_answers),
+];
+
+/// Gives the bytes to the target called `name`.
+pub fn run(name: &str, bytes: &[u8]) {
+    let target = TARGETS.iter().find(|(known, _)| *known == name);
+    assert!(target.is_some(), "no target is called {name}");
+    if let Some((_, target)) = target {
+        target(bytes);
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// The parts between NULs, as in `/proc/PID/cmdline`.
+fn parts(bytes: &[u8]) -> Vec<Vec<u8>> {
+    bytes.split(|byte| *byte == 0).map(<[u8]>::to_vec).collect()
+}
+
+fn address(bytes: &[u8]) {
+    let text = text(bytes);
+    drop((Address::parse(&text), tls::parse_pin(&text)));
+}
+
+fn command_line(bytes: &[u8]) {
+    let arguments = parts(bytes);
+    drop((arguments::command_line(&arguments), arguments::java_places(&arguments)));
+    drop((
+        arguments::property(&arguments, "es.path.home"),
+        arguments::argument_after(&arguments, "-c"),
+    ));
+}
+
+/// No key survives, and the layers take whatever table it is.
+fn check_table(table: Vec<DmTarget>) {
+    for target in table.iter().filter(|target| target.kind == "crypt") {
+        let key = target.args.get(1).map_or("", String::as_str);
+        let blank = key.starts_with(':') || key == "-" || key.bytes().all(|byte| byte == b'0');
+        assert!(blank, "a volume key was kept");
+    }
+    let dm = DmFacts {
+        name: "x".to_owned(),
+        uuid: String::new(),
+        suspended: false,
+        table: Observed::Known(table),
+        dependencies: None,
+    };
+    drop(layer::dissect(&BlockDevice { dm: Some(dm), ..BlockDevice::default() }));
+}
+
+fn dm_target(bytes: &[u8]) {
+    check_table(dm_table::parse_target(bytes).into_iter().collect());
+}
+
+fn dm_listing(bytes: &[u8]) {
+    let names = ["x", "a b", "x: 0"].map(str::to_owned);
+    for (name, table) in dm_table::parse_listing(bytes, &names) {
+        let Some(table) = table else { continue };
+        // What a recording keeps of it reads the same.
+        let again = dm_table::format_listing(&name, &table);
+        let again = dm_table::parse_listing(again.as_bytes(), &names);
+        assert_eq!(again.get(&name), Some(&Some(table.clone())));
+        check_table(table);
+    }
+}
+
+fn dm_answer(bytes: &[u8]) {
+    let mut answer = bytes.to_vec();
+    check_table(host::device_mapper::parse(&mut answer, "x").unwrap_or_default());
+}
+
+fn enrollment_token(bytes: &[u8]) {
+    if let Ok(token) = EnrollmentToken::decode(&text(bytes)) {
+        assert!(EnrollmentToken::decode(&token.encode()).is_ok_and(|again| again == token));
+    }
+}
+
+fn ext_superblock(bytes: &[u8]) {
+    let journal = ext::read_superblock(bytes);
+    assert!(journal.is_none_or(|device| !device.is_anonymous()), "a journal on no device");
+}
+
+fn f2fs_superblock(bytes: &[u8]) {
+    let names = f2fs::read_superblock(bytes).unwrap_or_default();
+    assert!(names.len() <= 8, "f2fs has at most eight devices");
+}
+
+fn luks_layout(bytes: &[u8]) {
+    drop(luks::layout::names(bytes));
+    let _start = luks::layout::start(bytes);
+    for offset in luks::layout::LUKS2_SIZES {
+        let length = luks::layout::second(bytes, offset);
+        assert!(length.is_none_or(|length| length <= offset), "more than a header");
+    }
+}
+
+fn luks_metadata(bytes: &[u8]) {
+    let Ok(value) = serde_json::from_slice(bytes) else { return };
+    let Ok(header) = luks::metadata::from_luks2(value) else { return };
+    if let Ok(header) = luks::checked(header) {
+        same_after_json(&header);
+    }
+}
+
+fn luks_json(bytes: &[u8]) {
+    if let Ok(header) = luks::from_json(bytes) {
+        same_after_json(&header);
+    }
+}
+
+fn same_after_json(header: &luks::Header) {
+    let json = serde_json::to_vec(header).unwrap_or_default();
+    let again = luks::from_json(&json);
+    let large = json.len() > luks::MAX_JSON;
+    assert!(large || again.is_ok_and(|again| again == *header), "another header after JSON");
+}
+
+fn mountinfo(bytes: &[u8]) {
+    let Ok(table) = mounts::parse(bytes) else { return };
+    assert!(mounts::parse(&mounts::format(&table)).is_ok_and(|again| again == table));
+    let facts = FilesystemFacts::default();
+    let index = mounts::Index::new(&table);
+    for mount in table.iter().take(50) {
+        drop(filesystem::dissect(mount, &facts));
+        drop(index.covering(&mount.mount_point, None));
+        let _ambiguous = index.is_ambiguous(&mount.mount_point);
+    }
+}
+
+fn path(bytes: &[u8]) {
+    let path = HostPath::new(bytes);
+    let normal = path.normalised();
+    assert_eq!(normal.normalised(), normal);
+    assert!(normal.is_at_or_below(&normal));
+    drop((path.parent(), path.join(bytes), path.components().count()));
+    let _name = path.file_name();
+    let _number = text(bytes).parse::<DeviceNumber>();
+    // As a snapshot hands it on.
+    let json = serde_json::to_vec(&path).unwrap_or_default();
+    assert!(serde_json::from_slice::<HostPath>(&json).is_ok_and(|again| again == path));
+}
+
+fn posix_acl(bytes: &[u8]) {
+    let accounts = Accounts::default();
+    for entry in acl::parse(bytes).unwrap_or_default() {
+        drop(acl::describe(entry, &accounts));
+    }
+}
+
+fn process_status(bytes: &[u8]) {
+    let _status = process::parse_status(&text(bytes));
+}
+
+fn spool_frame(bytes: &[u8]) {
+    let Some(payload) = frame::decode(bytes) else { return };
+    let header = frame::Header::parse(bytes);
+    assert!(header.is_some_and(|header| frame::encode(&header.digest, payload) == bytes));
+}
+
+fn wire_posture(bytes: &[u8]) {
+    let Ok(wire) = v1::Posture::decode(bytes) else { return };
+    let _digest = atrest_proto::digest::posture(&wire);
+    let Ok(posture) = model::Posture::try_from(wire) else { return };
+    // Once in our own words, it crosses the border unchanged.
+    let again = model::Posture::try_from(v1::Posture::from(posture.clone()));
+    assert!(again.is_ok_and(|again| again == posture));
+}
+
+fn yaml_settings(bytes: &[u8]) {
+    let Ok(mut settings) = yaml::Settings::parse(bytes, &|_| true) else { return };
+    settings.set("cluster.name", "x");
+    for key in ["path.data", "path.logs", "cluster.name", ""] {
+        drop(settings.list(key, &|name| (name == "HOME").then(|| "/root".to_owned())));
+    }
+}
+
+fn zfs_answers(bytes: &[u8]) {
+    let mut answers = bytes.splitn(2, |byte| *byte == 0);
+    let (pools, datasets) =
+        (answers.next().unwrap_or_default(), answers.next().unwrap_or_default());
+    if let Some(facts) = zfs::parse(pools, datasets) {
+        drop(zfs::format(&facts));
+    }
+}
