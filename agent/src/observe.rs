@@ -206,9 +206,8 @@ fn swap_file(host: &dyn Host, path: &HostPath, found: Resolved) -> Observed<Reso
     }
 }
 
-/// The headers of the devices that crypt targets stand on, or linear ones of a LUKS device whose encryption has not
-/// begun.
-fn luks_headers(
+/// The headers of all volumes that are open: below dm-crypt, dm-integrity, and what the drive encrypts.
+pub(crate) fn luks_headers(
     host: &dyn Host,
     devices: &BTreeMap<DeviceNumber, BlockDevice>,
 ) -> BTreeMap<DeviceNumber, Observed<crate::luks::Header>> {

@@ -72,8 +72,9 @@ pub fn child_main() -> ExitCode {
 
 /// Gives up what a parser does not need.
 fn confine() -> nix::Result<()> {
-    /// Room for the program itself, its libraries, and a header of 8 MiB as a tree of JSON.
-    const MEMORY: u64 = 1 << 30;
+    /// Room for the program itself, its libraries, and a header of 8 MiB as a tree of JSON. One that was made to need
+    /// more, such as a million empty objects, is refused.
+    const MEMORY: u64 = 512 << 20;
     /// Seconds of the processor.
     const TIME: u64 = 2;
     const FILES: u64 = 16;

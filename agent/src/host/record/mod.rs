@@ -8,7 +8,7 @@ mod boot_tests;
 #[cfg(test)]
 mod memory_tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::{DirBuilder, File};
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -26,7 +26,6 @@ use super::{
 use crate::boot::cmdline;
 use crate::core_dumps::Sink;
 use crate::discovery::{self, Declared};
-use crate::layer::device_mapper::crypt;
 use crate::path::HostPath;
 use crate::snapshot::{BlockDevice, DeviceNumber, Mount, Namespace, Observed, Resolved, Target};
 use crate::{crypttab, dm_table, fstab, mounts, observe};
@@ -90,7 +89,6 @@ pub fn record(
     }
     let (devices, _gaps) = block_devices::observe(host);
     let mut listing = String::new();
-    let mut luks = BTreeSet::<DeviceNumber>::new();
     for device in devices.values() {
         writer.device(host, device)?;
         if let Some(dm) = &device.dm
@@ -101,7 +99,6 @@ pub fn record(
                 let json = serde_json::to_vec(devices).unwrap_or_default();
                 writer.file(&dependencies_of(device.number), &json)?;
             }
-            luks.extend(crypt::header_holders(dm, &devices).map(|holder| holder.number));
         }
         if let Some(backing) = device.looped.as_ref().and_then(|looped| looped.backing) {
             let json = serde_json::to_vec(&backing).unwrap_or_default();
@@ -109,10 +106,10 @@ pub fn record(
         }
     }
     writer.file(&"/dmsetup-table.txt".into(), listing.as_bytes())?;
-    for device in luks.iter().filter_map(|number| devices.get(number)) {
-        if let Observed::Known(header) = host.luks_header(device) {
+    for (number, header) in observe::luks_headers(host, &devices) {
+        if let Observed::Known(header) = header {
             let json = serde_json::to_vec_pretty(&header).unwrap_or_default();
-            writer.file(&format!("/luks/{}.json", device.number).into(), &json)?;
+            writer.file(&format!("/luks/{number}.json").into(), &json)?;
         }
     }
     writer.btrfs(host)?;
