@@ -94,7 +94,7 @@ pub fn parse_listing(listing: &[u8], names: &[String]) -> BTreeMap<String, Optio
     for line in listing.split_inclusive(|byte| *byte == b'\n') {
         let whole = line.strip_suffix(b"\n");
         let line = whole.unwrap_or(line);
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let line = line.trim_ascii_end();
         let Some((name, rest)) = longest_name(line, &spellings) else { continue };
         let target = whole.and_then(|_| parse_target(rest));
         let table = tables.entry(name.clone()).or_insert_with(|| Some(Vec::new()));
@@ -206,6 +206,14 @@ mod tests {
             listed(b"a: 0 8 linear 8:1 0\na: x\nb: 0 8 linear 8:1 0\nb: 8 ?\n", &["a", "b"]);
         assert_eq!(tables["b"], None);
         assert_eq!(listed(b"a: 0 8 linear 8:1 0", &["a"])["a"], None);
+    }
+
+    #[test]
+    fn how_a_line_ends_is_no_part_of_its_last_argument() {
+        for end in ["\r", " ", "\r \r", "\t"] {
+            let listing = format!("x: 0 8 linear 8:1 0{end}\n");
+            assert_eq!(parse_listing(listing.as_bytes(), "x").unwrap()[0].args, ["8:1", "0"]);
+        }
     }
 
     #[test]
