@@ -212,7 +212,10 @@ mod tests {
     fn how_a_line_ends_is_no_part_of_its_last_argument() {
         for end in ["\r", " ", "\r \r", "\t"] {
             let listing = format!("x: 0 8 linear 8:1 0{end}\n");
-            assert_eq!(parse_listing(listing.as_bytes(), "x").unwrap()[0].args, ["8:1", "0"]);
+            assert_eq!(
+                listed(listing.as_bytes(), &["x"])["x"].as_ref().unwrap()[0].args,
+                ["8:1", "0"]
+            );
         }
     }
 

@@ -11,15 +11,21 @@ use atrest_proto::{model, v1};
 use prost::Message as _;
 
 use crate::accounts::Accounts;
+use crate::boot::cmdline;
+use crate::boot::initramfs::{self, Variable};
 use crate::discovery::{arguments, process, yaml};
 use crate::host::filesystem_facts::{ext, f2fs};
 use crate::keystore::{acl, elasticsearch};
+use crate::layer::device_mapper::cipher;
 use crate::path::HostPath;
 use crate::snapshot::{BlockDevice, DeviceNumber, DmFacts, DmTarget, FilesystemFacts, Observed};
 use crate::transport::client::Address;
 use crate::transport::spool::frame;
 use crate::transport::tls;
-use crate::{config, dm_table, filesystem, host, layer, luks, mounts, swaps, zfs};
+use crate::{
+    config, core_dumps, crypttab, dm_table, filesystem, fstab, host, ini, layer, luks, mounts,
+    swaps, zfs,
+};
 
 /// The name of a target, and what it does with the bytes.
 type Target = (&'static str, fn(&[u8]));
@@ -30,7 +36,11 @@ pub static TARGETS: &[Target] = &[
     ("address", address),
     ("agent_config", |bytes| drop(config::parse(Path::new("x"), &text(bytes)))),
     ("arguments", command_line),
+    ("boot_files", boot_files),
     ("cgroup", |bytes| drop(process::container_id(&text(bytes)))),
+    ("cipher", |bytes| drop(cipher::read(&text(bytes)))),
+    ("core_dumps", core_dump_settings),
+    ("crypttab", crypttab_lines),
     ("dm_answer", dm_answer),
     ("dm_listing", dm_listing),
     ("dm_target", dm_target),
@@ -38,6 +48,7 @@ pub static TARGETS: &[Target] = &[
     ("enrollment_token", enrollment_token),
     ("ext_superblock", ext_superblock),
     ("f2fs_superblock", f2fs_superblock),
+    ("fstab", fstab_lines),
     ("luks_json", luks_json),
     ("luks_layout", luks_layout),
     ("luks_metadata", luks_metadata),
@@ -121,6 +132,32 @@ fn dm_listing(bytes: &[u8]) {
 fn dm_answer(bytes: &[u8]) {
     let mut answer = bytes.to_vec();
     check_table(host::device_mapper::parse(&mut answer, "x").unwrap_or_default());
+}
+
+fn crypttab_lines(bytes: &[u8]) {
+    let table = crypttab::parse(bytes);
+    // What a recording keeps of it reads the same.
+    assert_eq!(crypttab::parse(&crypttab::format(&table)), table);
+}
+
+fn fstab_lines(bytes: &[u8]) {
+    let table = fstab::parse(bytes);
+    assert_eq!(fstab::parse(&fstab::format(&table)), table);
+}
+
+fn boot_files(bytes: &[u8]) {
+    drop(cmdline::format(&cmdline::parse(bytes)));
+    let variables = [Variable::KeyFilePattern, Variable::InstallItems, Variable::Files];
+    for variable in variables {
+        drop(initramfs::copied(bytes, variable));
+    }
+    initramfs::umask(bytes);
+}
+
+fn core_dump_settings(bytes: &[u8]) {
+    drop(core_dumps::parse(bytes));
+    let text = text(bytes);
+    drop((core_dumps::size_limit(&text), ini::last(&text, "Coredump", "Storage")));
 }
 
 fn enrollment_token(bytes: &[u8]) {

@@ -260,7 +260,8 @@ fn no_file_of_a_recording_holds_a_secret_and_it_answers_as_the_host_did() {
     agent(&directory, &["record", again.to_str().unwrap()]);
     let mut files_again = Vec::new();
     all_leaks(&again, &mut files_again);
-    for file in files {
+    // Links are looked for where discovery finds a node, whose files a recording does not hold.
+    for file in files.into_iter().filter(|file| !file.ends_with("/links.json")) {
         let copy = file.replace("/recording/", "/again/");
         assert_eq!(fs::read(&file).unwrap(), fs::read(&copy).unwrap(), "{file}");
     }

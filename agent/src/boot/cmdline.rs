@@ -140,6 +140,10 @@ pub fn format(facts: &Facts) -> Vec<u8> {
         words.push(match (volume.device.uuid(), name) {
             (Some(uuid), None) => [b"luks.uuid=", uuid.as_bytes()].concat(),
             (Some(uuid), Some(name)) => format!("luks.name={uuid}={name}").into_bytes(),
+            // Names by path have colons in them.
+            (None, Some(name)) if device.contains(&b':') => {
+                [b"cryptopts=target=", name.as_bytes(), b",source=", &device].concat()
+            }
             (None, name) => {
                 [b"cryptdevice=", device.as_slice(), b":", name.unwrap_or_default().as_bytes()]
                     .concat()
@@ -183,6 +187,14 @@ mod tests {
         let facts = read(text);
         let [key] = facts.keys.as_slice() else { panic!("{facts:?}") };
         (key.path.to_string(), key.on.as_ref().map(ToString::to_string))
+    }
+
+    #[test]
+    fn a_device_with_colons_in_its_name_survives() {
+        let text = b"cryptopts=target=es,source=/dev/disk/by-path/pci-0000:00:1f.2-ata-1";
+        let facts = parse(text);
+        assert_eq!(facts.volumes.len(), 1);
+        assert_eq!(parse(&format(&facts)), facts);
     }
 
     #[test]

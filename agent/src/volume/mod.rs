@@ -10,14 +10,16 @@ mod second_opinion;
 mod stack;
 #[cfg(test)]
 mod tests;
+mod walk;
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use atrest_proto::model::{NearestParent, PathPosture, Reason, Use};
 
 pub use outcome::Outcome;
+use walk::{MAX_DEPTH, Place, Walk};
 
 use crate::layer::device_mapper::{opal, snapshot as dm_snapshot};
 use crate::layer::{self, Anatomy, Leg, Role};
@@ -27,9 +29,6 @@ use crate::snapshot::{
     DeviceNumber, LoopFacts, Mount, Namespace, Observed, Resolved, Snapshot, Swap, Target,
 };
 use crate::{filesystem, snapshot};
-
-/// Deeper than any stack that the kernel builds; a recording may claim anything.
-const MAX_DEPTH: usize = 200;
 
 /// Judges the paths of one snapshot. What was found out about a device is kept for the next path.
 pub struct Evaluator<'a> {
@@ -74,15 +73,6 @@ fn nodes(snapshot: &Snapshot) -> BTreeMap<Vec<u8>, DeviceNumber> {
         }
     }
     nodes
-}
-
-/// Where in the walk we are: what is being judged must not be asked for again.
-#[derive(Default)]
-struct Walk {
-    devices: BTreeSet<DeviceNumber>,
-    mounts: BTreeSet<u64>,
-    in_swap: bool,
-    depth: usize,
 }
 
 impl<'a> Evaluator<'a> {
@@ -229,13 +219,10 @@ impl<'a> Evaluator<'a> {
         if let Some(known) = self.judged_mounts.borrow().get(&mount.id) {
             return Rc::clone(known);
         }
-        if walk.depth >= MAX_DEPTH || !walk.mounts.insert(mount.id) {
-            return Rc::new(Outcome::unknown(
-                Reason::Unreadable,
-                format!("{}: stands on itself", mount.mount_point),
-            ));
+        let place = Place::Mount(mount.id);
+        if !walk.enter(place) {
+            return Rc::new(walk::cut());
         }
-        walk.depth += 1;
         let legs = filesystem::dissect(mount, &self.snapshot.filesystems);
         let point = mount.mount_point.to_string();
         let mut outcome = Outcome::default();
@@ -248,9 +235,9 @@ impl<'a> Evaluator<'a> {
             }
         }
         let outcome = Rc::new(outcome);
-        walk.depth -= 1;
-        walk.mounts.remove(&mount.id);
-        self.judged_mounts.borrow_mut().insert(mount.id, Rc::clone(&outcome));
+        if walk.leave(place) {
+            self.judged_mounts.borrow_mut().insert(mount.id, Rc::clone(&outcome));
+        }
         outcome
     }
 
@@ -298,15 +285,14 @@ impl<'a> Evaluator<'a> {
             return Rc::new(Outcome::unknown(Reason::Unreadable, detail));
         };
         let node = device.node();
-        if walk.depth >= MAX_DEPTH || !walk.devices.insert(number) {
-            let detail = format!("{node}: stands on itself, or on more than {MAX_DEPTH} layers");
-            return Rc::new(Outcome::unknown(Reason::Unreadable, detail));
+        let place = Place::Device(number);
+        if !walk.enter(place) {
+            return Rc::new(walk::cut());
         }
-        walk.depth += 1;
         let outcome = Rc::new(self.legs(&anatomy.legs, &node, &Namespace::Host, walk));
-        walk.depth -= 1;
-        walk.devices.remove(&number);
-        self.judged.borrow_mut().insert(number, Rc::clone(&outcome));
+        if walk.leave(place) {
+            self.judged.borrow_mut().insert(number, Rc::clone(&outcome));
+        }
         outcome
     }
 
@@ -471,14 +457,10 @@ impl<'a> Evaluator<'a> {
         if let Some(known) = self.swap.borrow().as_ref() {
             return Rc::clone(known);
         }
-        if walk.in_swap {
-            // A swap file on tmpfs: the kernel refuses it, so this is a recording that makes no sense.
-            return Rc::new(Outcome::unknown(
-                Reason::Unreadable,
-                "swap stands on itself".to_owned(),
-            ));
+        if !walk.enter(Place::Swap) {
+            // As with a swap file on tmpfs, which the kernel refuses.
+            return Rc::new(walk::cut());
         }
-        walk.in_swap = true;
         let mut outcome = Outcome::default();
         match &self.snapshot.swaps {
             Observed::Known(swaps) => {
@@ -506,9 +488,10 @@ impl<'a> Evaluator<'a> {
                 outcome.undecided(trouble.reason, trouble.detail.clone());
             }
         }
-        walk.in_swap = false;
         let outcome = Rc::new(outcome);
-        *self.swap.borrow_mut() = Some(Rc::clone(&outcome));
+        if walk.leave(Place::Swap) {
+            *self.swap.borrow_mut() = Some(Rc::clone(&outcome));
+        }
         outcome
     }
 }

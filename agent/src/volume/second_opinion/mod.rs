@@ -345,6 +345,10 @@ impl Walker<'_> {
                     {
                         self.by(Pass::Store, |walker| walker.device(*store));
                     }
+                    // What cannot be read may be a snapshot.
+                    if matches!(other, Device::Sealed(on) if on == below) {
+                        self.end(End::Unknown);
+                    }
                 }
             }
             Device::Thin { pool, external } => {
@@ -656,11 +660,13 @@ fn as_answer(posture: &PathPosture) -> Answer {
     }
 }
 
-/// Every question that can be asked, with the naive answer. `None`: too large, or circular.
-fn questions(world: &World) -> Option<Vec<(Target, Answer)>> {
+/// Every question that can be asked, with the naive answer, and whether something stands on itself. `None`: too large.
+fn questions(world: &World) -> Option<(Vec<(Target, Answer)>, bool)> {
     let mut questions = Vec::new();
+    let mut circular = false;
     let mut ask = |found: Resolved, walker: Walker<'_>| {
-        let fits = walker.routes.len() <= MAX_ROUTES && !walker.circular;
+        let fits = walker.routes.len() <= MAX_ROUTES;
+        circular |= walker.circular;
         questions.push((target(found), answer(&walker.routes)));
         fits.then_some(())
     };
@@ -675,7 +681,7 @@ fn questions(world: &World) -> Option<Vec<(Target, Answer)>> {
         let found = Resolved { block_device: Some(number(at)), ..resolved(&node(world, at)) };
         ask(found, walker)?;
     }
-    Some(questions)
+    Some((questions, circular))
 }
 
 proptest! {
@@ -684,11 +690,16 @@ proptest! {
     #[test]
     fn both_evaluators_agree_whatever_was_asked_before(raw in decode::raw(), order in any::<u64>()) {
         let world = decode::world(&raw);
-        let Some(questions) = questions(&world) else { return Err(TestCaseError::reject("large or circular")) };
+        let Some((questions, circular)) = questions(&world) else { return Err(TestCaseError::reject("large")) };
         let snapshot = lower::snapshot(&world);
         let alone: Vec<PathPosture> =
             questions.iter().map(|(target, _)| Evaluator::new(&snapshot).target(target)).collect();
         for ((target, expected), posture) in questions.iter().zip(&alone) {
+            if circular {
+                // Which way into a circle is the first decides what plaintext in it is called, not whether there is any.
+                prop_assert_eq!(posture.verdict, expected.verdict, "{} in {:#?}", target.path, world);
+                continue;
+            }
             prop_assert_eq!(&as_answer(posture), expected, "{} in {:#?}\n{:#?}", target.path, world, posture);
         }
         // One scan, in the order of the questions and in any other.
@@ -698,7 +709,8 @@ proptest! {
             let scan = Evaluator::new(&snapshot);
             for at in order {
                 let again = scan.target(&questions[at].0);
-                prop_assert_eq!(&again, &alone[at], "{} asked after others in {:#?}", questions[at].0.path, world);
+                prop_assert_eq!(again.verdict, alone[at].verdict, "{} asked after others in {:#?}", questions[at].0.path, world);
+                prop_assert!(circular || again == alone[at], "{} asked after others in {:#?}", questions[at].0.path, world);
             }
         }
     }
