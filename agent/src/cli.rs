@@ -190,7 +190,10 @@ fn scan(cli: &Cli, format: Format, style: Style) -> anyhow::Result<u8> {
     let host = open_host(&cli.global.root)?;
     let discovery = discovery::discover(&*host, &config.declared);
     let snapshot = observe::observe(&*host, discovery, now());
+    drop(host);
     let posture = posture::evaluate(&snapshot, &config.policy);
+    // A large host's observations and its answer need not be in memory together.
+    drop(snapshot);
     let text = match format {
         Format::Json => report::scan_json(&posture),
         Format::Text => report::scan_text(&posture, style),
@@ -222,7 +225,7 @@ fn check_paths(
         );
     }
     let namespace = pid.map_or(Namespace::Host, Namespace::Process);
-    let mut discovery = Discovery::default();
+    let mut discovery = Discovery { only_paths: true, ..Discovery::default() };
     for path in paths {
         // A relative path is meant from here; the core knows no current directory.
         let path = if path.is_relative() && host.sees_own_root() {
@@ -238,8 +241,11 @@ fn check_paths(
         });
     }
     let snapshot = observe::observe(&*host, discovery, now());
+    drop(host);
     let mut posture = posture::evaluate(&snapshot, &config.policy);
     let order: Vec<String> = snapshot.targets.iter().map(crate::volume::asset).collect();
+    // A large host's observations and its answer need not be in memory together.
+    drop(snapshot);
     // The answer is about what was asked: not the swap areas that were looked at on the way.
     posture.paths.retain(|path| order.contains(&path.asset));
     let text = match format {

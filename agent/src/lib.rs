@@ -33,6 +33,7 @@ pub mod observe;
 pub mod path;
 pub mod policy;
 pub mod posture;
+mod reach;
 pub mod report;
 pub mod repository;
 pub mod snapshot;

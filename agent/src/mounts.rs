@@ -3,7 +3,9 @@
 //! Format: `proc_pid_mountinfo(5)`. A line that makes no sense spoils the table: a mount that we cannot read may
 //! be the one that holds the data.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use thiserror::Error;
 
@@ -113,8 +115,11 @@ fn escape(field: &[u8]) -> Vec<u8> {
 
 /// Reads a whole mountinfo file.
 pub fn parse(text: &[u8]) -> Result<Vec<Mount>, MountinfoError> {
-    let mut mounts: Vec<Mount> = Vec::new();
-    let mut ids = BTreeMap::new();
+    // Exactly, for a table may be large. A line is longer than this, so that no text asks for more than it fills.
+    const SHORTEST: usize = 16;
+    let count = text.iter().filter(|byte| **byte == b'\n').count().min(text.len() / SHORTEST);
+    let mut mounts: Vec<Mount> = Vec::with_capacity(count);
+    let mut lines = Vec::with_capacity(count);
     for (index, line) in text.split_inclusive(|byte| *byte == b'\n').enumerate() {
         let at = |why| MountinfoError { line: index + 1, why };
         // What the last options were must not be guessed.
@@ -123,12 +128,23 @@ pub fn parse(text: &[u8]) -> Result<Vec<Mount>, MountinfoError> {
             continue;
         }
         let mount = parse_line(line).map_err(at)?;
-        // Older kernels may list a mount twice when the table changes while it is read.
-        match ids.insert(mount.id, line) {
-            None => mounts.push(mount),
-            Some(before) if before == line => {}
-            Some(_) => return Err(at("its mount id is that of another mount")),
-        }
+        lines.push((mount.id, index, line));
+        mounts.push(mount);
+    }
+    // Older kernels may list a mount twice when the table changes while it is read.
+    lines.sort_unstable();
+    let twice: Vec<_> =
+        lines.windows(2).filter(|pair| matches!(pair, [(a, ..), (b, ..)] if a == b)).collect();
+    let other = twice.iter().filter_map(|pair| match pair {
+        [(_, _, before), (_, index, line)] if before != line => Some(index + 1),
+        _ => None,
+    });
+    if let Some(line) = other.min() {
+        return Err(MountinfoError { line, why: "its mount id is that of another mount" });
+    }
+    if !twice.is_empty() {
+        let mut seen = std::collections::BTreeSet::new();
+        mounts.retain(|mount| seen.insert(mount.id));
     }
     Ok(mounts)
 }
@@ -201,42 +217,106 @@ pub struct Covering<'a> {
     pub below: Vec<&'a Mount>,
 }
 
-/// A mount table with the index that repeated look-ups need.
-#[derive(Debug)]
+/// A mount table with the orders that repeated look-ups need.
+///
+/// Sorted lists of places in the table, and not maps: tables of ten thousand mounts are common where containers run, and
+/// what the table was before a mount is the same lists with a bound.
+#[derive(Debug, Clone)]
 pub struct Index<'a> {
     mounts: &'a [Mount],
-    by_id: BTreeMap<u64, &'a Mount>,
-    /// By parent and mount point: the last mounted is the visible one.
-    children: BTreeMap<(u64, &'a HostPath), &'a Mount>,
-    /// By mount point: all of them.
-    at: BTreeMap<&'a HostPath, Vec<&'a Mount>>,
+    /// Only so many of them are there: see [`Self::before`].
+    end: usize,
+    orders: Rc<Orders>,
+}
+
+/// Places in the table, equal ones always in the table's order.
+#[derive(Debug)]
+struct Orders {
+    by_id: Vec<usize>,
+    by_point: Vec<usize>,
+    /// By parent and mount point, without mounts that are their own parents.
+    children: Vec<usize>,
+    /// By mount point: those whose parent is not listed, or only after them.
+    strays: Vec<usize>,
+    /// The first mount of each file system.
+    devices: BTreeMap<DeviceNumber, usize>,
 }
 
 impl<'a> Index<'a> {
-    /// Builds the index, in time proportional to the table.
+    /// Builds the index, in time and memory proportional to the table, but for sorting.
     pub fn new(mounts: &'a [Mount]) -> Self {
-        let mut by_id = BTreeMap::new();
-        let mut at: BTreeMap<_, Vec<_>> = BTreeMap::new();
-        for mount in mounts {
-            by_id.insert(mount.id, mount);
-            at.entry(&mount.mount_point).or_default().push(mount);
+        let sorted = |compare: &dyn Fn(&Mount, &Mount) -> Ordering| {
+            let mut places: Vec<(usize, &Mount)> = mounts.iter().enumerate().collect();
+            places.sort_by(|(_, a), (_, b)| compare(a, b));
+            places
+        };
+        let place = |places: Vec<(usize, &Mount)>| places.into_iter().map(|(at, _)| at).collect();
+        let by_id = sorted(&|a, b| a.id.cmp(&b.id));
+        let first_of = |id: u64| {
+            let at = by_id.partition_point(|(_, mount)| mount.id < id);
+            by_id.get(at).filter(|(_, mount)| mount.id == id).map(|(at, _)| *at)
+        };
+        let by_point = sorted(&|a, b| a.mount_point.cmp(&b.mount_point));
+        let mut children: Vec<(usize, &Mount)> =
+            by_point.iter().copied().filter(|(_, mount)| mount.parent != mount.id).collect();
+        let is_stray = |(at, mount): &&(usize, &Mount)| {
+            first_of(mount.parent).is_none_or(|parent| parent > *at)
+        };
+        let strays = children.iter().filter(is_stray).map(|(at, _)| *at).collect();
+        // Stable: those of one parent stay sorted by point.
+        children.sort_by_key(|(_, mount)| mount.parent);
+        let mut devices = BTreeMap::new();
+        for (at, mount) in mounts.iter().enumerate() {
+            devices.entry(mount.device).or_insert(at);
         }
-        let mut index = Self { mounts, by_id, children: BTreeMap::new(), at };
-        let root = index.root_mount().map(|root| root.id);
-        for mount in mounts.iter().filter(|mount| mount.parent != mount.id) {
-            // A mount whose parent is not listed hangs on nothing that is known: it is taken as visible.
-            let parent = match root {
-                Some(root) if !index.by_id.contains_key(&mount.parent) && mount.id != root => root,
-                Some(_) | None => mount.parent,
-            };
-            index.children.insert((parent, &mount.mount_point), mount);
-        }
-        index
+        let orders = Orders {
+            by_id: place(by_id),
+            by_point: place(by_point),
+            children: place(children),
+            strays,
+            devices,
+        };
+        Self { mounts, end: mounts.len(), orders: Rc::new(orders) }
+    }
+
+    /// The mount at a place in the table.
+    fn mount(&self, at: usize) -> Option<&'a Mount> {
+        self.mounts.get(at)
+    }
+
+    /// How much of `order` comes before everything that `wanted` finds greater, or that is not there yet.
+    fn up_to(&self, order: &[usize], wanted: &impl Fn(&Mount) -> Ordering) -> usize {
+        order.partition_point(|at| match self.mount(*at).map(wanted) {
+            Some(Ordering::Less) => true,
+            Some(Ordering::Equal) => *at < self.end,
+            Some(Ordering::Greater) | None => false,
+        })
+    }
+
+    /// The places that `wanted` finds equal, from the last to the first.
+    fn backwards<'o>(
+        &self,
+        order: &'o [usize],
+        wanted: impl Fn(&Mount) -> Ordering + 'o,
+    ) -> impl Iterator<Item = (usize, &'a Mount)> + 'o
+    where
+        'a: 'o,
+    {
+        let (mounts, end) = (self.mounts, self.up_to(order, &wanted));
+        let before = order.get(..end).unwrap_or_default().iter().rev();
+        before
+            .filter_map(move |at| Some((*at, mounts.get(*at)?)))
+            .take_while(move |(_, mount)| wanted(mount) == Ordering::Equal)
     }
 
     /// The mount with this id.
     pub fn by_id(&self, id: u64) -> Option<&'a Mount> {
-        self.by_id.get(&id).copied()
+        self.backwards(&self.orders.by_id, |mount| mount.id.cmp(&id)).next().map(|(_, mount)| mount)
+    }
+
+    /// The mounts on one point, the last first.
+    fn on<'o>(&'o self, point: &'o HostPath) -> impl Iterator<Item = (usize, &'a Mount)> + 'o {
+        self.backwards(&self.orders.by_point, move |mount| mount.mount_point.cmp(point))
     }
 
     /// The mount that holds `path`, which must be resolved: without symbolic links and `..`.
@@ -246,10 +326,10 @@ impl<'a> Index<'a> {
     pub fn holding(&self, path: &HostPath) -> Option<&'a Mount> {
         let mut at = HostPath::root();
         let Some(root) = self.root_mount() else { return self.longest(path) };
-        let mut mount = self.climb(root, &at);
+        let mut mount = self.climb(root, root, &at);
         for part in path.components() {
             at = at.join(part);
-            mount = self.climb(mount, &at);
+            mount = self.climb(root, mount, &at);
         }
         Some(mount)
     }
@@ -258,7 +338,7 @@ impl<'a> Index<'a> {
     fn longest(&self, path: &HostPath) -> Option<&'a Mount> {
         let mut point = Some(path.clone());
         while let Some(at) = point {
-            if let Some(mount) = self.at.get(&at).and_then(|mounts| mounts.last()) {
+            if let Some((_, mount)) = self.on(&at).next() {
                 return Some(mount);
             }
             point = at.parent();
@@ -267,11 +347,11 @@ impl<'a> Index<'a> {
     }
 
     /// Goes up through everything mounted on `point` of `mount`, to the visible mount.
-    fn climb(&self, mount: &'a Mount, point: &HostPath) -> &'a Mount {
+    fn climb(&self, root: &'a Mount, mount: &'a Mount, point: &HostPath) -> &'a Mount {
         let mut mount = mount;
         // A table cannot stack more mounts than it has.
-        for _ in 0..self.mounts.len() {
-            match self.children.get(&(mount.id, point)) {
+        for _ in 0..self.end {
+            match self.child(Some(root), mount, point) {
                 Some(next) => mount = next,
                 None => break,
             }
@@ -279,25 +359,52 @@ impl<'a> Index<'a> {
         mount
     }
 
+    /// What was mounted last on `point` of `mount`.
+    ///
+    /// A mount whose parent is not listed hangs on nothing that is known: it is taken as visible, on the root mount.
+    fn child(&self, root: Option<&'a Mount>, mount: &Mount, point: &HostPath) -> Option<&'a Mount> {
+        let own = self
+            .backwards(&self.orders.children, |child| {
+                (child.parent, &child.mount_point).cmp(&(mount.id, point))
+            })
+            .next();
+        let stray = root.filter(|root| root.id == mount.id).and_then(|root| {
+            self.backwards(&self.orders.strays, |child| child.mount_point.cmp(point))
+                .find(|(_, child)| child.id != root.id && self.by_id(child.parent).is_none())
+        });
+        own.into_iter().chain(stray).max_by_key(|(at, _)| *at).map(|(_, mount)| mount)
+    }
+
     /// The first mount at `/` whose parent is not in the table, as in a chroot or a container.
     fn root_mount(&self) -> Option<&'a Mount> {
-        let at_root = self.at.get(&HostPath::root())?;
-        at_root
-            .iter()
-            .find(|mount| mount.parent == mount.id || !self.by_id.contains_key(&mount.parent))
-            .or_else(|| at_root.first())
-            .copied()
+        let root = HostPath::root();
+        let order = &self.orders.by_point;
+        let on_root = |mount: &Mount| mount.mount_point.cmp(&root);
+        let first = order.partition_point(|at| {
+            self.mount(*at).is_some_and(|mount| on_root(mount) == Ordering::Less)
+        });
+        let at_root = order.get(first..self.up_to(order, &on_root)).unwrap_or_default();
+        let mut mounts = at_root.iter().filter_map(|at| self.mount(*at));
+        mounts
+            .clone()
+            .find(|mount| mount.parent == mount.id || self.by_id(mount.parent).is_none())
+            .or_else(|| mounts.next())
     }
 
     /// The mounts that decide for `path`. `known` is the id of the holding mount, when the kernel told it.
     pub fn covering(&self, path: &HostPath, known: Option<u64>) -> Option<Covering<'a>> {
         let own = known.and_then(|id| self.by_id(id)).or_else(|| self.holding(path))?;
-        let below = self
-            .at
-            .range::<HostPath, _>(path..)
-            .take_while(|(point, _)| shares_prefix(point, path))
-            .filter(|(point, _)| point.is_at_or_below(path))
-            .flat_map(|(_, mounts)| mounts.iter().copied())
+        let order = &self.orders.by_point;
+        let first = order
+            .partition_point(|at| self.mount(*at).is_some_and(|mount| mount.mount_point < *path));
+        let below = order
+            .get(first..)
+            .unwrap_or_default()
+            .iter()
+            .filter(|at| **at < self.end)
+            .filter_map(|at| self.mount(*at))
+            .take_while(|mount| shares_prefix(&mount.mount_point, path))
+            .filter(|mount| mount.mount_point.is_at_or_below(path))
             .filter(|mount| mount.id != own.id && !self.is_triggered(mount))
             .collect();
         Some(Covering { own, below })
@@ -305,7 +412,8 @@ impl<'a> Index<'a> {
 
     /// Whether what an automount point waits for is mounted on it: it takes no files itself.
     fn is_triggered(&self, mount: &Mount) -> bool {
-        mount.fstype == "autofs" && self.children.contains_key(&(mount.id, &mount.mount_point))
+        mount.fstype == "autofs"
+            && self.child(self.root_mount(), mount, &mount.mount_point).is_some()
     }
 
     /// Whether the name `path` may at some time have led to another file system than it does now: a mount on the way
@@ -314,10 +422,11 @@ impl<'a> Index<'a> {
         let mut deepest = None;
         let mut at = Some(path.clone());
         while let Some(point) = at {
-            match self.at.get(&point).map(Vec::as_slice) {
-                Some([_, _, ..]) => return true,
-                Some([only]) if deepest.is_none() => deepest = Some(only.id),
-                Some(_) | None => {}
+            let mut mounts = self.on(&point).map(|(_, mount)| mount.id);
+            match (mounts.next(), mounts.next()) {
+                (Some(_), Some(_)) => return true,
+                (Some(only), None) if deepest.is_none() => deepest = Some(only),
+                (Some(_), None) | (None, _) => {}
             }
             at = point.parent();
         }
@@ -327,13 +436,15 @@ impl<'a> Index<'a> {
     /// The mounts that were there before `mount`: the kernel lists them in the order in which they were mounted.
     #[must_use]
     pub fn before(&self, mount: &Mount) -> Index<'a> {
-        let end = self.mounts.iter().position(|other| other.id == mount.id);
-        Index::new(end.and_then(|end| self.mounts.get(..end)).unwrap_or_default())
+        let place = self.backwards(&self.orders.by_id, |other| other.id.cmp(&mount.id)).last();
+        let end = place.map_or(0, |(at, _)| at);
+        Self { end, orders: Rc::clone(&self.orders), ..*self }
     }
 
     /// Some mount of the file system on `device`.
     pub fn of_device(&self, device: DeviceNumber) -> Option<&'a Mount> {
-        self.mounts.iter().find(|mount| mount.device == device)
+        let at = self.orders.devices.get(&device).filter(|at| **at < self.end)?;
+        self.mount(*at)
     }
 }
 
@@ -484,6 +595,73 @@ mod tests {
         #[test]
         fn escaping_round_trips(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
             prop_assert_eq!(unescape(&escape(&bytes)), bytes);
+        }
+
+        /// A bound on one index is the same as an index of what comes before.
+        #[test]
+        fn before_is_the_table_as_it_was(ids in proptest::collection::vec((0u64..8, 0u64..8, 0usize..5), 1..14), at in 0usize..14) {
+            let points = ["/", "/a", "/a/b", "/ab", "/a/b/c"];
+            let mounts: Vec<Mount> = ids.iter().enumerate().map(|(place, (id, parent, point))| Mount {
+                id: *id, parent: *parent, device: DeviceNumber::new(8, u32::try_from(place % 5).unwrap()),
+                root: HostPath::root(), mount_point: points[*point].into(),
+                fstype: if place % 3 == 0 { "autofs" } else { "ext4" }.into(), source: format!("{place}").into(),
+                super_options: String::new(),
+            }).collect();
+            let mount = &mounts[at % mounts.len()];
+            let end = mounts.iter().position(|other| other.id == mount.id).unwrap();
+            let (bounded, fresh) = (Index::new(&mounts).before(mount), Index::new(&mounts[..end]));
+            for point in points {
+                let point = HostPath::from(point);
+                prop_assert_eq!(bounded.holding(&point), fresh.holding(&point));
+                prop_assert_eq!(bounded.covering(&point, None), fresh.covering(&point, None));
+                prop_assert_eq!(bounded.is_ambiguous(&point), fresh.is_ambiguous(&point));
+            }
+            for minor in 0..5 {
+                let device = DeviceNumber::new(8, minor);
+                prop_assert_eq!(bounded.of_device(device), fresh.of_device(device));
+            }
+            for id in 0..8 {
+                prop_assert_eq!(bounded.by_id(id), fresh.by_id(id));
+            }
+        }
+
+        /// The walk agrees with a plain map of children, as a table of the kernel's is described.
+        #[test]
+        fn the_holder_is_that_of_a_map_of_children(ids in proptest::collection::vec((0u64..8, 0u64..8, 0usize..5), 1..14)) {
+            let points = ["/", "/a", "/a/b", "/ab", "/a/b/c"];
+            let mounts: Vec<Mount> = ids.iter().map(|(id, parent, point)| Mount {
+                id: *id, parent: *parent, device: DeviceNumber::new(8, 1), root: HostPath::root(),
+                mount_point: points[*point].into(), fstype: "ext4".into(), source: "x".into(),
+                super_options: String::new(),
+            }).collect();
+            let by_id: BTreeMap<u64, &Mount> = mounts.iter().map(|mount| (mount.id, mount)).collect();
+            let root = HostPath::root();
+            let at_root: Vec<&Mount> = mounts.iter().filter(|mount| mount.mount_point == root).collect();
+            let first = at_root.iter().find(|mount| mount.parent == mount.id || !by_id.contains_key(&mount.parent))
+                .or_else(|| at_root.first());
+            if let Some(first) = first {
+                let mut children = BTreeMap::new();
+                for mount in mounts.iter().filter(|mount| mount.parent != mount.id) {
+                    let is_stray = !by_id.contains_key(&mount.parent) && mount.id != first.id;
+                    children.insert((if is_stray { first.id } else { mount.parent }, &mount.mount_point), mount);
+                }
+                for point in points {
+                    let path = HostPath::from(point);
+                    let mut ways = vec![root.clone()];
+                    ways.extend(path.components().map(<[u8]>::to_vec).scan(root.clone(), |at, part| {
+                        *at = at.join(part);
+                        Some(at.clone())
+                    }));
+                    let mut holder: &Mount = first;
+                    for way in &ways {
+                        for _ in 0..mounts.len() {
+                            let Some(next) = children.get(&(holder.id, way)) else { break };
+                            holder = next;
+                        }
+                    }
+                    prop_assert!(std::ptr::eq(Index::new(&mounts).holding(&path).unwrap(), holder));
+                }
+            }
         }
 
         #[test]

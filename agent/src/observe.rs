@@ -7,12 +7,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use atrest_proto::model::{Gap, Reason};
 use jiff::Timestamp;
 
+use crate::boot::{self, Boot};
 use crate::discovery::{Discovery, Place};
+use crate::hibernation::Hibernation;
 use crate::host::{
     Host, block_devices, boot_files, filesystem_facts, hibernation, identity, links, names,
 };
 use crate::layer::device_mapper::crypt;
 use crate::path::HostPath;
+use crate::reach::{self, Facts};
 use crate::snapshot::{
     BlockDevice, DeviceNumber, MountTable, Namespace, Observed, Resolved, Snapshot, Swap, Target,
     Trouble,
@@ -29,7 +32,21 @@ pub fn observe(host: &dyn Host, discovery: Discovery, now: Timestamp) -> Snapsho
     let mounts = mount_tables(host, &discovery, &mut gaps);
     let filesystems = filesystem_facts::observe(host, &mounts, &devices);
     let named = names::observe(host, &mounts, &devices, &filesystems);
-    let luks = luks_headers(host, &devices);
+    let swaps = swap_areas(host);
+    let targets: Vec<Target> =
+        discovery.places.iter().cloned().map(|place| target(host, place)).collect();
+    let below = if discovery.only_paths {
+        reach::devices(&Facts {
+            targets: &targets,
+            mounts: &mounts,
+            devices: &devices,
+            filesystems: &filesystems,
+            swaps: &swaps,
+        })
+    } else {
+        None
+    };
+    let luks = luks_headers(host, &devices, below.as_ref());
     for device in devices.values() {
         let table = device.dm.as_ref().and_then(|dm| dm.table.trouble());
         if let Some(trouble) = table {
@@ -41,29 +58,27 @@ pub fn observe(host: &dyn Host, discovery: Discovery, now: Timestamp) -> Snapsho
             });
         }
     }
-    let own = mounts.iter().find(|(namespace, _)| *namespace == Namespace::Host);
-    let boot = boot_files::observe(
-        host,
-        own.and_then(|(_, table)| table.known()).map(Vec::as_slice),
-        &devices,
-    );
+    let boot = boot(host, &mounts, &devices, discovery.only_paths);
     gaps.extend(boot.surroundings.gaps());
     let keystores =
         discovery.keystores.iter().map(|place| keystore::observe::observe(host, place)).collect();
-    let targets: Vec<Target> =
-        discovery.places.into_iter().map(|place| target(host, place)).collect();
     gaps.extend(discovery.gaps);
     gaps.sort_unstable();
     gaps.dedup();
     Snapshot {
         links: links::observe(host, &targets),
-        hibernation: hibernation::observe(host),
+        hibernation: if discovery.only_paths {
+            Hibernation::default()
+        } else {
+            hibernation::observe(host)
+        },
         core_dumps: discovery.core_dumps,
         observed_at: now,
-        host: identity::observe(host),
+        // The answer about paths does not say whose they are.
+        host: if discovery.only_paths { Default::default() } else { identity::observe(host) },
         mounts,
         filesystems,
-        swaps: swap_areas(host),
+        swaps,
         named,
         targets,
         services: discovery.services,
@@ -87,6 +102,24 @@ pub(crate) fn target(host: &dyn Host, place: Place) -> Target {
         resolution: resolution.at,
         nearest: resolution.nearest,
     }
+}
+
+/// What is set up for the next boot. Of a named path it says something only where there is a volume that is opened.
+fn boot(
+    host: &dyn Host,
+    mounts: &[(Namespace, MountTable)],
+    devices: &BTreeMap<DeviceNumber, BlockDevice>,
+    only_paths: bool,
+) -> Boot {
+    if only_paths {
+        return if boot::may_encrypt(devices) {
+            boot_files::observe_intent(host)
+        } else {
+            Boot::default()
+        };
+    }
+    let own = mounts.iter().find(|(namespace, _)| *namespace == Namespace::Host);
+    boot_files::observe(host, own.and_then(|(_, table)| table.known()).map(Vec::as_slice), devices)
 }
 
 fn lift(trouble: &Trouble) -> &'static str {
@@ -206,15 +239,21 @@ fn swap_file(host: &dyn Host, path: &HostPath, found: Resolved) -> Observed<Reso
     }
 }
 
-/// The headers of all volumes that are open: below dm-crypt, dm-integrity, and what the drive encrypts.
+/// The headers of all volumes that are open: below dm-crypt, dm-integrity, and what the drive encrypts. With `below`, only
+/// those that have to do with one of these devices.
 pub(crate) fn luks_headers(
     host: &dyn Host,
     devices: &BTreeMap<DeviceNumber, BlockDevice>,
+    below: Option<&BTreeSet<DeviceNumber>>,
 ) -> BTreeMap<DeviceNumber, Observed<crate::luks::Header>> {
     let mut headers = BTreeMap::new();
     for device in devices.values() {
         let Some(dm) = &device.dm else { continue };
         for holder in crypt::header_holders(dm, devices) {
+            let is_wanted = |number| below.is_none_or(|below| below.contains(number));
+            if !is_wanted(&device.number) && !is_wanted(&holder.number) {
+                continue;
+            }
             headers.entry(holder.number).or_insert_with(|| host.luks_header(holder));
         }
     }

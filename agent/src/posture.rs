@@ -1,6 +1,6 @@
 //! From a snapshot to a posture: every check on every asset, sorted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use atrest_proto::model::{
     Finding, Keystore, Layer, Outcome, Password, PathPosture, Posture, Repository, Use, Verdict,
@@ -46,9 +46,11 @@ pub fn evaluate(snapshot: &Snapshot, policy: &Policy) -> Posture {
     };
     let mut findings: Vec<Finding> =
         check::ALL.iter().flat_map(|check| (check.evaluate)(&context)).collect();
+    let standing = standing(&paths);
     for finding in &mut findings {
-        affects(finding, &paths);
+        affects(finding, &standing);
     }
+    drop(standing);
     findings.sort_by(|a, b| (&a.check, &a.asset).cmp(&(&b.check, &b.asset)));
     findings.dedup();
     let keystores = snapshot
@@ -116,15 +118,31 @@ fn spares(snapshot: &Snapshot, evaluator: &Evaluator<'_>) -> Vec<Spare> {
 /// The assets of findings about a device: this, and the device's node.
 const DEVICE_ASSETS: &[&str] = &["luks:", "crypt:", "spare:"];
 
-/// Names the paths that stand on the device that a finding is about.
-fn affects(finding: &mut Finding, paths: &[PathPosture]) {
-    fn holds(layers: &[Layer], device: &str) -> bool {
-        layers.iter().any(|layer| layer.name == device || holds(&layer.children, device))
+/// The paths that stand on each device, by its node.
+fn standing(paths: &[PathPosture]) -> BTreeMap<&str, BTreeSet<&str>> {
+    fn add<'a>(
+        layers: &'a [Layer],
+        asset: &'a str,
+        standing: &mut BTreeMap<&'a str, BTreeSet<&'a str>>,
+    ) {
+        for layer in layers {
+            standing.entry(&layer.name).or_default().insert(asset);
+            add(&layer.children, asset, standing);
+        }
     }
+    let mut standing = BTreeMap::new();
+    for path in paths {
+        add(&path.stack, &path.asset, &mut standing);
+    }
+    standing
+}
+
+/// Names the paths that stand on the device that a finding is about.
+fn affects(finding: &mut Finding, standing: &BTreeMap<&str, BTreeSet<&str>>) {
     let device = DEVICE_ASSETS.iter().find_map(|prefix| finding.asset.strip_prefix(prefix));
     if let Some(device) = device {
-        let standing = paths.iter().filter(|path| holds(&path.stack, device));
-        finding.affects.extend(standing.map(|path| path.asset.clone()));
+        let standing = standing.get(device).into_iter().flatten();
+        finding.affects.extend(standing.map(|asset| (*asset).to_owned()));
         finding.affects.sort_unstable();
         finding.affects.dedup();
     }

@@ -1,5 +1,7 @@
 //! What the checks of LUKS headers share: which devices carry one, and who opened them.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use atrest_proto::model::Finding;
 
 use super::outcome::unknown;
@@ -23,6 +25,7 @@ pub(super) struct LuksVolume<'a> {
 
 /// Every device whose header was looked for.
 pub(super) fn volumes(snapshot: &Snapshot) -> Vec<LuksVolume<'_>> {
+    let mut openers = openers(snapshot);
     snapshot
         .luks
         .iter()
@@ -33,7 +36,7 @@ pub(super) fn volumes(snapshot: &Snapshot) -> Vec<LuksVolume<'_>> {
                 asset: format!("luks:{node}"),
                 node,
                 header,
-                opened: opened(snapshot, *number),
+                opened: openers.remove(number).unwrap_or_default(),
                 is_integrity: device
                     .and_then(|device| device.dm.as_ref())
                     .is_some_and(|dm| has(dm, "integrity")),
@@ -84,18 +87,22 @@ pub(super) fn opener(header: &Header, slot: &Keyslot) -> Opener {
     })
 }
 
-fn opened(snapshot: &Snapshot, number: DeviceNumber) -> Vec<&DmFacts> {
+/// The device-mapper devices with a crypt target, by the device that holds the header of what that stands on.
+fn openers(snapshot: &Snapshot) -> BTreeMap<DeviceNumber, Vec<&DmFacts>> {
     // `crypt CIPHER KEY IV_OFFSET DEVICE START`, see the kernel's dm-crypt documentation.
     let holder = |target: &DmTarget| {
         let below = target.args.get(3)?.parse().ok()?;
         crypt::header_holder(below, &snapshot.devices).map(|device| device.number)
     };
-    let stands_on = |dm: &&DmFacts| {
-        dm.table.known().is_some_and(|table| {
-            table.iter().any(|target| target.kind == "crypt" && holder(target) == Some(number))
-        })
-    };
-    snapshot.devices.values().filter_map(|device| device.dm.as_ref()).filter(stands_on).collect()
+    let mut openers: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for dm in snapshot.devices.values().filter_map(|device| device.dm.as_ref()) {
+        let crypts = dm.table.known().into_iter().flatten().filter(|target| target.kind == "crypt");
+        let holders: BTreeSet<DeviceNumber> = crypts.filter_map(holder).collect();
+        for holder in holders {
+            openers.entry(holder).or_default().push(dm);
+        }
+    }
+    openers
 }
 
 fn has(dm: &DmFacts, kind: &str) -> bool {

@@ -37,6 +37,8 @@ pub struct Discovery {
     pub repositories: Vec<repository::Declared>,
     /// Where crashes write; not looked at without a discovery.
     pub core_dumps: Option<CoreDumps>,
+    /// Only named paths are asked about: what says nothing of them need not be looked at.
+    pub only_paths: bool,
     pub gaps: Vec<Gap>,
 }
 

@@ -79,11 +79,27 @@ fn kernel_name(raw: &[u8]) -> String {
 struct Attributes<'a> {
     host: &'a dyn Host,
     directory: &'a HostPath,
+    /// What is in the directory, sorted; what is not there is not asked for. `None`: it could not be listed.
+    present: Option<Vec<Vec<u8>>>,
     trouble: Option<Trouble>,
 }
 
-impl Attributes<'_> {
+impl<'a> Attributes<'a> {
+    fn new(host: &'a dyn Host, directory: &'a HostPath) -> Self {
+        let present = host.list(&Namespace::Host, directory).ok();
+        Self { host, directory, present, trouble: None }
+    }
+
+    fn may_have(&self, name: &str) -> bool {
+        let first = name.split('/').next().unwrap_or_default().as_bytes();
+        let is_first = |known: &Vec<u8>| known.as_slice().cmp(first);
+        self.present.as_ref().is_none_or(|present| present.binary_search_by(is_first).is_ok())
+    }
+
     fn text(&mut self, name: &str) -> Option<String> {
+        if !self.may_have(name) {
+            return None;
+        }
         match read_text(self.host, &self.directory.join(name)) {
             Ok(text) => Some(text),
             Err(trouble) => {
@@ -94,6 +110,9 @@ impl Attributes<'_> {
     }
 
     fn names(&mut self, name: &str) -> Vec<Vec<u8>> {
+        if !self.may_have(name) {
+            return Vec::new();
+        }
         match self.host.list(&Namespace::Host, &self.directory.join(name)) {
             Ok(names) => names,
             Err(trouble) => {
@@ -116,7 +135,7 @@ fn device(
     place: &Place,
     by_name: &BTreeMap<Vec<u8>, DeviceNumber>,
 ) -> BlockDevice {
-    let mut attributes = Attributes { host, directory: &place.directory, trouble: None };
+    let mut attributes = Attributes::new(host, &place.directory);
     let raw_name = last(&place.link);
     let components: Vec<&[u8]> = place.link.components().collect();
     let parent = components.iter().rev().nth(1).and_then(|name| by_name.get(*name)).copied();

@@ -39,6 +39,26 @@ pub fn observe(
     mounts: Option<&[Mount]>,
     devices: &BTreeMap<DeviceNumber, BlockDevice>,
 ) -> Boot {
+    observe_with(host, |crypttab, cmdline| {
+        let named = [&crypttab_files(crypttab)[..], &cmdline_files(cmdline)];
+        look(host, mounts, devices, named, crypttab)
+    })
+}
+
+/// The same without the files that open volumes and the search for headers: what is said of volumes that are open needs
+/// neither.
+pub fn observe_intent(host: &dyn Host) -> Boot {
+    observe_with(host, |crypttab, _| Surroundings {
+        devices: named_devices(host, crypttab),
+        ..Surroundings::default()
+    })
+}
+
+/// `look` is for what a recording does not hold.
+fn observe_with(
+    host: &dyn Host,
+    look: impl FnOnce(&Observed<crypttab::Table>, &Observed<cmdline::Facts>) -> Surroundings,
+) -> Boot {
     let recorded = recorded(host);
     let table = |path: &str| match host.read(&Namespace::Host, &HostPath::from(path), TABLE) {
         Ok(text) => Observed::Known(text),
@@ -58,15 +78,7 @@ pub fn observe(
     let crypttab = map(table(CRYPTTAB), crypttab::parse);
     let fstab = map(table(FSTAB), fstab::parse);
     let cmdline = map(table(CMDLINE), cmdline::parse);
-    let surroundings = recorded.unwrap_or_else(|| {
-        look(
-            host,
-            mounts,
-            devices,
-            [&crypttab_files(&crypttab), &cmdline_files(&cmdline)],
-            &crypttab,
-        )
-    });
+    let surroundings = recorded.unwrap_or_else(|| look(&crypttab, &cmdline));
     let mut boot = Boot { crypttab, fstab, cmdline, surroundings };
     if host.is_live() {
         boot.surroundings.troubles = troubles(&boot);
@@ -202,17 +214,26 @@ fn look(
             ),
         ));
     }
-    let device = |entry: &crypttab::Entry| {
-        let found = host.resolve(&Namespace::Host, &entry.device.node()?).at;
-        Some((entry.device.to_string(), found.known()?.block_device?))
-    };
     Surroundings {
         troubles: BTreeMap::new(),
         initramfs,
         files: merged(files).into_iter().map(|file| look_at(host, file)).collect(),
-        devices: entries.iter().take(MAX_FILES).filter_map(device).collect(),
+        devices: named_devices(host, crypttab),
         search,
     }
+}
+
+/// The devices that crypttab names, by those names.
+fn named_devices(
+    host: &dyn Host,
+    crypttab: &Observed<crypttab::Table>,
+) -> BTreeMap<String, DeviceNumber> {
+    let entries = crypttab.known().map(|table| table.entries.as_slice()).unwrap_or_default();
+    let device = |entry: &crypttab::Entry| {
+        let found = host.resolve(&Namespace::Host, &entry.device.node()?).at;
+        Some((entry.device.to_string(), found.known()?.block_device?))
+    };
+    entries.iter().take(MAX_FILES).filter_map(device).collect()
 }
 
 /// One for each file, sorted, with everyone who names it. What one of them says for sure counts.
@@ -436,6 +457,19 @@ mod tests {
         }
         assert_eq!(boot.surroundings.initramfs.umask, Some(0o077));
         assert_eq!(boot.surroundings.initramfs.copies.len(), 3);
+    }
+
+    #[test]
+    fn the_intent_alone_is_that_of_the_whole() {
+        let root = root();
+        let host = LiveHost::new(root.path());
+        let (all, intent) = (seen(&host), observe_intent(&host));
+        assert_eq!((&intent.crypttab, &intent.fstab), (&all.crypttab, &all.fstab));
+        assert_eq!(intent.cmdline, all.cmdline);
+        assert_eq!(intent.surroundings.devices, all.surroundings.devices);
+        assert!(
+            intent.surroundings.files.is_empty() && intent.surroundings.search.looked.is_empty()
+        );
     }
 
     #[test]

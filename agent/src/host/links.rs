@@ -15,17 +15,16 @@ use crate::snapshot::{DeviceNumber, Resolved, Target, Trouble};
 
 /// How far a walk goes.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
+struct Limits {
     /// Levels of directories whose entries are looked at. Four reach the shards of Elasticsearch's data
     /// (`indices/UUID/SHARD/`), and not the segment files in them.
-    pub(super) depth: usize,
-    pub(super) entries: usize,
+    depth: usize,
+    entries: usize,
     /// Less than [`super::deadline::PER_ASSET`], so that a slow disk costs coverage and not the answer.
-    pub(super) time: Duration,
+    time: Duration,
 }
 
-pub(super) const LIMITS: Limits =
-    Limits { depth: 4, entries: 10_000, time: Duration::from_secs(2) };
+const LIMITS: Limits = Limits { depth: 4, entries: 10_000, time: Duration::from_secs(2) };
 
 /// Where a link leads.
 pub(super) struct Destination {
@@ -63,7 +62,20 @@ fn is_walked(usage: Use) -> bool {
 }
 
 /// The links below `directory`, which holds no symbolic link itself, that lead out of it.
-pub(super) fn walk(
+///
+/// Nothing leads out of the root, whatever is mounted where: there is nothing to be looked for.
+pub(super) fn leaving(
+    files: &Rooted,
+    directory: &HostPath,
+    follow: Follow<'_>,
+) -> Result<Links, Trouble> {
+    if *directory == HostPath::root() {
+        return Ok(Links::default());
+    }
+    walk(files, directory, &LIMITS, follow)
+}
+
+fn walk(
     files: &Rooted,
     directory: &HostPath,
     limits: &Limits,
@@ -309,6 +321,13 @@ mod tests {
         assert_eq!((links.entries, links.uncovered), (55, BTreeSet::new()));
         let links = bounded(root, &Limits { time: Duration::ZERO, ..LIMITS });
         assert_eq!(links.uncovered, [Uncovered::Time].into());
+    }
+
+    #[test]
+    fn nothing_leads_out_of_the_root() {
+        let follow = |_: &HostPath| panic!("no link is followed");
+        let links = leaving(&Rooted::new("/"), &HostPath::root(), &follow).unwrap();
+        assert_eq!(links, Links::default());
     }
 
     #[test]

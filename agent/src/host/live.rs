@@ -238,7 +238,7 @@ impl Host for LiveHost {
         let (host, namespace, top) = (self.clone(), seen_by.clone(), directory.clone());
         deadline::run(deadline::PER_ASSET, &directory.to_string(), move || {
             let follow = |link: &HostPath| host.destination(&namespace, link);
-            links::walk(&host.files(&namespace), &top, &links::LIMITS, &follow)
+            links::leaving(&host.files(&namespace), &top, &follow)
         })?
     }
 

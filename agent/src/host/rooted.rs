@@ -5,10 +5,13 @@
 
 use std::fs::File;
 use std::io::Read as _;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use atrest_proto::model::Reason;
+use rustix::fs::{Mode, OFlags};
 
 use super::{FileKind, Metadata, trouble};
 use crate::path::HostPath;
@@ -16,6 +19,9 @@ use crate::snapshot::{DeviceNumber, Trouble};
 
 /// The kernel's own bound, `MAXSYMLINKS` in `include/linux/namei.h`.
 const MAX_LINKS: usize = 40;
+
+/// In bytes: the buffer for a larger file is not left to grow.
+const LARGE: usize = 64 * 1024;
 
 /// How far a path leads.
 #[derive(Debug)]
@@ -31,11 +37,13 @@ pub(super) struct Reached {
 #[derive(Debug, Clone)]
 pub(super) struct Rooted {
     root: PathBuf,
+    /// The directory, opened at the first look: it may be that of a process.
+    opened: Arc<OnceLock<Option<OwnedFd>>>,
 }
 
 impl Rooted {
     pub(super) fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into() }
+        Self { root: root.into(), opened: Arc::default() }
     }
 
     /// The real path of `path`, without resolving symbolic links.
@@ -48,6 +56,24 @@ impl Rooted {
             real.push(HostPath::new(part.to_vec()).as_path());
         }
         real
+    }
+
+    /// Opens `path` below another root than `/`, with the kernel following its links inside: one call and not one for each
+    /// component.
+    ///
+    /// `None` when that did not succeed, for whatever reason, as on a kernel before 5.6: then the walk decides, and says
+    /// what is wrong.
+    fn opened(&self, path: &HostPath, how: OFlags) -> Option<OwnedFd> {
+        if self.root == Path::new("/") {
+            return None;
+        }
+        let into = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = self.opened.get_or_init(|| {
+            rustix::fs::openat(rustix::fs::CWD, &self.root, into, Mode::empty()).ok()
+        });
+        let how = how | OFlags::CLOEXEC;
+        let inside = rustix::fs::ResolveFlags::IN_ROOT;
+        rustix::fs::openat2(root.as_ref()?, path.as_path(), how, Mode::empty(), inside).ok()
     }
 
     /// Resolves symbolic links, `.` and `..`. The last component must exist.
@@ -127,7 +153,10 @@ impl Rooted {
 
     pub(super) fn read(&self, path: &HostPath, limit: usize) -> Result<Vec<u8>, Trouble> {
         let file = self.open(path)?;
-        let mut bytes = Vec::new();
+        // Files of the kernel have no size; others are read in one piece.
+        let size = file.metadata().map_or(0, |metadata| metadata.len());
+        let size = usize::try_from(size).unwrap_or(limit).min(limit);
+        let mut bytes = Vec::with_capacity(if size > LARGE { size + 1 } else { 0 });
         // One more than the limit tells "exactly the limit" from "more".
         let bound = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
         file.take(bound).read_to_end(&mut bytes).map_err(|error| trouble(&error, path))?;
@@ -159,7 +188,7 @@ impl Rooted {
         path: &HostPath,
         length: usize,
     ) -> Result<Vec<u8>, Trouble> {
-        use rustix::fs::{CWD, Mode, OFlags, openat};
+        use rustix::fs::{CWD, openat};
         let failed = |errno: rustix::io::Errno| trouble(&errno.into(), path);
         let into = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let mut at = openat(CWD, &self.root, into, Mode::empty()).map_err(failed)?;
@@ -186,11 +215,15 @@ impl Rooted {
     /// Opens a regular file for reading. Without blocking: a FIFO in its place must not hang the scan.
     fn open(&self, path: &HostPath) -> Result<File, Trouble> {
         use std::os::unix::fs::OpenOptionsExt as _;
-        let file = std::fs::OpenOptions::new()
-            .read(true)
-            .custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC | libc::O_NOCTTY)
-            .open(self.located(path, true)?)
-            .map_err(|error| trouble(&error, path))?;
+        let quick = self.opened(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY);
+        let file = match quick {
+            Some(file) => File::from(file),
+            None => std::fs::OpenOptions::new()
+                .read(true)
+                .custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC | libc::O_NOCTTY)
+                .open(self.located(path, true)?)
+                .map_err(|error| trouble(&error, path))?,
+        };
         let kind = file.metadata().map_err(|error| trouble(&error, path))?.file_type();
         if kind.is_file() {
             Ok(file)
@@ -200,6 +233,9 @@ impl Rooted {
     }
 
     pub(super) fn list(&self, directory: &HostPath) -> Result<Vec<Vec<u8>>, Trouble> {
+        if let Some(names) = self.listed(directory) {
+            return Ok(names);
+        }
         let mut names = Vec::new();
         let entries = std::fs::read_dir(self.located(directory, true)?)
             .map_err(|error| trouble(&error, directory))?;
@@ -211,7 +247,27 @@ impl Rooted {
         Ok(names)
     }
 
+    /// The names in a directory that could be opened at once and read whole.
+    fn listed(&self, directory: &HostPath) -> Option<Vec<Vec<u8>>> {
+        let opened = self.opened(directory, OFlags::RDONLY | OFlags::DIRECTORY)?;
+        let mut names = Vec::new();
+        for entry in rustix::fs::Dir::new(opened).ok()? {
+            let entry = entry.ok()?;
+            let name = entry.file_name().to_bytes();
+            if name != b"." && name != b".." {
+                names.push(name.to_vec());
+            }
+        }
+        names.sort_unstable();
+        Some(names)
+    }
+
     pub(super) fn read_link(&self, path: &HostPath) -> Result<HostPath, Trouble> {
+        let quick = self.opened(path, OFlags::PATH | OFlags::NOFOLLOW);
+        let target = quick.and_then(|link| rustix::fs::readlinkat(link, "", Vec::new()).ok());
+        if let Some(target) = target {
+            return Ok(HostPath::new(target.into_bytes()));
+        }
         std::fs::read_link(self.located(path, false)?)
             .map(HostPath::from)
             .map_err(|error| trouble(&error, path))
@@ -302,6 +358,41 @@ mod tests {
         assert_eq!(reached.at, HostPath::root());
         assert_eq!(reached.missing, [&b"plain"[..], b"es", b"nodes"]);
         assert_eq!(rooted.resolve(&"/away".into()).unwrap_err().reason, Reason::NotFound);
+    }
+
+    #[test]
+    fn the_kernel_and_the_walk_find_the_same() {
+        let (directory, rooted) = tree();
+        symlink("/etc", directory.path().join("linked")).unwrap();
+        symlink("file", directory.path().join("etc/again")).unwrap();
+        let paths = [
+            "/absolute",
+            "/etc/sub/climb",
+            "/etc/sub/../file",
+            "/../etc/file",
+            "/linked/file",
+            "/linked/again",
+            "/",
+            "/etc",
+            "/linked",
+            "/linked/sub",
+            "/loop",
+            "/nope",
+            "/etc/file/x",
+            "/etc/../../..",
+            "//etc/./sub/",
+        ];
+        // Without the directory opened the walk does it all.
+        let walked =
+            Rooted { root: directory.path().to_owned(), opened: Arc::new(OnceLock::from(None)) };
+        assert!(rooted.opened(&"/etc/file".into(), OFlags::RDONLY).is_some());
+        assert!(walked.opened(&"/etc/file".into(), OFlags::RDONLY).is_none());
+        for path in paths.map(HostPath::from) {
+            assert_eq!(rooted.read(&path, 100), walked.read(&path, 100), "{path}");
+            assert_eq!(rooted.read_start(&path, 3), walked.read_start(&path, 3), "{path}");
+            assert_eq!(rooted.list(&path), walked.list(&path), "{path}");
+            assert_eq!(rooted.read_link(&path), walked.read_link(&path), "{path}");
+        }
     }
 
     #[test]

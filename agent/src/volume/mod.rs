@@ -45,6 +45,8 @@ pub struct Evaluator<'a> {
     judged: RefCell<BTreeMap<DeviceNumber, Rc<Outcome>>>,
     /// By mount id: ids are unique across namespaces.
     judged_mounts: RefCell<BTreeMap<u64, Rc<Outcome>>>,
+    /// What mounts of one file system mostly have in common, with its device too, is kept once.
+    common: RefCell<BTreeMap<DeviceNumber, Rc<Outcome>>>,
     swap: RefCell<Option<Rc<Outcome>>>,
 }
 
@@ -101,6 +103,7 @@ impl<'a> Evaluator<'a> {
             anatomies: RefCell::default(),
             judged: RefCell::default(),
             judged_mounts: RefCell::default(),
+            common: RefCell::default(),
             swap: RefCell::default(),
         }
     }
@@ -234,11 +237,28 @@ impl<'a> Evaluator<'a> {
                 self.leg(leg, &point, namespace, walk, &mut outcome);
             }
         }
-        let outcome = Rc::new(outcome);
+        let outcome = self.shared(mount.device, outcome);
         if walk.leave(place) {
             self.judged_mounts.borrow_mut().insert(mount.id, Rc::clone(&outcome));
         }
         outcome
+    }
+
+    /// `outcome`, or the one that is kept for another mount of the file system and says the same.
+    fn shared(&self, device: DeviceNumber, outcome: Outcome) -> Rc<Outcome> {
+        let mut common = self.common.borrow_mut();
+        let below = self.judged.borrow().get(&device).filter(|below| ***below == outcome).cloned();
+        if let Some(below) = below {
+            return below;
+        }
+        match common.get(&device) {
+            Some(known) if **known == outcome => Rc::clone(known),
+            Some(_) | None => {
+                let outcome = Rc::new(outcome);
+                common.insert(device, Rc::clone(&outcome));
+                outcome
+            }
+        }
     }
 
     fn anatomy(&self, number: DeviceNumber) -> Option<Rc<Anatomy>> {

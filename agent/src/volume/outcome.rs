@@ -54,14 +54,12 @@ impl Outcome {
 
     /// Adds what was found below, reached in `role` by way of `via`.
     pub(super) fn absorb(&mut self, below: &Self, role: Role, via: &[String]) {
-        if role == Role::Swap {
-            self.encrypted_swap.extend(below.encrypted.iter().cloned());
-        } else {
-            self.encrypted.extend(below.encrypted.iter().cloned());
-        }
-        self.encrypted_swap.extend(below.encrypted_swap.iter().cloned());
-        self.claimed.extend(below.claimed.iter().cloned());
-        self.unknown.extend(below.unknown.iter().cloned());
+        let encrypted =
+            if role == Role::Swap { &mut self.encrypted_swap } else { &mut self.encrypted };
+        add(encrypted, &below.encrypted);
+        add(&mut self.encrypted_swap, &below.encrypted_swap);
+        add(&mut self.claimed, &below.claimed);
+        add(&mut self.unknown, &below.unknown);
         self.memory |= below.memory;
         for ((device, reason), further) in &below.plain {
             let reason = match role.when_plain() {
@@ -158,6 +156,15 @@ impl Outcome {
     /// Who claims to encrypt.
     pub fn claimed_by(&self) -> Vec<String> {
         self.claimed.iter().map(|(_, who)| who.clone()).collect()
+    }
+}
+
+/// Adds what is not there yet. A path with thousands of mounts on few devices meets the same again and again.
+fn add<T: Ord + Clone>(all: &mut BTreeSet<T>, more: &BTreeSet<T>) {
+    for one in more {
+        if !all.contains(one) {
+            all.insert(one.clone());
+        }
     }
 }
 

@@ -19,6 +19,17 @@ use serde::Serialize;
 /// Counted runs of each command; the median is quoted.
 const RUNS: usize = 7;
 
+/// What has a target and no figure yet.
+const NOT_YET: [&str; 7] = [
+    "durable ingest",
+    "heartbeats",
+    "memory of an idle connection",
+    "handshakes after a restart",
+    "the idle agent",
+    "from mount to webhook",
+    "fleet summary",
+];
+
 #[derive(Serialize)]
 struct Figure {
     name: &'static str,
@@ -52,9 +63,22 @@ fn main() -> anyhow::Result<()> {
     let thousand = scratch.path().join("thousand");
     std::fs::create_dir(&thousand)?;
     synthetic::write(&thousand, Size { devices: 1000, mounts: 10_000 })?;
-    let ours = measure(&scan(&agent, &thousand))?;
-    let lsblk = measure(&lsblk(&thousand))?;
-    let findmnt = measure(&findmnt(&thousand))?;
+    // lsblk looks every mount up for every device, which takes minutes here: it gets the devices alone. That favours it.
+    let devices = scratch.path().join("devices");
+    std::fs::create_dir(&devices)?;
+    synthetic::write_devices_of(&thousand, &devices)?;
+    let (lsblk, findmnt) = (lsblk(&devices), findmnt(&thousand));
+    same_work(&lsblk, "\"kname\":", 1000)?;
+    same_work(&findmnt, "\"target\":", 10_000)?;
+    same_work(&check(&agent, &thousand), "\"technology\": \"dm-crypt\"", 500)?;
+    let (check_all, scan_all) = (check(&agent, &thousand), scan(&agent, &thousand));
+    let (checked, scanned) = (measure(&check_all)?, measure(&scan_all)?);
+    let ours = Measured {
+        seconds: checked.seconds.max(scanned.seconds),
+        peak_mib: checked.peak_mib.max(scanned.peak_mib),
+    };
+    let lsblk = measure(&lsblk)?;
+    let findmnt = measure(&findmnt)?;
     let floor = lsblk.seconds + findmnt.seconds;
     figures.push(Figure::lower("scan_1000", "s", ours.seconds, floor, 0.25));
     let floor = lsblk.peak_mib.max(findmnt.peak_mib);
@@ -66,7 +90,7 @@ fn main() -> anyhow::Result<()> {
         let root = scratch.path().join(format!("linear-{devices}"));
         std::fs::create_dir(&root)?;
         synthetic::write(&root, Size { devices, mounts: devices })?;
-        per_device.push((devices, measure(&scan(&agent, &root))?.seconds));
+        per_device.push((devices, measure(&check(&agent, &root))?.seconds));
     }
     if let [(a, small), (b, middle), (c, large)] = per_device[..] {
         let slope = |from: usize, to: usize, seconds: f64| {
@@ -98,6 +122,7 @@ fn main() -> anyhow::Result<()> {
             if figure.holds() { "" } else { " MISSED" }
         );
     }
+    println!("not measured yet: {}", NOT_YET.join(", "));
     std::fs::write("target/bench.json", serde_json::to_vec_pretty(&figures)?)?;
     println!("written to target/bench.json");
     Ok(())
@@ -112,10 +137,34 @@ fn agent_binary() -> anyhow::Result<PathBuf> {
     Ok(PathBuf::from("target/release/atrest-agent"))
 }
 
-fn scan(agent: &Path, root: &Path) -> Command {
+/// The verdict on everything: all devices and all mounts are below `/`.
+fn check(agent: &Path, root: &Path) -> Command {
     let mut command = Command::new(agent);
     command.args(["check", "--format", "json", "--root"]).arg(root).arg("/");
     command
+}
+
+fn scan(agent: &Path, root: &Path) -> Command {
+    let mut command = Command::new(agent);
+    command.args(["scan", "--format", "json", "--root"]).arg(root);
+    command
+}
+
+/// Makes sure that a command tells of as many things as there are: one that stops early would be no floor.
+fn same_work(command: &Command, each: &str, expected: usize) -> anyhow::Result<()> {
+    let program = command.get_program();
+    let output = Command::new(program)
+        .args(command.get_args())
+        .output()
+        .with_context(|| format!("{}", program.display()))?;
+    let found = String::from_utf8_lossy(&output.stdout).matches(each).count();
+    ensure!(
+        found == expected,
+        "{} tells of {found} and not of {expected} ({each}): {}",
+        program.display(),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(())
 }
 
 fn lsblk(root: &Path) -> Command {

@@ -1,10 +1,12 @@
 //! Where the journal of an ext3 or ext4 file system lies.
 
+use std::collections::BTreeSet;
+
 use atrest_proto::model::Reason;
 
 use super::Devices;
 use crate::host::{Host, read_text};
-use crate::snapshot::{BlockDevice, DeviceNumber, Journal, Namespace, Observed};
+use crate::snapshot::{BlockDevice, DeviceNumber, Journal, Namespace, Observed, Trouble};
 
 /// Where the superblock starts, and the fields of `struct ext4_super_block` (`fs/ext4/ext4.h`).
 const SUPERBLOCK: u64 = 1024;
@@ -17,23 +19,50 @@ const JOURNAL_DEVICE_AT: usize = 0xE4;
 /// one that is a device of its own.
 const RUNNING_JOURNALS: &str = "/proc/fs/jbd2";
 
+/// The journals that run.
+pub(super) struct Running {
+    /// The names in sysfs of devices whose file system has its journal inside.
+    inside: BTreeSet<Vec<u8>>,
+    /// The devices that are journals.
+    external: BTreeSet<DeviceNumber>,
+}
+
+/// Asks for them, once for all file systems.
+pub(super) fn running(host: &dyn Host, devices: &Devices) -> Result<Running, Trouble> {
+    let names = match host.list(&Namespace::Host, &RUNNING_JOURNALS.into()) {
+        Ok(names) => names,
+        // Without jbd2 no journal runs.
+        Err(trouble) if trouble.reason == Reason::NotFound && host.is_live() => Vec::new(),
+        Err(trouble) => return Err(trouble),
+    };
+    let inside = names.iter().filter_map(|name| on_device(name)).map(<[u8]>::to_vec).collect();
+    let names: BTreeSet<Vec<u8>> = names.into_iter().collect();
+    let is_journal = |device: &&BlockDevice| names.contains(&in_sysfs(device));
+    let external = devices.values().filter(is_journal).map(|device| device.number).collect();
+    Ok(Running { inside, external })
+}
+
+/// The device whose file system has this journal inside.
+fn on_device(journal: &[u8]) -> Option<&[u8]> {
+    let (device, inode) = journal.split_at_checked(journal.iter().rposition(|at| *at == b'-')?)?;
+    let inode = inode.strip_prefix(b"-")?;
+    (!inode.is_empty() && inode.iter().all(u8::is_ascii_digit)).then_some(device)
+}
+
 /// What runs is asked first: it is the truth, and needs no privilege. The superblock is needed only to name a journal
 /// that is elsewhere.
 pub(super) fn journal(
     host: &dyn Host,
     device: &BlockDevice,
-    devices: &Devices,
+    running: &Result<Running, Trouble>,
 ) -> Observed<Journal> {
-    let running = match host.list(&Namespace::Host, &RUNNING_JOURNALS.into()) {
+    let running = match running {
         Ok(running) => running,
-        // Without jbd2 no journal runs.
-        Err(trouble) if trouble.reason == Reason::NotFound && host.is_live() => Vec::new(),
-        Err(trouble) => return Observed::Unreadable(trouble),
+        Err(trouble) => return Observed::Unreadable(trouble.clone()),
     };
-    let is_external = |device: &BlockDevice| running.contains(&in_sysfs(device));
-    if is_inside(&running, device)
+    if running.inside.contains(&in_sysfs(device))
+        || running.external.is_empty()
         || has_no_journal(host, device)
-        || !devices.values().any(is_external)
     {
         return Observed::Known(Journal::Inside);
     }
@@ -42,22 +71,12 @@ pub(super) fn journal(
         .read_device(device, SUPERBLOCK, 1024)
         .ok()
         .and_then(|superblock| read_superblock(&superblock))
-        .filter(|named| devices.get(named).is_some_and(is_external));
+        .filter(|named| running.external.contains(named));
     Observed::Known(Journal::External(named))
 }
 
 fn in_sysfs(device: &BlockDevice) -> Vec<u8> {
     device.name.replace('/', "!").into_bytes()
-}
-
-fn is_inside(running: &[Vec<u8>], device: &BlockDevice) -> bool {
-    let name = in_sysfs(device);
-    running.iter().any(|journal| {
-        journal
-            .strip_prefix(name.as_slice())
-            .and_then(|rest| rest.strip_prefix(b"-"))
-            .is_some_and(|inode| !inode.is_empty() && inode.iter().all(u8::is_ascii_digit))
-    })
 }
 
 /// `/sys/fs/ext4/DEVICE/journal_task`, since Linux 5.1, says so.
@@ -95,6 +114,15 @@ mod tests {
     fn a_journal_elsewhere_is_named_by_its_number() {
         assert_eq!(read_superblock(&superblock(0xfe10)), Some(DeviceNumber::new(254, 16)));
         assert_eq!(read_superblock(&superblock(0)), None);
+    }
+
+    #[test]
+    fn a_running_journal_is_inside_only_with_an_inode() {
+        assert_eq!(on_device(b"sda1-8"), Some(&b"sda1"[..]));
+        assert_eq!(on_device(b"a-1-8"), Some(&b"a-1"[..]));
+        for other in [&b"sda1"[..], b"sda1-", b"sda1-8x", b""] {
+            assert_eq!(on_device(other), None, "{other:?}");
+        }
     }
 
     #[test]

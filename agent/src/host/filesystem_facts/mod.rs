@@ -24,19 +24,22 @@ pub fn observe(
         mounts.filter(move |mount| mount.fstype == fstype)
     };
     let mut facts = FilesystemFacts::default();
+    let names = std::cell::LazyCell::new(|| Names::new(devices));
     let mut pools = None;
     for mount in of("btrfs") {
-        let pools = pools.get_or_insert_with(|| btrfs::pools(host, devices));
-        facts.btrfs.entry(mount.device).or_insert_with(|| pool_of(host, mount, devices, pools));
+        let pools = pools.get_or_insert_with(|| btrfs::pools(host, &names));
+        facts.btrfs.entry(mount.device).or_insert_with(|| pool_of(host, mount, &names, pools));
     }
     let mut pools = None;
     for mount in of("bcachefs") {
-        let pools = pools.get_or_insert_with(|| bcachefs::pools(host, devices));
-        facts.bcachefs.entry(mount.device).or_insert_with(|| pool_of(host, mount, devices, pools));
+        let pools = pools.get_or_insert_with(|| bcachefs::pools(host, &names));
+        facts.bcachefs.entry(mount.device).or_insert_with(|| pool_of(host, mount, &names, pools));
     }
+    let mut running = None;
     for mount in of("ext4").chain(of("ext3")) {
         if let Some(device) = devices.get(&mount.device) {
-            let journal = || ext::journal(host, device, devices);
+            let running = running.get_or_insert_with(|| ext::running(host, devices));
+            let journal = || ext::journal(host, device, running);
             facts.journals.entry(mount.device).or_insert_with(journal);
         }
     }
@@ -52,18 +55,40 @@ pub fn observe(
     facts
 }
 
+/// Devices by their names; of several with one name the first.
+struct Names {
+    nodes: BTreeMap<String, DeviceNumber>,
+    /// With `/` where sysfs writes `!`.
+    sysfs: BTreeMap<String, DeviceNumber>,
+}
+
+impl Names {
+    fn new(devices: &Devices) -> Self {
+        let mut names = Self { nodes: BTreeMap::new(), sysfs: BTreeMap::new() };
+        for device in devices.values() {
+            names.nodes.entry(device.node()).or_insert(device.number);
+            names.sysfs.entry(device.name.clone()).or_insert(device.number);
+        }
+        names
+    }
+
+    /// The device with this name in sysfs.
+    fn in_sysfs(&self, name: &[u8]) -> Option<DeviceNumber> {
+        self.sysfs.get(&String::from_utf8_lossy(name).replace('!', "/")).copied()
+    }
+}
+
 /// The devices of the pool that `mount` is of. mountinfo gives such file systems a number of their own; which one it is,
 /// its source tells, as one device or as several with colons between.
 fn pool_of(
     host: &dyn Host,
     mount: &Mount,
-    devices: &Devices,
+    names: &Names,
     pools: &[Vec<DeviceNumber>],
 ) -> Vec<DeviceNumber> {
     let sources = mount.source.as_bytes().split(|byte| *byte == b':');
-    let numbers: Vec<DeviceNumber> = sources
-        .filter_map(|source| named(host, &HostPath::new(source.to_vec()), devices))
-        .collect();
+    let numbers: Vec<DeviceNumber> =
+        sources.filter_map(|source| named(host, &HostPath::new(source.to_vec()), names)).collect();
     pools
         .iter()
         .find(|pool| pool.iter().any(|member| numbers.contains(member)))
@@ -71,16 +96,8 @@ fn pool_of(
         .unwrap_or_default()
 }
 
-fn named(host: &dyn Host, source: &HostPath, devices: &Devices) -> Option<DeviceNumber> {
-    let text = source.to_string();
-    let known = devices.values().find(|device| device.node() == text).map(|device| device.number);
-    known.or_else(|| {
+fn named(host: &dyn Host, source: &HostPath, names: &Names) -> Option<DeviceNumber> {
+    names.nodes.get(&source.to_string()).copied().or_else(|| {
         host.resolve(&Namespace::Host, source).at.known().and_then(|found| found.block_device)
     })
-}
-
-/// The device with this name in sysfs.
-fn in_sysfs(name: &[u8], devices: &Devices) -> Option<DeviceNumber> {
-    let name = String::from_utf8_lossy(name).replace('!', "/");
-    devices.values().find(|device| device.name == name).map(|device| device.number)
 }

@@ -106,7 +106,7 @@ pub fn record(
         }
     }
     writer.file(&"/dmsetup-table.txt".into(), listing.as_bytes())?;
-    for (number, header) in observe::luks_headers(host, &devices) {
+    for (number, header) in observe::luks_headers(host, &devices, None) {
         if let Observed::Known(header) = header {
             let json = serde_json::to_vec_pretty(&header).unwrap_or_default();
             writer.file(&format!("/luks/{number}.json").into(), &json)?;

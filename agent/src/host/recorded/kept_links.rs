@@ -56,7 +56,7 @@ impl RecordedHost {
                 Observed::Unreadable(trouble) => Some(Err(trouble)),
             }
         };
-        let mut kept = links::walk(&files, directory, &links::LIMITS, &follow)?;
+        let mut kept = links::leaving(&files, directory, &follow)?;
         kept.leaving.retain(|link| {
             !link.leads_to.as_ref().is_ok_and(|at| at.path.is_at_or_below(directory))
         });

@@ -36,7 +36,7 @@ const LUKS_JSON: usize = 4 * 1024 * 1024;
 pub struct RecordedHost {
     root: PathBuf,
     files: Rooted,
-    mount_points: Vec<HostPath>,
+    mount_points: OnceLock<Vec<HostPath>>,
     /// What paths led to, where the recording says so.
     resolved: BTreeMap<HostPath, Resolved>,
     nodes: OnceLock<Nodes>,
@@ -50,19 +50,13 @@ impl RecordedHost {
     /// Opens the recording in `root`.
     pub fn new(root: &Path) -> Self {
         let files = Rooted::new(root);
-        let mount_points = ["/proc/self/mountinfo", "/proc/1/mountinfo"]
-            .iter()
-            .find_map(|path| files.read(&HostPath::from(*path), MOUNTINFO).ok())
-            .and_then(|text| mounts::parse(&text).ok())
-            .map(|table| table.into_iter().map(|mount| mount.mount_point).collect())
-            .unwrap_or_default();
         let resolved = files.read(&record::RESOLVED.into(), LISTING).ok();
         let resolved: Option<Vec<(HostPath, Resolved)>> =
             resolved.and_then(|json| serde_json::from_slice(&json).ok());
         Self {
             root: root.to_owned(),
             files,
-            mount_points,
+            mount_points: OnceLock::new(),
             resolved: resolved.unwrap_or_default().into_iter().collect(),
             nodes: OnceLock::new(),
             tables: OnceLock::new(),
@@ -81,6 +75,24 @@ impl RecordedHost {
         self.files.clone()
     }
 
+    /// Where something was mounted.
+    fn mount_points(&self) -> &[HostPath] {
+        self.mount_points.get_or_init(|| {
+            ["/proc/self/mountinfo", "/proc/1/mountinfo"]
+                .iter()
+                .find_map(|path| self.files.read(&HostPath::from(*path), MOUNTINFO).ok())
+                .and_then(|text| mounts::parse(&text).ok())
+                .map(|table| {
+                    let mut points: Vec<HostPath> =
+                        table.into_iter().map(|mount| mount.mount_point).collect();
+                    // They were collected where the mounts were.
+                    points.shrink_to_fit();
+                    points
+                })
+                .unwrap_or_default()
+        })
+    }
+
     fn nodes(&self) -> &Nodes {
         self.nodes.get_or_init(|| Nodes::read(&self.files))
     }
@@ -95,13 +107,14 @@ impl RecordedHost {
     /// Whether a path that is not in the recording may have been on the host all the same: recordings hold a
     /// few directories whole and nothing of what is mounted elsewhere.
     fn may_have_existed(&self, path: &HostPath, missing: &HostPath) -> bool {
-        let parent_is_root = missing.parent() == Some(HostPath::root());
-        let below_unrecorded_mount = self.mount_points.iter().any(|point| {
-            *point != HostPath::root()
-                && path.is_at_or_below(point)
-                && point.is_at_or_below(missing)
-        });
-        parent_is_root || below_unrecorded_mount
+        let has_unrecorded_mount = || {
+            self.mount_points().iter().any(|point| {
+                *point != HostPath::root()
+                    && path.is_at_or_below(point)
+                    && point.is_at_or_below(missing)
+            })
+        };
+        missing.parent() == Some(HostPath::root()) || has_unrecorded_mount()
     }
 
     /// What a path in `/dev` led to. A device node that the recording does not know must not pass for a file in memory.
@@ -114,7 +127,7 @@ impl RecordedHost {
                         .files
                         .metadata(&path, true)
                         .is_ok_and(|at| at.kind == FileKind::Directory);
-                if is_directory || self.mount_points.contains(&path) {
+                if is_directory || self.mount_points().contains(&path) {
                     found(path, None)
                 } else {
                     Resolution { at: Observed::Absent, nearest: None }

@@ -1,7 +1,7 @@
 //! Which block device a path in `/dev` stood for on a recorded host: from the links of sysfs, the names of device-mapper and
 //! udev's database, since a recording has no device nodes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use atrest_proto::model::Reason;
 
@@ -11,12 +11,14 @@ use crate::snapshot::{DeviceNumber, Trouble};
 
 /// A sysfs attribute is at most a page.
 const ATTRIBUTE: usize = 4096;
+/// Where udev keeps an entry for each device, `bMAJOR:MINOR`.
+const UDEV: &str = "/run/udev/data";
 const UDEV_ENTRY: usize = 64 * 1024;
 
 /// The names of all devices.
 #[derive(Debug, Default)]
 pub(super) struct Nodes {
-    numbers: Vec<DeviceNumber>,
+    numbers: BTreeSet<DeviceNumber>,
     /// With `/` where sysfs writes `!`.
     kernel: BTreeMap<Vec<u8>, DeviceNumber>,
     mapper: BTreeMap<String, DeviceNumber>,
@@ -28,23 +30,30 @@ impl Nodes {
     /// Reads the names of all devices of a recording.
     pub(super) fn read(files: &Rooted) -> Self {
         let mut nodes = Self::default();
+        let entries = files.list(&UDEV.into()).unwrap_or_default();
         for name in files.list(&"/sys/dev/block".into()).unwrap_or_default() {
             let Ok(number) = String::from_utf8_lossy(&name).parse::<DeviceNumber>() else {
                 continue;
             };
-            nodes.numbers.push(number);
+            nodes.numbers.insert(number);
             let directory = HostPath::from("/sys/dev/block").join(&name);
             if let Some(name) =
                 files.read_link(&directory).ok().as_ref().and_then(HostPath::file_name)
             {
                 nodes.kernel.insert(in_dev(name), number);
             }
-            if let Ok(name) = files.read(&directory.join("dm/name"), ATTRIBUTE) {
+            // Looking for what is not there takes longest, and most devices have neither.
+            let is_mapped = files.list(&directory).is_ok_and(|names| {
+                names.binary_search_by(|name| name.as_slice().cmp(b"dm")).is_ok()
+            });
+            if is_mapped && let Ok(name) = files.read(&directory.join("dm/name"), ATTRIBUTE) {
                 let name = String::from_utf8_lossy(&name).trim().to_owned();
                 nodes.mapper.insert(name, number);
             }
-            let entry = HostPath::from(format!("/run/udev/data/b{number}"));
-            if let Ok(entry) = files.read(&entry, UDEV_ENTRY) {
+            let entry = format!("b{number}");
+            if entries.binary_search_by(|name| name.as_slice().cmp(entry.as_bytes())).is_ok()
+                && let Ok(entry) = files.read(&HostPath::from(UDEV).join(entry), UDEV_ENTRY)
+            {
                 nodes.udev(&entry, number);
             }
         }
