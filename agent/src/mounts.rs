@@ -117,7 +117,7 @@ fn escape(field: &[u8]) -> Vec<u8> {
 pub fn parse(text: &[u8]) -> Result<Vec<Mount>, MountinfoError> {
     // Exactly, for a table may be large. A line is longer than this, so that no text asks for more than it fills.
     const SHORTEST: usize = 16;
-    let count = text.iter().filter(|byte| **byte == b'\n').count().min(text.len() / SHORTEST);
+    let count = text.split(|byte| *byte == b'\n').count().min(text.len() / SHORTEST);
     let mut mounts: Vec<Mount> = Vec::with_capacity(count);
     let mut lines = Vec::with_capacity(count);
     for (index, line) in text.split_inclusive(|byte| *byte == b'\n').enumerate() {

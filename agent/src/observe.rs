@@ -75,7 +75,11 @@ pub fn observe(host: &dyn Host, discovery: Discovery, now: Timestamp) -> Snapsho
         core_dumps: discovery.core_dumps,
         observed_at: now,
         // The answer about paths does not say whose they are.
-        host: if discovery.only_paths { Default::default() } else { identity::observe(host) },
+        host: if discovery.only_paths {
+            atrest_proto::model::Host::default()
+        } else {
+            identity::observe(host)
+        },
         mounts,
         filesystems,
         swaps,
