@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use atrest_proto::model::{Gap, Reason};
+use atrest_proto::model::{self, Gap, Reason};
 use jiff::Timestamp;
 
 use crate::boot::{self, Boot};
@@ -75,11 +75,7 @@ pub fn observe(host: &dyn Host, discovery: Discovery, now: Timestamp) -> Snapsho
         core_dumps: discovery.core_dumps,
         observed_at: now,
         // The answer about paths does not say whose they are.
-        host: if discovery.only_paths {
-            atrest_proto::model::Host::default()
-        } else {
-            identity::observe(host)
-        },
+        host: if discovery.only_paths { model::Host::default() } else { identity::observe(host) },
         mounts,
         filesystems,
         swaps,

@@ -46,6 +46,7 @@ pub fn evaluate(snapshot: &Snapshot, policy: &Policy) -> Posture {
     };
     let mut findings: Vec<Finding> =
         check::ALL.iter().flat_map(|check| (check.evaluate)(&context)).collect();
+    drop(evaluator);
     let standing = standing(&paths);
     for finding in &mut findings {
         affects(finding, &standing);

@@ -21,6 +21,17 @@ fn agent() -> anyhow::Result<PathBuf> {
     Ok(agent)
 }
 
+/// What `check` says of one path: the verdict with its proof.
+fn check(root: &Path, path: &str) -> anyhow::Result<serde_json::Value> {
+    let output = Command::new(agent()?)
+        .args(["check", "--format", "json", "--root"])
+        .arg(root)
+        .arg(path)
+        .output()?;
+    let mut answer: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    Ok(answer.pointer_mut("/paths/0").context("an answer about one path")?.take())
+}
+
 /// The answer without the one thing that differs from run to run.
 fn scan(root: &Path) -> anyhow::Result<String> {
     let config = root.join("agent.toml");
@@ -42,7 +53,7 @@ fn scan(root: &Path) -> anyhow::Result<String> {
 
 #[test]
 fn every_recorded_host_answers_as_it_did() -> anyhow::Result<()> {
-    let mut hosts = 0;
+    let (mut hosts, mut checked_paths) = (0, 0);
     let mut entries: Vec<PathBuf> = std::fs::read_dir(fixtures())?
         .map(|entry| Ok(entry?.path()))
         .collect::<anyhow::Result<_>>()?;
@@ -60,8 +71,29 @@ fn every_recorded_host_answers_as_it_did() -> anyhow::Result<()> {
         let expected = std::fs::read_to_string(&golden)
             .with_context(|| format!("{}: write it with ATREST_BLESS=1", golden.display()))?;
         ensure!(answer == expected, "{}: the answer changed:\n{answer}", host.display());
+        // `check` looks at less than `scan` does, and must come to the same.
+        let scanned: serde_json::Value = serde_json::from_str(&answer)?;
+        let paths = scanned["paths"].as_array().into_iter().flatten();
+        for scanned in paths.filter(|path| path["use"] == "declared") {
+            let path = scanned["path"].as_str().unwrap_or_default();
+            let checked = check(scratch.path(), path)?;
+            for part in ["verdict", "reasons", "plain", "encrypted_by", "undecided", "stack"] {
+                ensure!(checked[part] == scanned[part], "{}: {part} of {path}", host.display());
+            }
+            let checks = |of: &serde_json::Value| {
+                let findings = of["findings"].as_array().into_iter().flatten();
+                findings
+                    .map(|found| {
+                        (found["check"].clone(), found["asset"].clone(), found["outcome"].clone())
+                    })
+                    .collect::<Vec<_>>()
+            };
+            ensure!(checks(&checked) == checks(scanned), "{}: findings of {path}", host.display());
+            checked_paths += 1;
+        }
         hosts += 1;
     }
     ensure!(hosts > 0, "there are no recorded hosts");
+    ensure!(checked_paths > 0, "no recorded host has a declared path");
     Ok(())
 }

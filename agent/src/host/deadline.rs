@@ -22,7 +22,8 @@ const MAX_STUCK: usize = 64;
 /// Threads that have nothing to do are kept up to this number, and end above it.
 const MAX_IDLE: usize = 4;
 
-type Job = Box<dyn FnOnce() + Send>;
+/// Makes the look; what is returned tells its answer.
+type Job = Box<dyn FnOnce() -> Box<dyn FnOnce()> + Send>;
 
 static POOL: Mutex<Pool> =
     Mutex::new(Pool { running: 0, idle: Vec::new(), stuck: BTreeMap::new() });
@@ -100,7 +101,7 @@ pub fn run<T: Send + 'static>(
         // Counted as returned before the answer is there, so that whoever has it can look again.
         drop(running);
         // Nobody listens any more when the deadline has passed.
-        drop(sender.send(answer));
+        Box::new(move || drop(sender.send(answer)))
     });
     start(job)
         .map_err(|error| Trouble::new(Reason::Unreadable, format!("{what}: no thread: {error}")))?;
@@ -138,18 +139,25 @@ fn start(job: Job) -> std::io::Result<()> {
 }
 
 fn work(first: Job) {
-    first();
     let (sender, receiver) = mpsc::channel::<Job>();
+    let mut job = first;
     loop {
-        {
+        let tell = job();
+        let stays = {
             let mut pool = pool();
-            if pool.idle.len() >= MAX_IDLE {
-                return;
+            let has_room = pool.idle.len() < MAX_IDLE;
+            if has_room {
+                pool.idle.push(sender.clone());
             }
-            pool.idle.push(sender.clone());
+            has_room
+        };
+        // After it is idle again, so that whoever has the answer and asks on need not wait for a new thread.
+        tell();
+        if !stays {
+            return;
         }
         match receiver.recv() {
-            Ok(job) => job(),
+            Ok(next) => job = next,
             Err(mpsc::RecvError) => return,
         }
     }
@@ -164,6 +172,15 @@ mod tests {
         for number in 0..100 {
             assert_eq!(run(PER_ASSET, "x", move || number), Ok(number));
         }
+    }
+
+    #[test]
+    fn one_thread_answers_one_question_after_the_other() {
+        // Other tests use the same threads: they are at most as many as are kept, and not one for each question.
+        let threads: std::collections::BTreeSet<String> = (0..1000)
+            .map(|_| run(PER_ASSET, "y", || format!("{:?}", std::thread::current().id())).unwrap())
+            .collect();
+        assert!(threads.len() < 500, "{}", threads.len());
     }
 
     #[test]

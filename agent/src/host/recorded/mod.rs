@@ -36,6 +36,7 @@ const LUKS_JSON: usize = 4 * 1024 * 1024;
 pub struct RecordedHost {
     root: PathBuf,
     files: Rooted,
+    /// Sorted.
     mount_points: OnceLock<Vec<HostPath>>,
     /// What paths led to, where the recording says so.
     resolved: BTreeMap<HostPath, Resolved>,
@@ -75,9 +76,9 @@ impl RecordedHost {
         self.files.clone()
     }
 
-    /// Where something was mounted.
-    fn mount_points(&self) -> &[HostPath] {
-        self.mount_points.get_or_init(|| {
+    /// Whether something was mounted there.
+    fn is_mount_point(&self, path: &HostPath) -> bool {
+        let points = self.mount_points.get_or_init(|| {
             ["/proc/self/mountinfo", "/proc/1/mountinfo"]
                 .iter()
                 .find_map(|path| self.files.read(&HostPath::from(*path), MOUNTINFO).ok())
@@ -85,12 +86,15 @@ impl RecordedHost {
                 .map(|table| {
                     let mut points: Vec<HostPath> =
                         table.into_iter().map(|mount| mount.mount_point).collect();
+                    points.sort_unstable();
+                    points.dedup();
                     // They were collected where the mounts were.
                     points.shrink_to_fit();
                     points
                 })
                 .unwrap_or_default()
-        })
+        });
+        points.binary_search(path).is_ok()
     }
 
     fn nodes(&self) -> &Nodes {
@@ -108,11 +112,9 @@ impl RecordedHost {
     /// few directories whole and nothing of what is mounted elsewhere.
     fn may_have_existed(&self, path: &HostPath, missing: &HostPath) -> bool {
         let has_unrecorded_mount = || {
-            self.mount_points().iter().any(|point| {
-                *point != HostPath::root()
-                    && path.is_at_or_below(point)
-                    && point.is_at_or_below(missing)
-            })
+            std::iter::successors(Some(path.clone()), HostPath::parent)
+                .take_while(|point| *point != HostPath::root() && point.is_at_or_below(missing))
+                .any(|point| self.is_mount_point(&point))
         };
         missing.parent() == Some(HostPath::root()) || has_unrecorded_mount()
     }
@@ -127,7 +129,7 @@ impl RecordedHost {
                         .files
                         .metadata(&path, true)
                         .is_ok_and(|at| at.kind == FileKind::Directory);
-                if is_directory || self.mount_points().contains(&path) {
+                if is_directory || self.is_mount_point(&path) {
                     found(path, None)
                 } else {
                     Resolution { at: Observed::Absent, nearest: None }
