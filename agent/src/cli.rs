@@ -127,7 +127,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
             USAGE
         })
     };
-    if cli.command.looks() { leavable::run(work, BUG) } else { work() }
+    if cli.command.looks() { leavable::run(work, BUG, USAGE) } else { work() }
 }
 
 impl Command {

@@ -70,7 +70,11 @@ pub fn is_forbidden(words: &[String]) -> bool {
 
 /// The device that the last `resume=` names.
 pub fn named(words: &[String]) -> Option<&str> {
-    words.iter().rev().find_map(|word| word.strip_prefix("resume=")).filter(|name| !name.is_empty())
+    words
+        .iter()
+        .rev()
+        .find_map(|word| word.strip_prefix("resume="))
+        .filter(|name| !name.is_empty() && *name != "none")
 }
 
 #[cfg(test)]

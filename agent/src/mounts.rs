@@ -47,6 +47,8 @@ const OPTIONS: &[&str] = &[
     "direct",
     "indirect",
     "offset",
+    // tmpfs
+    "noswap",
     // btrfs
     "subvol",
     "subvolid",

@@ -83,7 +83,7 @@ pub fn format(facts: &Facts) -> (Vec<u8>, Vec<u8>) {
     ];
     let mut pools = Vec::new();
     for (pool, vdevs) in &facts.pools {
-        pools.extend(format!("{pool}\t-\n").into_bytes());
+        pools.extend(format!("{pool}\t0\n").into_bytes());
         for (class, heading) in CLASSES {
             let mut vdevs = vdevs.iter().filter(|vdev| vdev.class == class).peekable();
             if vdevs.peek().is_some() {
@@ -117,20 +117,24 @@ fn parse_pools(text: &[u8]) -> Option<BTreeMap<String, Vec<Vdev>>> {
             let path = vdev.split(|byte| *byte == b'\t').next()?;
             let pool: &String = pool.as_ref()?;
             // Mirrors and RAID groups have names that are no paths; their members follow.
-            if path.starts_with(b"/") {
+            if path.iter().all(u8::is_ascii_digit) {
+                // A device that is gone is shown by a number, which is the name of none.
+                let path = HostPath::from("/dev").join(path);
+                pools.entry(pool.clone()).or_default().push(Vdev { path, class });
+            } else if path.starts_with(b"/") {
                 let vdev = Vdev { path: HostPath::new(path.to_vec()), class };
                 pools.entry(pool.clone()).or_default().push(vdev);
             } else if !is_group(path) {
                 return None;
             }
-        } else if line.contains(&b'\t') {
+        } else if line.contains(&b'\t') && !is_heading(line) {
             let name = line.split(|byte| *byte == b'\t').next()?;
             let name = std::str::from_utf8(name).ok()?.to_owned();
             pools.entry(name.clone()).or_default();
             pool = Some(name);
             class = Class::Data;
         } else {
-            let word = line.split(|byte| *byte == b' ').next()?;
+            let word = line.split(|byte| matches!(byte, b' ' | b'\t')).next()?;
             class = match word {
                 b"dedup" | b"special" => Class::Data,
                 b"logs" => Class::Log,
@@ -141,6 +145,12 @@ fn parse_pools(text: &[u8]) -> Option<BTreeMap<String, Vec<Vdev>>> {
         }
     }
     Some(pools)
+}
+
+/// A class with dashes for its sizes, whatever stands between.
+fn is_heading(line: &[u8]) -> bool {
+    let mut words = line.split(|byte| matches!(byte, b' ' | b'\t')).filter(|word| !word.is_empty());
+    words.next().is_some() && words.all(|word| word == b"-")
 }
 
 /// `mirror-0`, `raidz2-1`, `draid1:4d:6c:1s-0`, `replacing-0`, `spare-1`, `indirect-0`: groups of `zpoolconcepts(7)`.
@@ -188,6 +198,15 @@ mod tests {
         let facts = parse(pools, datasets).unwrap();
         let (pools, datasets) = format(&facts);
         assert_eq!(parse(&pools, &datasets), Some(facts));
+    }
+
+    #[test]
+    fn a_heading_is_one_with_tabs_too_and_a_device_that_is_gone_spoils_its_pool_only() {
+        let text = b"a\t1\n\t/dev/sda\t1\nlogs\t-\t-\n\t/dev/sdb\t1\nb\t1\n\t1234567890\t-\n";
+        let pools = parse_pools(text).unwrap();
+        assert_eq!(pools.keys().collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(pools["a"][1].class, Class::Log);
+        assert_eq!(pools["b"][0].path, "/dev/1234567890".into());
     }
 
     #[test]

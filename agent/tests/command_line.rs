@@ -50,3 +50,12 @@ fn a_reader_that_goes_away_changes_nothing_about_the_code() {
     drop(child.stderr.take());
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
+
+#[test]
+fn an_answer_that_cannot_be_written_is_no_answer() {
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let answer = agent(&["check", "/proc"]).stdout(full).output().unwrap();
+    assert_eq!(answer.status.code(), Some(64), "{answer:?}");
+    let said = String::from_utf8_lossy(&answer.stderr).into_owned();
+    assert!(said.contains("could not be written"), "{said}");
+}

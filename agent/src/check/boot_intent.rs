@@ -20,7 +20,8 @@ pub(super) const CHECK: Check = Check {
     why: "A volume that crypttab names and that is not open, or a mount from another device than fstab says, is often \
           the first sign that data goes to a plain disk. A volume that was opened by hand is gone after a reboot, and \
           the node then writes into the empty directory below its mount point.",
-    decides: "Compares /etc/crypttab, /etc/fstab and the kernel command line with the kernel's live tables and mounts. \
+    decides: "Compares /etc/crypttab, the kernel command line, and those lines of /etc/fstab that mount from /dev/mapper \
+              with the kernel's live tables and mounts. Other lines of fstab are not compared. \
               No verdict on a path depends on it: those files are intent, never proof. A volume that was opened by hand \
               counts as encrypted all the same.",
     severity: Severity::Medium,
@@ -170,11 +171,29 @@ fn mount(snapshot: &Snapshot, entry: &fstab::Entry) -> Option<Finding> {
     }
     let table = snapshot.mounts_of(&Namespace::Host)?.known()?;
     // The last mounted is the visible one.
-    let mounted = table.iter().rev().find(|mount| mount.mount_point == point)?;
+    let mounted = table.iter().rev().find(|mount| mount.mount_point == point);
+    let (asset, line) = (format!("fstab:{point}"), entry.line);
+    let Some(mounted) = mounted else {
+        if entry.has("noauto") {
+            return None;
+        }
+        let missing = finding(
+            &CHECK,
+            &asset,
+            Outcome::Fail,
+            format!(
+                "{point} is not mounted, and fstab (line {line}) says {source}: what is written there lies elsewhere"
+            ),
+        );
+        let remedy = format!(
+            "see what lies below {point} (`findmnt -T {point}`), then `mount {point}`, or give line {line} of /etc/fstab \
+             the option noauto"
+        );
+        return Some(Finding { remedy, ..missing });
+    };
     if mounted.fstype == "autofs" {
         return None;
     }
-    let (asset, line) = (format!("fstab:{point}"), entry.line);
     let name = String::from_utf8_lossy(name);
     let from = &mounted.source;
     let judged = match mounted_from(snapshot, mounted, source, &name) {
@@ -404,11 +423,20 @@ mod tests {
         assert_eq!((finding.outcome, finding.severity), (Outcome::Fail, Severity::Medium));
         assert!(finding.remedy.contains("umount /srv/es"));
         let others =
-            "/dev/mapper/es none swap sw\n/dev/mapper/es /not/mounted xfs\nUUID=1 / ext4\n";
+            "/dev/mapper/es none swap sw\n/dev/mapper/es /not/mounted xfs noauto\nUUID=1 / ext4\n";
         let snapshot = host("", others, "");
         assert!(
             !boot_fixture::evaluate(&CHECK, &snapshot).iter().any(|f| f.asset.starts_with("fstab"))
         );
+    }
+
+    #[test]
+    fn a_mount_that_is_missing_is_told() {
+        let finding =
+            found(&host("", "/dev/mapper/es /not/mounted xfs\n", ""), "fstab:/not/mounted");
+        let finding = finding.unwrap();
+        assert_eq!(finding.outcome, Outcome::Fail);
+        assert!(finding.remedy.contains("findmnt -T /not/mounted"), "{}", finding.remedy);
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub(super) const CHECK: Check = Check {
     decides: "By the option `allow_discards` in the kernel's live table.",
     severity: Severity::Low,
     remedy: "take `discard` out of /etc/crypttab and open the device again; for a flag that LUKS2 keeps in its header, \
-             `cryptsetup refresh --persistent NAME` without `--allow-discards`",
+             `cryptsetup refresh --persistent NAME` without `--allow-discards`; or accept it in the policy (accept_discards)",
     controls: &[NIST_SC_28_1, ISO_8_24],
     evaluate,
 };

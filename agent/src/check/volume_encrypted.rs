@@ -52,13 +52,17 @@ pub(super) fn judge(check: &Check, path: &PathPosture, policy: &Policy) -> Findi
 }
 
 fn summary(path: &PathPosture) -> String {
-    let plain: Vec<&str> = path.plain.iter().map(|leg| leg.device.as_str()).collect();
+    let mut plain: Vec<&str> = path.plain.iter().map(|leg| leg.device.as_str()).collect();
+    plain.dedup();
     let what = &path.path;
     match path.verdict {
         Verdict::Encrypted => format!("{what} is encrypted on every leg"),
         Verdict::Volatile => format!("{what} lies in memory only"),
         Verdict::Unencrypted => {
             format!("{what} is not encrypted: plaintext on {}", plain.join(", "))
+        }
+        Verdict::Partial if path.encrypted_by.is_empty() && !path.undecided.is_empty() => {
+            format!("{what} is not encrypted on {}, and not decided beside", plain.join(", "))
         }
         Verdict::Partial => {
             format!("{what} is encrypted in part only: plaintext on {}", plain.join(", "))

@@ -2,6 +2,7 @@
 
 use atrest_proto::model::Reason;
 
+use super::flag;
 use crate::layer::Leg;
 use crate::snapshot::{FilesystemFacts, Mount};
 
@@ -42,8 +43,9 @@ pub(super) fn nothing(_mount: &Mount, _facts: &FilesystemFacts) -> Vec<Leg> {
     vec![Leg::Nothing]
 }
 
-pub(super) fn swappable(_mount: &Mount, _facts: &FilesystemFacts) -> Vec<Leg> {
-    vec![Leg::SwappableMemory]
+/// Since Linux 6.4 a tmpfs may be mounted so that it is never swapped out.
+pub(super) fn swappable(mount: &Mount, _facts: &FilesystemFacts) -> Vec<Leg> {
+    vec![if flag(mount, "noswap") { Leg::Memory } else { Leg::SwappableMemory }]
 }
 
 pub(super) fn pinned(_mount: &Mount, _facts: &FilesystemFacts) -> Vec<Leg> {
@@ -59,4 +61,17 @@ pub(super) fn automount(mount: &Mount, _facts: &FilesystemFacts) -> Vec<Leg> {
         reason: Reason::UnknownFilesystem,
         detail: format!("{}: an automount point that nothing is mounted on yet", mount.mount_point),
     }]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::mount;
+    use super::*;
+
+    #[test]
+    fn memory_may_be_swapped_out_unless_it_is_told_not_to() {
+        let legs = |options| swappable(&mount("tmpfs", options), &FilesystemFacts::default());
+        assert_eq!(legs("rw,size=1k"), [Leg::SwappableMemory]);
+        assert_eq!(legs("rw,noswap"), [Leg::Memory]);
+    }
 }

@@ -59,7 +59,17 @@ fn observe_with(
     host: &dyn Host,
     look: impl FnOnce(&Observed<crypttab::Table>, &Observed<cmdline::Facts>) -> Surroundings,
 ) -> Boot {
-    let recorded = recorded(host);
+    let recorded = match recorded(host) {
+        Ok(recorded) => recorded,
+        Err(trouble) => {
+            return Boot {
+                crypttab: Observed::Unreadable(trouble.clone()),
+                fstab: Observed::Unreadable(trouble.clone()),
+                cmdline: Observed::Unreadable(trouble),
+                surroundings: Surroundings::default(),
+            };
+        }
+    };
     let table = |path: &str| match host.read(&Namespace::Host, &HostPath::from(path), TABLE) {
         Ok(text) => Observed::Known(text),
         Err(trouble) => match &recorded {
@@ -94,12 +104,19 @@ fn map<T>(text: Observed<Vec<u8>>, parse: impl Fn(&[u8]) -> T) -> Observed<T> {
     }
 }
 
-fn recorded(host: &dyn Host) -> Option<Surroundings> {
+fn recorded(host: &dyn Host) -> Result<Option<Surroundings>, Trouble> {
     if host.is_live() {
-        return None;
+        return Ok(None);
     }
-    let json = host.read(&Namespace::Host, &RECORDED.into(), TABLE).ok()?;
-    serde_json::from_slice(&json).ok()
+    let json = match host.read(&Namespace::Host, &RECORDED.into(), TABLE) {
+        Ok(json) => json,
+        Err(trouble) if trouble.reason == Reason::NotFound => return Ok(None),
+        Err(trouble) => return Err(trouble),
+    };
+    serde_json::from_slice(&json).map(Some).map_err(|error| {
+        let detail = format!("{RECORDED}: {error}: make the recording again");
+        Trouble::new(Reason::Unreadable, detail)
+    })
 }
 
 fn troubles(boot: &Boot) -> BTreeMap<String, Trouble> {

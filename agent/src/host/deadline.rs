@@ -116,6 +116,11 @@ pub fn run<T: Send + 'static>(
     })
 }
 
+/// Whether a look of this name was left behind and has not come back.
+pub fn is_stuck(what: &str) -> bool {
+    pool().stuck.contains_key(what)
+}
+
 fn abandon(what: &str, fate: &Mutex<Fate>) {
     let mut fate = fate.lock().unwrap_or_else(PoisonError::into_inner);
     if *fate == Fate::Running {

@@ -13,7 +13,7 @@ use super::luks_reader;
 use super::rooted::{Rooted, device_number};
 use super::{
     FileKind, Host, Metadata, Resolution, deadline, device_mapper, fscrypt, links, loop_device,
-    trouble, zfs_tools,
+    stuck_mounts, trouble, zfs_tools,
 };
 use crate::links::Links;
 use crate::path::HostPath;
@@ -53,8 +53,40 @@ impl LiveHost {
         if *namespace == Namespace::Host && is_kernel_only(path) {
             return look(&files, path);
         }
-        let path = path.clone();
-        deadline::run(deadline::PER_ASSET, &path.to_string(), move || look(&files, &path))?
+        let asked = path.clone();
+        self.in_time(namespace, path, "", move || look(&files, &asked))?
+    }
+
+    /// Makes a look at a path within the deadline; not at all on a mount that does not answer. `of` tells looks at one path
+    /// apart that may hang for reasons of their own.
+    fn in_time<T: Send + 'static>(
+        &self,
+        namespace: &Namespace,
+        path: &HostPath,
+        of: &str,
+        look: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Trouble> {
+        let table = || {
+            let path = match namespace {
+                Namespace::Host if self.sees_own_root() => "/proc/self/mountinfo".to_owned(),
+                Namespace::Host => "/proc/1/mountinfo".to_owned(),
+                Namespace::Process(pid) => format!("/proc/{pid}/mountinfo"),
+            };
+            Rooted::new(&self.root).read(&path.into(), MOUNTINFO).ok()
+        };
+        if let Some(trouble) = stuck_mounts::refuse(path, table) {
+            return Err(trouble);
+        }
+        let what = match namespace {
+            Namespace::Host => format!("{of}{path}"),
+            Namespace::Process(pid) => format!("{of}{path}, as process {pid} sees it"),
+        };
+        let answer = deadline::run(deadline::PER_ASSET, &what, look);
+        if answer.as_ref().is_err_and(|trouble| trouble.reason == Reason::Timeout) {
+            let files = self.files(namespace);
+            stuck_mounts::suspect(path, table, |point| files.real(point));
+        }
+        answer
     }
 
     /// Opens the node of a device for reading, having made sure that it is that device's.
@@ -119,6 +151,9 @@ impl LiveHost {
         })
     }
 }
+
+/// A mount table of 100,000 mounts is about 15 MiB.
+const MOUNTINFO: usize = 64 * 1024 * 1024;
 
 /// What the kernel answers by itself. What it says of a process may wait for that process.
 fn is_kernel_only(path: &HostPath) -> bool {
@@ -212,8 +247,8 @@ impl Host for LiveHost {
 
     fn resolve(&self, seen_by: &Namespace, path: &HostPath) -> Resolution {
         let (host, namespace, wanted) = (self.clone(), seen_by.clone(), path.clone());
-        let looked = deadline::run(deadline::PER_ASSET, &path.to_string(), move || {
-            match host.resolved(&namespace, &wanted) {
+        let looked =
+            self.in_time(seen_by, path, "", move || match host.resolved(&namespace, &wanted) {
                 Ok(resolved) => Resolution { at: Observed::Known(resolved), nearest: None },
                 Err(trouble) if trouble.reason == Reason::NotFound => {
                     let mut parent = wanted.normalised().parent();
@@ -226,8 +261,7 @@ impl Host for LiveHost {
                     Resolution { at: Observed::Absent, nearest: None }
                 }
                 Err(trouble) => Resolution { at: Observed::Unreadable(trouble), nearest: None },
-            }
-        });
+            });
         looked.unwrap_or_else(|trouble| Resolution {
             at: Observed::Unreadable(trouble),
             nearest: None,
@@ -236,7 +270,7 @@ impl Host for LiveHost {
 
     fn links(&self, seen_by: &Namespace, directory: &HostPath) -> Result<Links, Trouble> {
         let (host, namespace, top) = (self.clone(), seen_by.clone(), directory.clone());
-        deadline::run(deadline::PER_ASSET, &directory.to_string(), move || {
+        self.in_time(seen_by, directory, "the links below ", move || {
             let follow = |link: &HostPath| host.destination(&namespace, link);
             links::leaving(&host.files(&namespace), &top, &follow)
         })?

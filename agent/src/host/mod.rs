@@ -23,6 +23,7 @@ pub mod record;
 pub mod recorded;
 mod rooted;
 mod settings;
+mod stuck_mounts;
 mod zfs_tools;
 
 use atrest_proto::model::Reason;

@@ -52,7 +52,8 @@ impl Rooted {
             return path.as_path().to_path_buf();
         }
         let mut real = self.root.clone();
-        for part in path.components() {
+        // What `..` leads to was decided before; here it would lead out.
+        for part in path.components().filter(|part| *part != b"..") {
             real.push(HostPath::new(part.to_vec()).as_path());
         }
         real

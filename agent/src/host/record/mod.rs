@@ -83,7 +83,16 @@ pub fn record(
     declared: &Declared,
     directory: &Path,
 ) -> Result<usize, RecordError> {
-    let mut writer = Writer::new(directory)?;
+    let writer = Writer::new(directory)?;
+    // Half a recording would be judged as a whole one.
+    write(host, declared, writer).inspect_err(|_| drop(std::fs::remove_dir_all(directory)))
+}
+
+fn write(
+    host: &dyn Host,
+    declared: &Declared,
+    mut writer: Writer<'_>,
+) -> Result<usize, RecordError> {
     for path in WHOLE {
         writer.copy(host, &HostPath::from(*path))?;
     }

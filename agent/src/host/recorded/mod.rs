@@ -38,8 +38,8 @@ pub struct RecordedHost {
     files: Rooted,
     /// Sorted.
     mount_points: OnceLock<Vec<HostPath>>,
-    /// What paths led to, where the recording says so.
-    resolved: BTreeMap<HostPath, Resolved>,
+    /// What paths led to, where the recording says so. One that is damaged may hide where any path leads.
+    resolved: Result<BTreeMap<HostPath, Resolved>, Trouble>,
     nodes: OnceLock<Nodes>,
     tables: OnceLock<Result<Tables, Trouble>>,
 }
@@ -51,14 +51,12 @@ impl RecordedHost {
     /// Opens the recording in `root`.
     pub fn new(root: &Path) -> Self {
         let files = Rooted::new(root);
-        let resolved = files.read(&record::RESOLVED.into(), LISTING).ok();
-        let resolved: Option<Vec<(HostPath, Resolved)>> =
-            resolved.and_then(|json| serde_json::from_slice(&json).ok());
+        let resolved = resolved_paths(&files);
         Self {
             root: root.to_owned(),
             files,
             mount_points: OnceLock::new(),
-            resolved: resolved.unwrap_or_default().into_iter().collect(),
+            resolved,
             nodes: OnceLock::new(),
             tables: OnceLock::new(),
         }
@@ -68,7 +66,8 @@ impl RecordedHost {
     fn files_of(&self, namespace: &Namespace) -> Rooted {
         if let Namespace::Process(pid) = namespace {
             let root = format!("proc/{pid}/root");
-            let found = self.files.metadata(&format!("/{root}").into(), true);
+            // A link there, as `cp` makes of it, leads out of the recording.
+            let found = self.files.metadata(&format!("/{root}").into(), false);
             if found.is_ok_and(|found| found.kind == FileKind::Directory) {
                 return Rooted::new(self.root.join(root));
             }
@@ -140,6 +139,29 @@ impl RecordedHost {
     }
 }
 
+/// What the recording says that paths led to; nothing when it says nothing of it.
+fn resolved_paths(files: &Rooted) -> Result<BTreeMap<HostPath, Resolved>, Trouble> {
+    let path = HostPath::from(record::RESOLVED);
+    let json = match files.read(&path, LISTING) {
+        Ok(json) => json,
+        Err(trouble) if trouble.reason == Reason::NotFound => return Ok(BTreeMap::new()),
+        Err(trouble) => return Err(trouble),
+    };
+    let damaged = |why: &dyn std::fmt::Display| {
+        Trouble::new(Reason::Unreadable, format!("{path}: {why}: make the recording again"))
+    };
+    let pairs: Vec<(HostPath, Resolved)> =
+        serde_json::from_slice(&json).map_err(|error| damaged(&error))?;
+    let is_whole = |resolved: &Resolved| {
+        resolved.path.is_absolute() && resolved.path.components().all(|part| part != b"..")
+    };
+    if pairs.iter().all(|(_, resolved)| is_whole(resolved)) {
+        Ok(pairs.into_iter().collect())
+    } else {
+        Err(damaged(&"a path that is not resolved"))
+    }
+}
+
 fn found(path: HostPath, block_device: Option<DeviceNumber>) -> Resolution {
     let resolved = Resolved { block_device, ..Resolved::at(path) };
     Resolution { at: Observed::Known(resolved), nearest: None }
@@ -191,10 +213,16 @@ impl Host for RecordedHost {
 
     fn resolve(&self, seen_by: &Namespace, path: &HostPath) -> Resolution {
         let path = &path.normalised();
-        if *seen_by == Namespace::Host
-            && let Some(resolved) = self.resolved.get(path)
-        {
-            return Resolution { at: Observed::Known(resolved.clone()), nearest: None };
+        match &self.resolved {
+            Ok(resolved) if *seen_by == Namespace::Host => {
+                if let Some(resolved) = resolved.get(path) {
+                    return Resolution { at: Observed::Known(resolved.clone()), nearest: None };
+                }
+            }
+            Ok(_) => {}
+            Err(trouble) => {
+                return Resolution { at: Observed::Unreadable(trouble.clone()), nearest: None };
+            }
         }
         let reached = match self.files_of(seen_by).reach(path, true) {
             Ok(reached) => reached,
@@ -249,7 +277,16 @@ impl Host for RecordedHost {
 
     fn loop_backing(&self, device: &BlockDevice) -> Option<LoopBacking> {
         let path = HostPath::from(format!("/loop/{}.json", device.number));
-        serde_json::from_slice(&self.files.read(&path, 4096).ok()?).ok()
+        let damaged = LoopBacking {
+            filesystem: DeviceNumber::default(),
+            block_device: None,
+            name_holds: false,
+        };
+        match self.files.read(&path, 4096) {
+            Ok(json) => Some(serde_json::from_slice(&json).unwrap_or(damaged)),
+            Err(trouble) if trouble.reason == Reason::NotFound => None,
+            Err(_) => Some(damaged),
+        }
     }
 
     fn luks_header(&self, device: &BlockDevice) -> Observed<luks::Header> {
