@@ -130,4 +130,34 @@ mod tests {
         assert_eq!(read_superblock(&[0; 1024]), None);
         assert_eq!(read_superblock(&[]), None);
     }
+
+    #[test]
+    fn the_list_of_running_journals_decides_without_the_attribute_of_newer_kernels() {
+        use crate::host::recorded::RecordedHost;
+        let root = tempfile::tempdir().unwrap();
+        let disk = |minor, name: &str| BlockDevice {
+            number: DeviceNumber::new(8, minor),
+            name: name.to_owned(),
+            ..BlockDevice::default()
+        };
+        let devices: Devices = [disk(1, "sda1"), disk(2, "sda2")]
+            .into_iter()
+            .map(|device| (device.number, device))
+            .collect();
+        let found = |names: &[&str]| {
+            let journals = root.path().join("proc/fs/jbd2");
+            drop(std::fs::remove_dir_all(&journals));
+            for name in names {
+                std::fs::create_dir_all(journals.join(name)).unwrap();
+            }
+            let host = RecordedHost::new(root.path());
+            let running = running(&host, &devices);
+            journal(&host, &devices[&DeviceNumber::new(8, 1)], &running)
+        };
+        assert_eq!(found(&["sda1-8"]), Observed::Known(Journal::Inside));
+        assert_eq!(found(&["sda2"]), Observed::Known(Journal::External(None)));
+        assert_eq!(found(&["sda2-8"]), Observed::Known(Journal::Inside));
+        // A recording that lacks the list.
+        assert!(found(&[]).trouble().is_some());
+    }
 }

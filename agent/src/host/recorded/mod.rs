@@ -379,6 +379,33 @@ mod tests {
     }
 
     #[test]
+    fn a_damaged_account_of_paths_leaves_all_of_them_undecided() {
+        let whole = r#"[["/data",{"path":"/plain/es","mount_id":null,"block_device":null,"fscrypt":null}]]"#;
+        let (directory, _host) = recording();
+        let file = directory.path().join("resolved.json");
+        std::fs::write(&file, whole).unwrap();
+        let host = RecordedHost::new(directory.path());
+        assert_eq!(leads_to(&host, "/data"), Some("/plain/es".into()));
+        for damaged in [&whole[..whole.len() - 3], &whole.replace("/plain/es", "/../outside")] {
+            std::fs::write(&file, damaged).unwrap();
+            let host = RecordedHost::new(directory.path());
+            let at = host.resolve(&Namespace::Host, &"/data".into()).at;
+            assert_eq!(at.trouble().unwrap().reason, Reason::Unreadable, "{damaged}");
+        }
+    }
+
+    #[test]
+    fn a_root_of_a_process_that_is_a_link_does_not_lead_out() {
+        let (directory, host) = recording();
+        let outside = tempfile::tempdir().unwrap();
+        std::fs::write(outside.path().join("secret"), "x").unwrap();
+        std::fs::create_dir_all(directory.path().join("proc/8")).unwrap();
+        symlink(outside.path(), directory.path().join("proc/8/root")).unwrap();
+        let read = host.read(&Namespace::Process(8), &"/secret".into(), 10);
+        assert_eq!(read.unwrap_err().reason, Reason::NotFound);
+    }
+
+    #[test]
     fn the_parent_of_what_is_not_recorded_is_not_guessed() {
         let (_directory, host) = recording();
         let at = host.resolve(&Namespace::Host, &"/home/../plain".into()).at;
