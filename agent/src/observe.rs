@@ -220,6 +220,11 @@ fn swap_areas(host: &dyn Host) -> Observed<Vec<Swap>> {
                 resolution
             }
         };
+        let resolution = match resolution {
+            // The kernel would write to the blocks of a swap file, past what its file system encrypts; ext4 refuses it.
+            Observed::Known(found) => Observed::Known(Resolved { fscrypt: None, ..found }),
+            resolution @ (Observed::Absent | Observed::Unreadable(_)) => resolution,
+        };
         Swap { path, kind, resolution }
     });
     Observed::Known(areas.collect())

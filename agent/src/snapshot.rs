@@ -206,6 +206,9 @@ pub struct LoopBacking {
     pub block_device: Option<DeviceNumber>,
     /// What the name leads to now is that very file, by device and inode.
     pub name_holds: bool,
+    /// The policy of that file, when its name leads to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fscrypt: Option<Fscrypt>,
 }
 
 /// A block device, as sysfs shows it.

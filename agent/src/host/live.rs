@@ -290,15 +290,17 @@ impl Host for LiveHost {
             (self.files(&Namespace::Host), device.looped.as_ref()?.backing_file.clone());
         // The name may lead to a file system that does not answer.
         let now = deadline::run(deadline::PER_ASSET, &file.to_string(), move || {
-            std::fs::metadata(files.real(&files.resolve(&file).ok()?)).ok()
+            let real = files.real(&files.resolve(&file).ok()?);
+            Some((std::fs::metadata(&real).ok()?, fscrypt::policy(&real, FileKind::File)))
         });
-        let name_holds = now.ok().flatten().is_some_and(|now| {
+        let found = now.ok().flatten().filter(|(now, _)| {
             device_number(now.dev()) == status.device && now.ino() == status.inode
         });
         Some(LoopBacking {
             filesystem: status.device,
             block_device: status.block_device,
-            name_holds,
+            name_holds: found.is_some(),
+            fscrypt: found.and_then(|(_, policy)| policy),
         })
     }
 

@@ -65,6 +65,11 @@ pub fn asset(target: &Target) -> String {
     }
 }
 
+/// What rests at `path`, whose file system comes to `below`.
+fn under_policy(policy: Option<snapshot::Fscrypt>, path: &HostPath, below: &Outcome) -> Outcome {
+    policy.map_or_else(|| below.clone(), |policy| fscrypt::apply(policy, &path.to_string(), below))
+}
+
 /// `/dev/NAME` of every device, and `/dev/mapper/NAME`.
 fn nodes(snapshot: &Snapshot) -> BTreeMap<Vec<u8>, DeviceNumber> {
     let mut nodes = BTreeMap::new();
@@ -206,10 +211,7 @@ impl<'a> Evaluator<'a> {
             Err(trouble) => return Outcome::unknown(trouble.reason, trouble.detail),
         };
         let own = self.mount(covering.own, namespace, walk);
-        let mut outcome = match resolved.fscrypt {
-            Some(policy) => fscrypt::apply(policy, &resolved.path.to_string(), &own),
-            None => (*own).clone(),
-        };
+        let mut outcome = under_policy(resolved.fscrypt, &resolved.path, &own);
         for mount in &covering.below {
             let below = self.mount(mount, namespace, walk);
             outcome.absorb(&below, Role::Submount, &[format!("{} (mounted)", mount.mount_point)]);
@@ -372,7 +374,15 @@ impl<'a> Evaluator<'a> {
         walk: &mut Walk,
     ) -> Outcome {
         match self.mount_time_holder(path, mount, namespace) {
-            Ok((holding, namespace)) => (*self.mount(holding, &namespace, walk)).clone(),
+            Ok((holding, namespace)) => {
+                let below = self.mount(holding, &namespace, walk);
+                let named = self.snapshot.named(&namespace, path).and_then(Observed::known);
+                // The directory that its name leads to now is the one of then only on the same mount.
+                let policy = named
+                    .filter(|named| named.mount_id == Some(holding.id))
+                    .and_then(|named| named.fscrypt);
+                under_policy(policy, path, &below)
+            }
             Err(trouble) => Outcome::unknown(trouble.reason, trouble.detail),
         }
     }
@@ -422,10 +432,10 @@ impl<'a> Evaluator<'a> {
                 index.as_ref().ok()?.of_device(backing.filesystem).map(|mount| (mount, *of))
             });
             if let Some((mount, of)) = mounted {
-                return (*self.mount(mount, of, walk)).clone();
+                return under_policy(backing.fscrypt, path, &self.mount(mount, of, walk));
             }
             if !backing.filesystem.is_anonymous() {
-                return (*self.device(backing.filesystem, walk)).clone();
+                return under_policy(backing.fscrypt, path, &self.device(backing.filesystem, walk));
             }
             if !backing.name_holds {
                 let detail =

@@ -109,6 +109,13 @@ fn the_directories_of_an_overlay_are_taken_where_their_names_lead() {
     snapshot.named =
         vec![(key("/mnt/up"), resolved("/plain/up")), (key("/mnt/work"), resolved("/mnt/work"))];
     assert_eq!(judge(&snapshot, "/data").verdict, Verdict::Partial);
+    // A policy counts on the mount that the directory was on.
+    let policy = snapshot::Fscrypt { version: Some(2), contents_mode: 1, names_mode: 4 };
+    for (mount_id, verdict) in [(Some(1), Verdict::Encrypted), (Some(2), Verdict::Partial)] {
+        let plain = Resolved { mount_id, fscrypt: Some(policy), ..Resolved::at("/plain/up") };
+        snapshot.named[0].1 = Observed::Known(plain);
+        assert_eq!(judge(&snapshot, "/data").verdict, verdict);
+    }
     snapshot.named[0].1 = Observed::Absent;
     assert_eq!(judge(&snapshot, "/data").verdict, Verdict::Unknown);
 }

@@ -36,6 +36,27 @@ pub(super) const ALL: &[Scenario] = &[
     .needs("xfs_io")
     .unencrypted(&["plain_device"], &["/dev/vda"]),
     Scenario::new(
+        "fscrypt-loop-file",
+        "ext4 /dev/vda /below -O encrypt
+        mkdir /below/secret
+        fscrypt /below/secret
+        truncate -s 64M /below/secret/file
+        losetup /dev/loop0 /below/secret/file
+        ext4 /dev/loop0 /data",
+    )
+    .needs("xfs_io")
+    .encrypted(),
+    Scenario::new(
+        "fscrypt-overlay-upper",
+        "ext4 /dev/vda /below -O encrypt
+        mkdir /below/secret /lower /data
+        fscrypt /below/secret
+        mkdir /below/secret/upper /below/secret/work
+        mount -t overlay -o lowerdir=/lower,upperdir=/below/secret/upper,workdir=/below/secret/work none /data",
+    )
+    .needs("xfs_io")
+    .encrypted(),
+    Scenario::new(
         "fscrypt-with-a-plain-submount",
         "ext4 /dev/vda /data -O encrypt
         mkdir /data/secret

@@ -281,6 +281,7 @@ impl Host for RecordedHost {
             filesystem: DeviceNumber::default(),
             block_device: None,
             name_holds: false,
+            fscrypt: None,
         };
         match self.files.read(&path, 4096) {
             Ok(json) => Some(serde_json::from_slice(&json).unwrap_or(damaged)),

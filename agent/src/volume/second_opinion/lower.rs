@@ -194,6 +194,7 @@ fn device(world: &World, at: At) -> BlockDevice {
                 filesystem: told_number(world, *mount),
                 block_device: None,
                 name_holds: world.name_leads_home(*mount),
+                fscrypt: None,
             };
             device.looped = Some(LoopFacts {
                 backing_file: HostPath::from(world.image(*mount)),
@@ -206,6 +207,7 @@ fn device(world: &World, at: At) -> BlockDevice {
                 filesystem: DeviceNumber::new(0, 6),
                 block_device: Some(number(*below)),
                 name_holds: true,
+                fscrypt: None,
             };
             let backing_file = HostPath::from(node(world, *below));
             device.looped =
