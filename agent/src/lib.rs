@@ -36,6 +36,7 @@ pub mod posture;
 mod reach;
 pub mod report;
 pub mod repository;
+pub mod secrets;
 pub mod snapshot;
 pub mod status;
 pub mod swaps;

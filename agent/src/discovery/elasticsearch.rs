@@ -6,13 +6,15 @@
 use atrest_proto::model::{Gap, Reason, Service, Use};
 
 use super::arguments::{argument_after, command_line, java_places, property};
-use super::process::{self, Environment, Process, Status, gap};
+use super::instance::{AS_ROOT, Instance, absolute, account};
+use super::process::{self, Environment, Process, gap};
 use super::yaml::{self, Settings};
 use super::{Discovery, KeystorePlace, Place, Scene};
 use crate::accounts::Accounts;
 use crate::host::{FileKind, Host};
 use crate::keystore::Account;
 use crate::path::HostPath;
+use crate::secrets::{self, Form};
 use crate::snapshot::{Namespace, Trouble};
 
 /// The names by which a product of this family goes.
@@ -69,23 +71,6 @@ const SETTINGS: [&str; 7] = [
     "node.name",
     "node.roles",
 ];
-
-const AS_ROOT: &str = "run the agent as root";
-
-/// One node: a running server, or an installation that does not run.
-struct Node {
-    pid: Option<i32>,
-    namespace: Namespace,
-    container: Option<String>,
-    run_as: Option<Account>,
-    home: HostPath,
-    config: HostPath,
-    /// What relative paths are relative to.
-    cwd: HostPath,
-    environment: Environment,
-    /// Of the server and of its launcher, in the order in which later ones win.
-    arguments: Vec<Vec<u8>>,
-}
 
 /// Finds the nodes of one product.
 pub(super) fn discover(family: &Family, scene: &Scene<'_>, found: &mut Discovery) {
@@ -146,7 +131,7 @@ fn running(
     server: &Process,
     launcher: Option<&Process>,
     gaps: &mut Vec<Gap>,
-) -> Option<Node> {
+) -> Option<Instance> {
     let pid = server.pid;
     let subject = format!("process {pid} ({})", family.product);
     let status = match process::status(host, pid) {
@@ -180,7 +165,7 @@ fn running(
     }
     let cwd = cwd.unwrap_or_else(|| home.clone());
     let config = named.unwrap_or_else(|| home.join("config"));
-    Some(Node {
+    Some(Instance {
         pid: Some(pid),
         run_as: status.map(|status| account(host, &namespace, status)),
         container: process::container(host, pid),
@@ -194,7 +179,7 @@ fn running(
 }
 
 /// An installation from a package that does not run; others leave no trace where one could look.
-fn installed(family: &Family, host: &dyn Host) -> Option<Node> {
+fn installed(family: &Family, host: &dyn Host) -> Option<Instance> {
     const LIMIT: usize = 1 << 20;
     let sourced: Vec<u8> = family
         .environment_files
@@ -218,7 +203,7 @@ fn installed(family: &Family, host: &dyn Host) -> Option<Node> {
         user: family.user.to_owned(),
         group: accounts.group(gid),
     });
-    Some(Node {
+    Some(Instance {
         pid: None,
         namespace: Namespace::Host,
         container: None,
@@ -231,18 +216,8 @@ fn installed(family: &Family, host: &dyn Host) -> Option<Node> {
     })
 }
 
-fn account(host: &dyn Host, namespace: &Namespace, status: Status) -> Account {
-    let accounts = Accounts::read(host, namespace).unwrap_or_default();
-    Account {
-        uid: status.uid,
-        gid: status.gid,
-        user: accounts.user(status.uid),
-        group: accounts.group(status.gid),
-    }
-}
-
 /// Everything that is known of one node goes into `found`.
-fn describe(family: &Family, host: &dyn Host, node: &Node, found: &mut Discovery) {
+fn describe(family: &Family, host: &dyn Host, node: &Instance, found: &mut Discovery) {
     let mut lost = Vec::new();
     let (settings, is_read) = settings(family, host, node, &mut lost);
     let lookup = |name: &str| {
@@ -302,9 +277,11 @@ fn describe(family: &Family, host: &dyn Host, node: &Node, found: &mut Discovery
         path: node.config.join(family.keystore_file),
         namespace: node.namespace.clone(),
         product: family.product.to_owned(),
+        format: "elasticsearch",
         service: Some(name.clone()),
         run_as: node.run_as.clone(),
     });
+    found.configurations.extend(configurations(family, node, &name));
     let mut roles = list("node.roles");
     roles.sort_unstable();
     found.services.push(Service {
@@ -322,11 +299,40 @@ fn describe(family: &Family, host: &dyn Host, node: &Node, found: &mut Discovery
     found.gaps.append(&mut lost);
 }
 
+/// Where the settings of a node stand.
+fn configurations(family: &Family, node: &Instance, service: &str) -> Vec<secrets::Place> {
+    let place = |path: HostPath, form, namespace: &Namespace| secrets::Place {
+        path,
+        form,
+        namespace: namespace.clone(),
+        product: family.product.to_owned(),
+        service: Some(service.to_owned()),
+    };
+    let mut places = vec![
+        place(node.config.join(family.settings_file), Form::Yaml, &node.namespace),
+        place(node.config.join("jvm.options"), Form::JavaOptions, &node.namespace),
+        place(node.config.clone(), Form::Directory, &node.namespace),
+    ];
+    let process = node.pid.into_iter().flat_map(|pid| {
+        [("environ", Form::Environment), ("cmdline", Form::Arguments)].map(|(file, form)| {
+            place(HostPath::from(format!("/proc/{pid}/{file}")), form, &Namespace::Host)
+        })
+    });
+    places.extend(process);
+    if node.config == HostPath::from(family.packaged_config) {
+        let files = family.environment_files.iter();
+        places.extend(
+            files.map(|path| place(HostPath::from(*path), Form::Variables, &Namespace::Host)),
+        );
+    }
+    places
+}
+
 /// The settings of the file, under those of the command line; and whether the file could be read.
 fn settings(
     family: &Family,
     host: &dyn Host,
-    node: &Node,
+    node: &Instance,
     gaps: &mut Vec<Gap>,
 ) -> (Settings, bool) {
     let path = node.config.join(family.settings_file);
@@ -357,7 +363,7 @@ fn settings(
 }
 
 /// What tells this node from others of the host, the same after a restart.
-fn name(family: &Family, host: &dyn Host, node: &Node, node_name: Option<&str>) -> String {
+fn name(family: &Family, host: &dyn Host, node: &Instance, node_name: Option<&str>) -> String {
     if let Some(container) = &node.container {
         let hostname = || {
             let bytes = host.read(&node.namespace, &HostPath::from("/etc/hostname"), 4096).ok()?;
@@ -375,7 +381,7 @@ fn name(family: &Family, host: &dyn Host, node: &Node, node_name: Option<&str>) 
 }
 
 /// From the name of the product's own jar.
-fn version(family: &Family, host: &dyn Host, node: &Node) -> Option<String> {
+fn version(family: &Family, host: &dyn Host, node: &Instance) -> Option<String> {
     let names = host.list(&node.namespace, &node.home.join("lib")).ok()?;
     names.iter().find_map(|name| {
         let name = std::str::from_utf8(name).ok()?;
@@ -396,32 +402,9 @@ fn assigned(file: &[u8], name: &str) -> Option<HostPath> {
     (!value.is_empty()).then(|| HostPath::from(value))
 }
 
-/// As `Path.toAbsolutePath().normalize()` of Java: `..` goes by the text, before any symbolic link.
-fn absolute(cwd: &HostPath, path: &HostPath) -> HostPath {
-    let joined = cwd.join(path.as_bytes());
-    let mut parts: Vec<&[u8]> = Vec::new();
-    for part in joined.components() {
-        if part == b".." {
-            parts.pop();
-        } else {
-            parts.push(part);
-        }
-    }
-    parts.iter().fold(HostPath::root(), |path, part| path.join(part))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn dot_dot_goes_by_the_text() {
-        let absolute =
-            |path: &str| absolute(&HostPath::from("/home"), &HostPath::from(path)).to_string();
-        assert_eq!(absolute("data"), "/home/data");
-        assert_eq!(absolute("/a/link/../b/."), "/a/b");
-        assert_eq!(absolute("../../.."), "/");
-    }
 
     #[test]
     fn a_tool_started_by_the_launcher_is_no_node() {

@@ -5,6 +5,7 @@
 pub(crate) mod arguments;
 mod core_dumps;
 mod elasticsearch;
+mod instance;
 mod opensearch;
 pub(crate) mod process;
 pub(crate) mod yaml;
@@ -17,8 +18,8 @@ use crate::core_dumps::CoreDumps;
 use crate::host::Host;
 use crate::keystore::observe::Place as KeystorePlace;
 use crate::path::HostPath;
-use crate::repository;
 use crate::snapshot::Namespace;
+use crate::{repository, secrets};
 use process::Process;
 
 /// What the configuration names on top of what is found.
@@ -34,6 +35,8 @@ pub struct Discovery {
     pub services: Vec<Service>,
     pub places: Vec<Place>,
     pub keystores: Vec<KeystorePlace>,
+    /// Where settings stand that may be secrets.
+    pub configurations: Vec<secrets::Place>,
     pub repositories: Vec<repository::Declared>,
     /// Where crashes write; not looked at without a discovery.
     pub core_dumps: Option<CoreDumps>,
@@ -55,8 +58,8 @@ pub struct Place {
 pub struct Product {
     /// As in [`Service::product`].
     pub name: &'static str,
-    /// A part of the arguments of every process of the product.
-    marker: &'static str,
+    /// Whether a process with these arguments may belong to the product; `discover` decides.
+    is_own: fn(&[Vec<u8>]) -> bool,
     discover: fn(&Scene<'_>, &mut Discovery),
 }
 
@@ -64,14 +67,14 @@ pub struct Product {
 pub static PRODUCTS: &[Product] = &[
     Product {
         name: "elasticsearch",
-        marker: "org.elasticsearch.",
+        is_own: |argv| process::mentions(argv, "org.elasticsearch."),
         discover: |scene, found| {
             elasticsearch::discover(&elasticsearch::ELASTICSEARCH, scene, found);
         },
     },
     Product {
         name: "opensearch",
-        marker: "org.opensearch.",
+        is_own: |argv| process::mentions(argv, "org.opensearch."),
         discover: |scene, found| elasticsearch::discover(&opensearch::OPENSEARCH, scene, found),
     },
 ];
@@ -86,8 +89,8 @@ struct Scene<'a> {
 /// Looks for every product, and adds what is declared.
 pub fn discover(host: &dyn Host, declared: &Declared) -> Discovery {
     let mut found = Discovery::default();
-    let markers: Vec<&str> = PRODUCTS.iter().map(|product| product.marker).collect();
-    let scene = Scene { host, processes: process::table(host, &markers, &mut found.gaps) };
+    let is_own = |argv: &[Vec<u8>]| PRODUCTS.iter().any(|product| (product.is_own)(argv));
+    let scene = Scene { host, processes: process::table(host, &is_own, &mut found.gaps) };
     for product in PRODUCTS {
         (product.discover)(&scene, &mut found);
     }
@@ -111,6 +114,8 @@ pub fn discover(host: &dyn Host, declared: &Declared) -> Discovery {
     found.places.sort_unstable();
     found.places.dedup();
     found.services.sort_unstable();
+    found.configurations.sort_unstable();
+    found.configurations.dedup();
     found.repositories.sort_unstable();
     found.repositories.dedup();
     found.gaps.sort_unstable();

@@ -56,10 +56,10 @@ impl Environment {
     }
 }
 
-/// The processes whose argument list holds one of `markers`, by pid.
+/// The processes with arguments that `is_wanted`, by pid.
 pub(super) fn table(
     host: &dyn Host,
-    markers: &[&str],
+    is_wanted: &dyn Fn(&[Vec<u8>]) -> bool,
     gaps: &mut Vec<Gap>,
 ) -> BTreeMap<i32, Process> {
     let mut processes = BTreeMap::new();
@@ -89,10 +89,7 @@ pub(super) fn table(
                     .filter(|argument| !argument.is_empty())
                     .map(<[u8]>::to_vec)
                     .collect();
-                if markers
-                    .iter()
-                    .any(|marker| argv.iter().any(|argument| contains(argument, marker)))
-                {
+                if is_wanted(&argv) {
                     processes.insert(pid, Process { pid, argv });
                 }
             }
@@ -111,8 +108,9 @@ pub(super) fn table(
     processes
 }
 
-fn contains(argument: &[u8], marker: &str) -> bool {
-    argument.windows(marker.len()).any(|window| window == marker.as_bytes())
+/// Whether one of the arguments has `part` in it.
+pub(super) fn mentions(argv: &[Vec<u8>], part: &str) -> bool {
+    argv.iter().any(|argument| argument.windows(part.len()).any(|found| found == part.as_bytes()))
 }
 
 /// What `/proc/PID/status` says of a process.

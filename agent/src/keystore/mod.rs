@@ -40,19 +40,16 @@ pub struct Observation {
 
 /// A format of keystore files.
 pub struct Format {
-    /// The product whose keystores have it.
-    pub product: &'static str,
+    pub name: &'static str,
     /// A bigger file is refused unread.
     pub limit: usize,
     /// What the bytes say, or why they cannot be believed.
     pub parse: fn(&[u8]) -> Result<Contents, String>,
 }
 
-/// Every format that is known.
-pub static FORMATS: &[Format] = &[
-    Format { product: "elasticsearch", limit: elasticsearch::MAX_SIZE, parse: parse_elasticsearch },
-    Format { product: "opensearch", limit: elasticsearch::MAX_SIZE, parse: parse_elasticsearch },
-];
+/// Every format that is known. The one of Elasticsearch is OpenSearch's, too.
+pub static FORMATS: &[Format] =
+    &[Format { name: "elasticsearch", limit: elasticsearch::MAX_SIZE, parse: parse_elasticsearch }];
 
 fn parse_elasticsearch(bytes: &[u8]) -> Result<Contents, String> {
     elasticsearch::parse(bytes).map_err(|error| error.to_string())

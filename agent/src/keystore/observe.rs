@@ -15,6 +15,8 @@ pub struct Place {
     pub namespace: Namespace,
     /// `elasticsearch`, `opensearch`, …
     pub product: String,
+    /// The name of its format in [`FORMATS`].
+    pub format: &'static str,
     pub service: Option<String>,
     /// The account that the service runs as, when known.
     pub run_as: Option<Account>,
@@ -81,8 +83,8 @@ fn contents(
     if metadata.kind != FileKind::File {
         return unreadable("not a regular file".to_owned());
     }
-    let Some(format) = FORMATS.iter().find(|format| format.product == place.product) else {
-        return unreadable(format!("the format of {} is not known", place.product));
+    let Some(format) = FORMATS.iter().find(|format| format.name == place.format) else {
+        return unreadable(format!("the format {} is not known", place.format));
     };
     match host.read(&place.namespace, &place.path, format.limit) {
         Ok(bytes) => match (format.parse)(&bytes) {
@@ -191,6 +193,7 @@ mod tests {
             path: HostPath::from(path),
             namespace: Namespace::Host,
             product: "elasticsearch".to_owned(),
+            format: "elasticsearch",
             service: None,
             run_as: None,
         };
