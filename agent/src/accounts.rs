@@ -65,6 +65,11 @@ impl Accounts {
         self.groups.get(&gid).cloned().unwrap_or_else(|| gid.to_string())
     }
 
+    /// The number of the group of that name.
+    pub fn group_named(&self, group: &str) -> Option<u32> {
+        self.groups.iter().find(|(_, name)| *name == group).map(|(gid, _)| *gid)
+    }
+
     /// The numbers of the user of that name and of its primary group.
     pub fn named(&self, user: &str) -> Option<(u32, u32)> {
         self.by_name.get(user).copied()

@@ -1,20 +1,36 @@
 //! Files of `KEY=VALUE` lines, with or without sections, as systemd and abrt have them. See `systemd.syntax(7)`.
 
-/// The last value that `text` gives to `key` in `section`; the empty section is what stands before any header.
-pub fn last(text: &str, section: &str, key: &str) -> Option<String> {
-    let mut within = String::new();
-    let mut value = None;
+/// One assignment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Empty for what stands before any header.
+    pub section: String,
+    pub key: String,
+    pub value: String,
+}
+
+/// Every assignment, in order.
+pub fn entries(text: &str) -> Vec<Entry> {
+    let mut section = String::new();
+    let mut entries = Vec::new();
     for line in logical_lines(text) {
         if let Some(header) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-            header.clone_into(&mut within);
-        } else if within == section
-            && let Some((name, assigned)) = line.split_once('=')
-            && name.trim_end() == key
-        {
-            value = Some(assigned.trim_start().to_owned());
+            header.clone_into(&mut section);
+        } else if let Some((key, value)) = line.split_once('=') {
+            entries.push(Entry {
+                section: section.clone(),
+                key: key.trim_end().to_owned(),
+                value: value.trim_start().to_owned(),
+            });
         }
     }
-    value
+    entries
+}
+
+/// The last value that `text` gives to `key` in `section`; the empty section is what stands before any header.
+pub fn last(text: &str, section: &str, key: &str) -> Option<String> {
+    let is_asked = |entry: &Entry| entry.section == section && entry.key == key;
+    entries(text).into_iter().rev().find(is_asked).map(|entry| entry.value)
 }
 
 /// The lines without comments, trimmed; one that ends in a backslash goes on in the next.

@@ -15,6 +15,7 @@ pub mod daemon;
 pub mod device_name;
 pub mod discovery;
 pub mod dm_table;
+pub mod drift;
 pub mod filesystem;
 pub mod fstab;
 #[doc(hidden)]
@@ -41,5 +42,6 @@ pub mod snapshot;
 pub mod status;
 pub mod swaps;
 pub mod transport;
+pub mod variables;
 pub mod volume;
 pub mod zfs;

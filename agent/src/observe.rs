@@ -86,6 +86,7 @@ pub fn observe(host: &dyn Host, discovery: Discovery, now: Timestamp) -> Snapsho
         boot,
         keystores,
         repositories: discovery.repositories,
+        claims: discovery.claims,
         gaps,
         devices,
     }

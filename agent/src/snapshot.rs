@@ -347,6 +347,7 @@ pub struct Snapshot {
     pub boot: crate::boot::Boot,
     pub keystores: Vec<crate::keystore::Observation>,
     pub repositories: Vec<crate::repository::Declared>,
+    pub claims: Vec<crate::drift::Claim>,
     pub hibernation: crate::hibernation::Hibernation,
     /// Not looked at when only named paths are asked about.
     pub core_dumps: Option<crate::core_dumps::CoreDumps>,
@@ -371,6 +372,7 @@ impl Snapshot {
             luks: BTreeMap::new(),
             keystores: Vec::new(),
             repositories: Vec::new(),
+            claims: Vec::new(),
             hibernation: crate::hibernation::Hibernation::default(),
             core_dumps: None,
             links: Vec::new(),

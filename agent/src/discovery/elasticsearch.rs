@@ -6,13 +6,11 @@
 use atrest_proto::model::{Gap, Reason, Service, Use};
 
 use super::arguments::{argument_after, command_line, java_places, property};
-use super::instance::{AS_ROOT, Instance, absolute, account};
+use super::instance::{AS_ROOT, Instance, Running, absolute, account_named};
 use super::process::{self, Environment, Process, gap};
 use super::yaml::{self, Settings};
 use super::{Discovery, KeystorePlace, Place, Scene};
-use crate::accounts::Accounts;
 use crate::host::{FileKind, Host};
-use crate::keystore::Account;
 use crate::path::HostPath;
 use crate::secrets::{self, Form};
 use crate::snapshot::{Namespace, Trouble};
@@ -132,47 +130,33 @@ fn running(
     launcher: Option<&Process>,
     gaps: &mut Vec<Gap>,
 ) -> Option<Instance> {
-    let pid = server.pid;
-    let subject = format!("process {pid} ({})", family.product);
-    let status = match process::status(host, pid) {
-        Ok(status) => Some(status),
-        // It has ended since the table was read.
-        Err(trouble) if trouble.reason == Reason::NotFound && host.is_live() => return None,
-        Err(trouble) => {
-            gaps.push(gap(&subject, &trouble, ""));
-            None
-        }
-    };
-    let namespace = process::namespace(host, pid, gaps);
+    let running = Running::of(host, family.product, server, gaps)?;
+    let environment = running.environment;
     let mut arguments = server.argv.clone();
     arguments.extend(launcher.into_iter().flat_map(|launcher| launcher.argv.iter().cloned()));
-    let (environment, unread) = match Environment::of(host, pid) {
-        Ok(environment) => (environment, None),
-        Err(trouble) => (Environment::empty(), Some(trouble)),
-    };
-    let cwd = host.read_link(&Namespace::Host, &HostPath::from(format!("/proc/{pid}/cwd"))).ok();
     // `--module-path HOME/lib` is the one trace of its home that a server below a launcher carries.
     let modules = argument_after(&arguments, "--module-path").and_then(|lib| lib.parent());
     let home = property(&arguments, &format!("{}.path.home", family.property))
         .or_else(|| environment.get(family.home_variable).map(HostPath::from))
         .or(modules)
-        .or_else(|| cwd.clone())
+        .or_else(|| running.cwd.clone())
         .unwrap_or_else(|| HostPath::from(family.packaged_home));
     let named = property(&arguments, &format!("{}.path.conf", family.property))
         .or_else(|| environment.get(family.config_variable).map(HostPath::from));
-    if let (None, Some(trouble)) = (&named, unread) {
-        gaps.push(gap(&format!("environment of {subject}"), &trouble, AS_ROOT));
+    if let (None, Some(trouble)) = (&named, running.environment_trouble) {
+        let subject = format!("environment of process {} ({})", running.pid, family.product);
+        gaps.push(gap(&subject, &trouble, AS_ROOT));
     }
-    let cwd = cwd.unwrap_or_else(|| home.clone());
+    let cwd = running.cwd.unwrap_or_else(|| home.clone());
     let config = named.unwrap_or_else(|| home.join("config"));
     Some(Instance {
-        pid: Some(pid),
-        run_as: status.map(|status| account(host, &namespace, status)),
-        container: process::container(host, pid),
+        pid: Some(running.pid),
+        run_as: running.run_as,
+        container: running.container,
         config: absolute(&cwd, &config),
         home: absolute(&cwd, &home),
         cwd,
-        namespace,
+        namespace: running.namespace,
         environment,
         arguments,
     })
@@ -196,13 +180,7 @@ fn installed(family: &Family, host: &dyn Host) -> Option<Instance> {
         return None;
     }
     let home = HostPath::from(family.packaged_home);
-    let accounts = Accounts::read(host, &Namespace::Host).unwrap_or_default();
-    let run_as = accounts.named(family.user).map(|(uid, gid)| Account {
-        uid,
-        gid,
-        user: family.user.to_owned(),
-        group: accounts.group(gid),
-    });
+    let run_as = account_named(host, family.user, None);
     Some(Instance {
         pid: None,
         namespace: Namespace::Host,

@@ -1,11 +1,13 @@
 //! One instance of a product: a running program, or an installation that does not run.
 
-use super::process::{Environment, Status};
+use atrest_proto::model::{Gap, Reason};
+
+use super::process::{self, Environment, Process, Status, gap};
 use crate::accounts::Accounts;
 use crate::host::Host;
 use crate::keystore::Account;
 use crate::path::HostPath;
-use crate::snapshot::Namespace;
+use crate::snapshot::{Namespace, Trouble};
 
 /// What to do where something may not be read.
 pub(super) const AS_ROOT: &str = "run the agent as root";
@@ -27,8 +29,63 @@ pub(super) struct Instance {
     pub(super) arguments: Vec<Vec<u8>>,
 }
 
+/// What the kernel tells of a running program, whatever product it is.
+pub(super) struct Running {
+    pub(super) pid: i32,
+    pub(super) namespace: Namespace,
+    pub(super) container: Option<String>,
+    pub(super) run_as: Option<Account>,
+    pub(super) cwd: Option<HostPath>,
+    /// Empty where it could not be read, with why.
+    pub(super) environment: Environment,
+    pub(super) environment_trouble: Option<Trouble>,
+}
+
+impl Running {
+    /// What the kernel tells of `process`; `None` when it has ended since the table was read.
+    pub(super) fn of(
+        host: &dyn Host,
+        product: &str,
+        process: &Process,
+        gaps: &mut Vec<Gap>,
+    ) -> Option<Self> {
+        let pid = process.pid;
+        let status = match process::status(host, pid) {
+            Ok(status) => Some(status),
+            Err(trouble) if trouble.reason == Reason::NotFound && host.is_live() => return None,
+            Err(trouble) => {
+                gaps.push(gap(&format!("process {pid} ({product})"), &trouble, ""));
+                None
+            }
+        };
+        let namespace = process::namespace(host, pid, gaps);
+        let (environment, environment_trouble) = match Environment::of(host, pid) {
+            Ok(environment) => (environment, None),
+            Err(trouble) => (Environment::empty(), Some(trouble)),
+        };
+        let link = HostPath::from(format!("/proc/{pid}/cwd"));
+        Some(Self {
+            pid,
+            run_as: status.map(|status| account(host, &namespace, status)),
+            container: process::container(host, pid),
+            cwd: host.read_link(&Namespace::Host, &link).ok(),
+            namespace,
+            environment,
+            environment_trouble,
+        })
+    }
+}
+
+/// The account of that name on the host, with its primary group or the one named.
+pub(super) fn account_named(host: &dyn Host, user: &str, group: Option<&str>) -> Option<Account> {
+    let accounts = Accounts::read(host, &Namespace::Host).unwrap_or_default();
+    let (uid, primary) = accounts.named(user)?;
+    let gid = group.and_then(|group| accounts.group_named(group)).unwrap_or(primary);
+    Some(Account { uid, gid, user: user.to_owned(), group: accounts.group(gid) })
+}
+
 /// The account that a process runs as, by the names of its own root.
-pub(super) fn account(host: &dyn Host, namespace: &Namespace, status: Status) -> Account {
+fn account(host: &dyn Host, namespace: &Namespace, status: Status) -> Account {
     let accounts = Accounts::read(host, namespace).unwrap_or_default();
     Account {
         uid: status.uid,

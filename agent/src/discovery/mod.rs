@@ -8,6 +8,7 @@ mod elasticsearch;
 mod instance;
 mod opensearch;
 pub(crate) mod process;
+mod unit;
 pub(crate) mod yaml;
 
 use std::collections::BTreeMap;
@@ -15,12 +16,15 @@ use std::collections::BTreeMap;
 use atrest_proto::model::{Gap, Service, Use};
 
 use crate::core_dumps::CoreDumps;
+use crate::drift::Claim;
 use crate::host::Host;
 use crate::keystore::observe::Place as KeystorePlace;
 use crate::path::HostPath;
 use crate::snapshot::Namespace;
 use crate::{repository, secrets};
-use process::Process;
+use instance::AS_ROOT;
+use process::{Process, gap};
+use unit::Unit;
 
 /// What the configuration names on top of what is found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -37,6 +41,8 @@ pub struct Discovery {
     pub keystores: Vec<KeystorePlace>,
     /// Where settings stand that may be secrets.
     pub configurations: Vec<secrets::Place>,
+    /// What the sources say of settings that they may disagree on.
+    pub claims: Vec<Claim>,
     pub repositories: Vec<repository::Declared>,
     /// Where crashes write; not looked at without a discovery.
     pub core_dumps: Option<CoreDumps>,
@@ -60,6 +66,8 @@ pub struct Product {
     pub name: &'static str,
     /// Whether a process with these arguments may belong to the product; `discover` decides.
     is_own: fn(&[Vec<u8>]) -> bool,
+    /// Parts of the name or text of units that may start it.
+    units: &'static [&'static str],
     discover: fn(&Scene<'_>, &mut Discovery),
 }
 
@@ -68,6 +76,7 @@ pub static PRODUCTS: &[Product] = &[
     Product {
         name: "elasticsearch",
         is_own: |argv| process::mentions(argv, "org.elasticsearch."),
+        units: &["elasticsearch"],
         discover: |scene, found| {
             elasticsearch::discover(&elasticsearch::ELASTICSEARCH, scene, found);
         },
@@ -75,6 +84,7 @@ pub static PRODUCTS: &[Product] = &[
     Product {
         name: "opensearch",
         is_own: |argv| process::mentions(argv, "org.opensearch."),
+        units: &["opensearch", "wazuh-indexer"],
         discover: |scene, found| elasticsearch::discover(&opensearch::OPENSEARCH, scene, found),
     },
 ];
@@ -84,13 +94,19 @@ struct Scene<'a> {
     host: &'a dyn Host,
     /// The processes that may belong to a product.
     processes: BTreeMap<i32, Process>,
+    /// The units that may start a product, by name.
+    units: Vec<Unit>,
 }
 
 /// Looks for every product, and adds what is declared.
 pub fn discover(host: &dyn Host, declared: &Declared) -> Discovery {
     let mut found = Discovery::default();
     let is_own = |argv: &[Vec<u8>]| PRODUCTS.iter().any(|product| (product.is_own)(argv));
-    let scene = Scene { host, processes: process::table(host, &is_own, &mut found.gaps) };
+    let mentions_product =
+        |text: &str| PRODUCTS.iter().any(|p| p.units.iter().any(|part| text.contains(part)));
+    let (units, troubles) = unit::services(host, &mentions_product);
+    found.gaps.extend(troubles.iter().map(|trouble| gap("units of systemd", trouble, AS_ROOT)));
+    let scene = Scene { host, processes: process::table(host, &is_own, &mut found.gaps), units };
     for product in PRODUCTS {
         (product.discover)(&scene, &mut found);
     }
@@ -116,6 +132,8 @@ pub fn discover(host: &dyn Host, declared: &Declared) -> Discovery {
     found.services.sort_unstable();
     found.configurations.sort_unstable();
     found.configurations.dedup();
+    found.claims.sort_unstable();
+    found.claims.dedup();
     found.repositories.sort_unstable();
     found.repositories.dedup();
     found.gaps.sort_unstable();

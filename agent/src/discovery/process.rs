@@ -40,6 +40,19 @@ impl Environment {
         Self(Zeroizing::new(Vec::new()))
     }
 
+    /// The environment that such assignments make: of one name the last counts.
+    pub(super) fn from_pairs<'a>(
+        pairs: impl DoubleEndedIterator<Item = (&'a str, &'a str)>,
+    ) -> Self {
+        let mut bytes = Zeroizing::new(Vec::new());
+        for (name, value) in pairs.rev() {
+            for part in [name, "=", value, "\0"] {
+                bytes.extend_from_slice(part.as_bytes());
+            }
+        }
+        Self(bytes)
+    }
+
     /// The environment that process `pid` was started with.
     pub(super) fn of(host: &dyn Host, pid: i32) -> Result<Self, Trouble> {
         let path = HostPath::from(format!("/proc/{pid}/environ"));
@@ -245,6 +258,15 @@ mod tests {
             Environment(Zeroizing::new(b"ES_PATH=/no\0ES_PATH_CONF=/etc/es\0".to_vec()));
         assert_eq!(environment.get("ES_PATH_CONF").as_deref(), Some("/etc/es"));
         assert_eq!(environment.get("PATH_CONF"), None);
+    }
+
+    #[test]
+    fn of_assigned_variables_the_last_counts() {
+        let environment =
+            Environment::from_pairs([("A", "1"), ("B", "x y"), ("A", "2")].into_iter());
+        assert_eq!(environment.get("A").as_deref(), Some("2"));
+        assert_eq!(environment.get("B").as_deref(), Some("x y"));
+        assert_eq!(environment.get("C"), None);
     }
 
     #[test]

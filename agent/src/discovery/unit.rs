@@ -1,0 +1,300 @@
+//! Units of systemd: what would start a service, as whom, with which environment. See `systemd.unit(5)`.
+//!
+//! Values of the environment live as long as the discovery and are never stored.
+
+use std::collections::BTreeMap;
+
+use atrest_proto::model::Reason;
+
+use crate::host::{FileKind, Host};
+use crate::ini::{self, Entry};
+use crate::path::HostPath;
+use crate::snapshot::{Namespace, Trouble};
+use crate::variables::{self, words};
+
+/// Where units are, the first wins.
+const DIRECTORIES: [&str; 5] = [
+    "/etc/systemd/system",
+    "/run/systemd/system",
+    "/usr/local/lib/systemd/system",
+    "/usr/lib/systemd/system",
+    "/lib/systemd/system",
+];
+
+/// Units are a few KiB.
+const LIMIT: usize = 256 * 1024;
+
+/// A service unit with what is dropped in.
+#[derive(Clone, Default)]
+pub(super) struct Unit {
+    /// Such as `elasticsearch.service`.
+    pub(super) name: String,
+    /// The unit and what is dropped in, in the order in which later ones win.
+    pub(super) files: Vec<HostPath>,
+    entries: Vec<Entry>,
+}
+
+/// The service units of a host, by name; those of which `is_wanted` accepts the name or the text.
+pub(super) fn services(
+    host: &dyn Host,
+    is_wanted: &dyn Fn(&str) -> bool,
+) -> (Vec<Unit>, Vec<Trouble>) {
+    let mut paths: BTreeMap<String, HostPath> = BTreeMap::new();
+    let mut troubles = Vec::new();
+    for directory in DIRECTORIES {
+        let directory = HostPath::from(directory);
+        match host.list(&Namespace::Host, &directory) {
+            Ok(names) => {
+                for name in names {
+                    let Ok(name) = String::from_utf8(name) else { continue };
+                    if name.ends_with(".service") {
+                        let path = directory.join(&name);
+                        paths.entry(name).or_insert(path);
+                    }
+                }
+            }
+            Err(trouble) if trouble.reason == Reason::NotFound => {}
+            Err(trouble) => troubles.push(trouble),
+        }
+    }
+    let mut units = Vec::new();
+    for (name, path) in paths {
+        match text(host, &path) {
+            Ok(Some(text)) if is_wanted(&name) || is_wanted(&text) => {
+                units.push(Unit::load(host, name, path, &text, &mut troubles));
+            }
+            Ok(_) => {}
+            // A link to a unit that is gone starts nothing.
+            Err(trouble) if trouble.reason == Reason::NotFound => {}
+            Err(trouble) => troubles.push(trouble),
+        }
+    }
+    (units, troubles)
+}
+
+/// The text of a unit file; `None` when it is masked.
+fn text(host: &dyn Host, path: &HostPath) -> Result<Option<String>, Trouble> {
+    let is_file = host
+        .metadata(&Namespace::Host, path, true)
+        .map(|metadata| metadata.kind == FileKind::File)?;
+    if !is_file {
+        return Ok(None);
+    }
+    let bytes = host.read(&Namespace::Host, path, LIMIT)?;
+    Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+}
+
+impl Unit {
+    fn load(
+        host: &dyn Host,
+        name: String,
+        path: HostPath,
+        text: &str,
+        troubles: &mut Vec<Trouble>,
+    ) -> Self {
+        let mut unit = Self { name, files: vec![path], entries: ini::entries(text) };
+        for path in dropped_in(host, &unit.name) {
+            match self::text(host, &path) {
+                Ok(text) => {
+                    unit.entries.extend(ini::entries(&text.unwrap_or_default()));
+                    unit.files.push(path);
+                }
+                Err(trouble) => troubles.push(trouble),
+            }
+        }
+        unit
+    }
+
+    /// The values of a key of `[Service]`, after what an empty assignment takes back.
+    pub(super) fn all(&self, key: &str) -> Vec<String> {
+        let mut values = Vec::new();
+        for entry in self.entries.iter().filter(|e| e.section == "Service" && e.key == key) {
+            if entry.value.is_empty() {
+                values.clear();
+            } else {
+                values.push(self.specified(&entry.value));
+            }
+        }
+        values
+    }
+
+    /// The last value of a key of `[Service]`.
+    pub(super) fn last(&self, key: &str) -> Option<String> {
+        self.all(key).pop()
+    }
+
+    /// The environment that the service starts with, in the order in which later assignments win.
+    pub(super) fn environment(&self, host: &dyn Host) -> Vec<(String, String)> {
+        let mut pairs: Vec<(String, String)> = self
+            .all("Environment")
+            .iter()
+            .flat_map(|line| words(line))
+            .filter_map(|word| word.split_once('=').map(|(n, v)| (n.to_owned(), v.to_owned())))
+            .collect();
+        for path in self.environment_files() {
+            if let Ok(bytes) = host.read(&Namespace::Host, &path, LIMIT) {
+                let found = variables::parse(&String::from_utf8_lossy(&bytes));
+                pairs.extend(found.into_iter().map(|found| (found.name, found.value)));
+            }
+        }
+        pairs
+    }
+
+    /// The files that the environment is read from.
+    pub(super) fn environment_files(&self) -> Vec<HostPath> {
+        let files = self.all("EnvironmentFile");
+        files.iter().map(|file| HostPath::from(file.trim_start_matches('-'))).collect()
+    }
+
+    /// The words of every command that the service consists of.
+    pub(super) fn commands(&self) -> Vec<Vec<String>> {
+        let commands = self.all("ExecStart");
+        // `systemd.service(5)`: marks before the path say how it is run.
+        let command =
+            |line: &String| words(line.trim_start_matches(['@', '-', ':', '+', '!', '|']));
+        commands.iter().map(command).collect()
+    }
+
+    /// `%n`, `%N`, `%p`, `%i` and `%%`. See `systemd.unit(5)`, "Specifiers".
+    fn specified(&self, value: &str) -> String {
+        let stem = self.name.trim_end_matches(".service");
+        let (prefix, instance) = stem.split_once('@').unwrap_or((stem, ""));
+        let mut result = String::new();
+        let mut letters = value.chars();
+        while let Some(letter) = letters.next() {
+            if letter != '%' {
+                result.push(letter);
+                continue;
+            }
+            match letters.next() {
+                Some('n') => result.push_str(&self.name),
+                Some('N') => result.push_str(stem),
+                Some('p' | 'P') => result.push_str(prefix),
+                Some('i' | 'I') => result.push_str(instance),
+                Some('%') | None => result.push('%'),
+                Some(other) => {
+                    result.push('%');
+                    result.push(other);
+                }
+            }
+        }
+        result
+    }
+}
+
+/// The files that are dropped in, by their names; one in an earlier directory hides one of the same name.
+fn dropped_in(host: &dyn Host, unit: &str) -> Vec<HostPath> {
+    let mut names = vec!["service.d".to_owned(), format!("{unit}.d")];
+    // `elasticsearch@hot.service` takes what is dropped into `elasticsearch@.service` too.
+    if let Some((prefix, rest)) = unit.split_once('@')
+        && rest != ".service"
+    {
+        names.insert(1, format!("{prefix}@.service.d"));
+    }
+    let mut files: BTreeMap<Vec<u8>, HostPath> = BTreeMap::new();
+    for directory_name in names {
+        let mut own: BTreeMap<Vec<u8>, HostPath> = BTreeMap::new();
+        for directory in DIRECTORIES {
+            let directory = HostPath::from(directory).join(&directory_name);
+            let names = host.list(&Namespace::Host, &directory).unwrap_or_default();
+            for name in names.into_iter().filter(|name| name.ends_with(b".conf")) {
+                let path = directory.join(&name);
+                own.entry(name).or_insert(path);
+            }
+        }
+        // What is more specific hides what is less so.
+        files.extend(own);
+    }
+    files.into_values().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::recorded::RecordedHost;
+
+    fn units(files: &[(&str, &str)], part: &str) -> (tempfile::TempDir, Vec<Unit>) {
+        let root = tempfile::tempdir().unwrap();
+        for (path, text) in files {
+            let path = root.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        let (units, troubles) =
+            services(&RecordedHost::new(root.path()), &|text| text.contains(part));
+        assert_eq!(troubles, []);
+        (root, units)
+    }
+
+    #[test]
+    fn what_is_dropped_in_adds_and_takes_back() {
+        let (root, units) = units(
+            &[
+                (
+                    "usr/lib/systemd/system/elasticsearch.service",
+                    "[Unit]\nUser=no\n[Service]\nUser=elasticsearch\nEnvironment=ES_HOME=/usr/share/elasticsearch\n\
+                     Environment=\"A=x y\" B=1\nEnvironmentFile=-/etc/default/elasticsearch\n\
+                     ExecStart=/usr/share/elasticsearch/bin/systemd-entrypoint -p ${PID_DIR}/elasticsearch.pid --quiet\n",
+                ),
+                (
+                    "etc/systemd/system/elasticsearch.service.d/override.conf",
+                    "[Service]\nUser=es\nEnvironment=B=2\nExecStart=\nExecStart=-/opt/es/bin/elasticsearch -Epath.data=/d\n",
+                ),
+                (
+                    "usr/lib/systemd/system/elasticsearch.service.d/override.conf",
+                    "[Service]\nUser=hidden\n",
+                ),
+                ("etc/default/elasticsearch", "B=3\nES_PATH_CONF=/srv/conf\n"),
+                ("usr/lib/systemd/system/ssh.service", "[Service]\nUser=root\n"),
+            ],
+            "elasticsearch",
+        );
+        let [unit] = units.as_slice() else { panic!("{} units", units.len()) };
+        assert_eq!(unit.last("User").as_deref(), Some("es"));
+        assert_eq!(unit.commands(), [["/opt/es/bin/elasticsearch", "-Epath.data=/d"]]);
+        let pairs = unit.environment(&RecordedHost::new(root.path()));
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(
+            pairs,
+            [
+                pair("ES_HOME", "/usr/share/elasticsearch"),
+                pair("A", "x y"),
+                pair("B", "1"),
+                pair("B", "2"),
+                pair("B", "3"),
+                pair("ES_PATH_CONF", "/srv/conf"),
+            ]
+        );
+        assert_eq!(unit.files.len(), 2);
+    }
+
+    #[test]
+    fn instances_of_templates_know_their_names() {
+        let (_root, units) = units(
+            &[
+                (
+                    "etc/systemd/system/elasticsearch@hot.service",
+                    "[Service]\nEnvironment=ES_PATH_CONF=/etc/%p/%i 100%%\n",
+                ),
+                ("etc/systemd/system/elasticsearch@.service.d/a.conf", "[Service]\nUser=%p-%i\n"),
+            ],
+            "elasticsearch@hot",
+        );
+        let [unit] = units.as_slice() else { panic!("{} units", units.len()) };
+        assert_eq!(
+            unit.last("Environment").as_deref(),
+            Some("ES_PATH_CONF=/etc/elasticsearch/hot 100%")
+        );
+        assert_eq!(unit.last("User").as_deref(), Some("elasticsearch-hot"));
+    }
+
+    #[test]
+    fn a_masked_unit_is_none() {
+        let root = tempfile::tempdir().unwrap();
+        let directory = root.path().join("etc/systemd/system");
+        std::fs::create_dir_all(&directory).unwrap();
+        std::os::unix::fs::symlink("/dev/null", directory.join("elasticsearch.service")).unwrap();
+        let (units, _) = services(&RecordedHost::new(root.path()), &|_| true);
+        assert!(units.is_empty());
+    }
+}
