@@ -8,12 +8,14 @@ use atrest_proto::model::{Gap, Reason, Service, Use};
 use super::arguments::{argument_after, command_line, java_places, property};
 use super::instance::{AS_ROOT, Instance, Running, absolute, account_named};
 use super::process::{self, Environment, Process, gap};
+use super::unit::Unit;
 use super::yaml::{self, Settings};
 use super::{Discovery, KeystorePlace, Place, Scene};
 use crate::host::{FileKind, Host};
 use crate::path::HostPath;
 use crate::secrets::{self, Form};
 use crate::snapshot::{Namespace, Trouble};
+use crate::variables::{self, expanded};
 
 /// The names by which a product of this family goes.
 pub(super) struct Family {
@@ -28,11 +30,20 @@ pub(super) struct Family {
     pub(super) keystore_file: &'static str,
     /// What the name of its own jar in `lib` starts with; the version follows.
     pub(super) jar: &'static str,
-    pub(super) packaged_home: &'static str,
-    pub(super) packaged_config: &'static str,
-    /// What the settings file of the packages sets.
-    pub(super) packaged_data: &'static str,
-    pub(super) packaged_logs: &'static str,
+    /// Its start script in `bin`.
+    pub(super) binary: &'static str,
+    pub(super) packagings: &'static [Packaging],
+}
+
+/// Where a package puts things.
+pub(super) struct Packaging {
+    /// Of the package and of its unit; what the service is called.
+    pub(super) name: &'static str,
+    pub(super) home: &'static str,
+    pub(super) config: &'static str,
+    /// What the settings file of the package sets.
+    pub(super) data: &'static str,
+    pub(super) logs: &'static str,
     /// What its start scripts source.
     pub(super) environment_files: &'static [&'static str],
     pub(super) user: &'static str,
@@ -51,13 +62,24 @@ pub(super) static ELASTICSEARCH: Family = Family {
     settings_file: "elasticsearch.yml",
     keystore_file: "elasticsearch.keystore",
     jar: "elasticsearch-",
-    packaged_home: "/usr/share/elasticsearch",
-    packaged_config: "/etc/elasticsearch",
-    packaged_data: "/var/lib/elasticsearch",
-    packaged_logs: "/var/log/elasticsearch",
-    environment_files: &["/etc/default/elasticsearch", "/etc/sysconfig/elasticsearch"],
-    user: "elasticsearch",
+    binary: "elasticsearch",
+    packagings: &[Packaging {
+        name: "elasticsearch",
+        home: "/usr/share/elasticsearch",
+        config: "/etc/elasticsearch",
+        data: "/var/lib/elasticsearch",
+        logs: "/var/log/elasticsearch",
+        environment_files: &["/etc/default/elasticsearch", "/etc/sysconfig/elasticsearch"],
+        user: "elasticsearch",
+    }],
 };
+
+impl Family {
+    /// The package whose configuration directory this is.
+    fn packaging(&self, config: &HostPath) -> Option<&'static Packaging> {
+        self.packagings.iter().find(|packaging| HostPath::from(packaging.config) == *config)
+    }
+}
 
 /// The settings that are read; nothing else of a settings file is kept.
 const SETTINGS: [&str; 7] = [
@@ -82,10 +104,11 @@ pub(super) fn discover(family: &Family, scene: &Scene<'_>, found: &mut Discovery
         }
         describe(family, scene.host, &node, found);
     }
-    if let Some(node) = installed(family, scene.host)
-        && !configs.contains(&node.config)
-    {
-        describe(family, scene.host, &node, found);
+    for node in installed(family, scene) {
+        if !configs.contains(&node.config) {
+            configs.push(node.config.clone());
+            describe(family, scene.host, &node, found);
+        }
     }
 }
 
@@ -140,7 +163,7 @@ fn running(
         .or_else(|| environment.get(family.home_variable).map(HostPath::from))
         .or(modules)
         .or_else(|| running.cwd.clone())
-        .unwrap_or_else(|| HostPath::from(family.packaged_home));
+        .unwrap_or_else(HostPath::root);
     let named = property(&arguments, &format!("{}.path.conf", family.property))
         .or_else(|| environment.get(family.config_variable).map(HostPath::from));
     if let (None, Some(trouble)) = (&named, running.environment_trouble) {
@@ -162,36 +185,136 @@ fn running(
     })
 }
 
-/// An installation from a package that does not run; others leave no trace where one could look.
-fn installed(family: &Family, host: &dyn Host) -> Option<Instance> {
+/// What is installed, running or not: by units, by packages, and where archives are usually unpacked.
+fn installed(family: &Family, scene: &Scene<'_>) -> Vec<Instance> {
+    let host = scene.host;
+    let mut instances: Vec<Instance> =
+        scene.units.iter().filter_map(|unit| started_by(family, host, unit)).collect();
+    for packaging in family.packagings {
+        let sourced = sourced(host, packaging);
+        let pairs = sourced.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let environment = Environment::from_pairs(pairs);
+        let config = environment
+            .get(family.config_variable)
+            .map_or_else(|| HostPath::from(packaging.config), HostPath::from);
+        let home = HostPath::from(packaging.home);
+        instances.push(Instance {
+            pid: None,
+            namespace: Namespace::Host,
+            container: None,
+            run_as: account_named(host, packaging.user, None),
+            cwd: home.clone(),
+            home,
+            config,
+            environment,
+            arguments: Vec::new(),
+        });
+    }
+    instances.extend(unpacked(family, host));
+    instances.retain(|instance| is_directory(host, &instance.config));
+    instances
+}
+
+/// The variables of the files that a package's start scripts source.
+fn sourced(host: &dyn Host, packaging: &Packaging) -> Vec<(String, String)> {
     const LIMIT: usize = 1 << 20;
-    let sourced: Vec<u8> = family
-        .environment_files
-        .iter()
+    let files = packaging.environment_files.iter();
+    files
         .filter_map(|path| host.read(&Namespace::Host, &HostPath::from(*path), LIMIT).ok())
-        .flat_map(|bytes| bytes.into_iter().chain([b'\n']))
-        .collect();
-    let config = assigned(&sourced, family.config_variable)
-        .unwrap_or_else(|| HostPath::from(family.packaged_config));
-    let is_there = host
-        .metadata(&Namespace::Host, &config, true)
-        .is_ok_and(|metadata| metadata.kind == FileKind::Directory);
-    if !is_there {
+        .flat_map(|bytes| variables::parse(&String::from_utf8_lossy(&bytes)))
+        .map(|found| (found.name, found.value))
+        .collect()
+}
+
+/// The node that a unit starts, when it starts one.
+fn started_by(family: &Family, host: &dyn Host, unit: &Unit) -> Option<Instance> {
+    let commands = unit.commands();
+    let script = commands.iter().flatten().find(|word| {
+        let path = HostPath::from(word.as_str());
+        path.is_absolute() && path.file_name() == Some(family.binary.as_bytes())
+    });
+    let mut pairs = unit.environment(host);
+    let has = |name: &str| pairs.iter().any(|(found, _)| found == name);
+    if script.is_none() && !has(family.config_variable) && !has(family.home_variable) {
         return None;
     }
-    let home = HostPath::from(family.packaged_home);
-    let run_as = account_named(host, family.user, None);
+    let packaging = family.packagings.iter().find(|packaging| {
+        let home = pairs.iter().any(|(name, value)| {
+            name == family.home_variable && value.trim_end_matches('/') == packaging.home
+        });
+        home || script.is_some_and(|script| script.starts_with(&format!("{}/", packaging.home)))
+    });
+    // The scripts source these files after systemd has set the environment.
+    pairs.extend(packaging.into_iter().flat_map(|packaging| sourced(host, packaging)));
+    let pairs = pairs.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let environment = Environment::from_pairs(pairs);
+    let home = environment
+        .get(family.home_variable)
+        .map(HostPath::from)
+        .or_else(|| HostPath::from(script?.as_str()).parent()?.parent())
+        .or_else(|| packaging.map(|packaging| HostPath::from(packaging.home)))?;
+    let config = environment
+        .get(family.config_variable)
+        .map(HostPath::from)
+        .or_else(|| packaging.map(|packaging| HostPath::from(packaging.config)))
+        .unwrap_or_else(|| home.join("config"));
+    let cwd = unit.last("WorkingDirectory").filter(|directory| directory.starts_with('/'));
+    let user = unit.last("User").unwrap_or_else(|| "root".to_owned());
+    let lookup = |name: &str| environment.get(name);
+    let arguments = commands.iter().flatten().map(|word| expanded(word, &lookup).into_bytes());
     Some(Instance {
         pid: None,
         namespace: Namespace::Host,
         container: None,
-        run_as,
-        cwd: home.clone(),
+        run_as: account_named(host, &user, unit.last("Group").as_deref()),
+        cwd: cwd.map_or_else(|| home.clone(), HostPath::from),
+        arguments: arguments.collect(),
         home,
         config,
+        environment,
+    })
+}
+
+/// Where archives are usually unpacked, in these directories or one level below.
+const UNPACKED: [&str; 5] = ["/opt", "/usr/local", "/srv", "/home", "/data"];
+
+/// Installations from an archive: a start script, and the settings beside it.
+fn unpacked(family: &Family, host: &dyn Host) -> Vec<Instance> {
+    /// More entries of a directory than this are not looked through.
+    const LIMIT: usize = 1000;
+    let below = |directory: &HostPath| -> Vec<HostPath> {
+        let names = host.list(&Namespace::Host, directory).unwrap_or_default();
+        names.iter().take(LIMIT).map(|name| directory.join(name)).collect()
+    };
+    let mut homes = Vec::new();
+    for directory in UNPACKED.map(HostPath::from) {
+        for entry in below(&directory) {
+            homes.extend(below(&entry));
+            homes.push(entry);
+        }
+    }
+    let is_there = |path: &HostPath| host.metadata(&Namespace::Host, path, true).is_ok();
+    homes.retain(|home| {
+        is_there(&home.join("bin").join(family.binary))
+            && is_there(&home.join("config").join(family.settings_file))
+    });
+    let instance = |home: HostPath| Instance {
+        pid: None,
+        namespace: Namespace::Host,
+        container: None,
+        run_as: None,
+        config: home.join("config"),
+        cwd: home.clone(),
+        home,
         environment: Environment::empty(),
         arguments: Vec::new(),
-    })
+    };
+    homes.into_iter().map(instance).collect()
+}
+
+fn is_directory(host: &dyn Host, path: &HostPath) -> bool {
+    host.metadata(&Namespace::Host, path, true)
+        .is_ok_and(|metadata| metadata.kind == FileKind::Directory)
 }
 
 /// Everything that is known of one node goes into `found`.
@@ -221,9 +344,12 @@ fn describe(family: &Family, host: &dyn Host, node: &Instance, found: &mut Disco
     let paths = |texts: Vec<String>| texts.iter().map(path).collect::<Vec<_>>();
 
     // Settings that cannot be read are those of the package, as far as anybody knows.
-    let is_assumed = !is_read && node.config == HostPath::from(family.packaged_config);
-    let default = |packaged: &str, below_home: &str| {
-        if is_assumed { HostPath::from(packaged) } else { node.home.join(below_home) }
+    let packaging = family.packaging(&node.config).filter(|_| !is_read);
+    let default = |packaged: fn(&Packaging) -> &str, below_home: &str| {
+        packaging.map_or_else(
+            || node.home.join(below_home),
+            |packaging| HostPath::from(packaged(packaging)),
+        )
     };
     let mut places = Vec::new();
     let mut add = |usage: Use, paths: Vec<HostPath>| {
@@ -232,12 +358,12 @@ fn describe(family: &Family, host: &dyn Host, node: &Instance, found: &mut Disco
     let data = paths(list("path.data"));
     add(
         Use::Data,
-        if data.is_empty() { vec![default(family.packaged_data, "data")] } else { data },
+        if data.is_empty() { vec![default(|packaging| packaging.data, "data")] } else { data },
     );
     let logs = paths(list("path.logs"));
     add(
         Use::Logs,
-        if logs.is_empty() { vec![default(family.packaged_logs, "logs")] } else { logs },
+        if logs.is_empty() { vec![default(|packaging| packaging.logs, "logs")] } else { logs },
     );
     add(Use::Data, paths(list("path.shared_data")));
     add(Use::Repository, paths(list("path.repo")));
@@ -297,8 +423,8 @@ fn configurations(family: &Family, node: &Instance, service: &str) -> Vec<secret
         })
     });
     places.extend(process);
-    if node.config == HostPath::from(family.packaged_config) {
-        let files = family.environment_files.iter();
+    if let Some(packaging) = family.packaging(&node.config) {
+        let files = packaging.environment_files.iter();
         places.extend(
             files.map(|path| place(HostPath::from(*path), Form::Variables, &Namespace::Host)),
         );
@@ -352,8 +478,8 @@ fn name(family: &Family, host: &dyn Host, node: &Instance, node_name: Option<&st
             node_name.map(str::to_owned).or_else(hostname).unwrap_or_else(|| container.clone());
         return format!("{}:{name}", family.product);
     }
-    if node.config == HostPath::from(family.packaged_config) {
-        return family.product.to_owned();
+    if let Some(packaging) = family.packaging(&node.config) {
+        return packaging.name.to_owned();
     }
     format!("{}:{}", family.product, node.config)
 }
@@ -366,18 +492,6 @@ fn version(family: &Family, host: &dyn Host, node: &Instance) -> Option<String> 
         let version = name.strip_prefix(family.jar)?.strip_suffix(".jar")?;
         version.starts_with(|first: char| first.is_ascii_digit()).then(|| version.to_owned())
     })
-}
-
-/// The last assignment to `name` in a file that shells source.
-fn assigned(file: &[u8], name: &str) -> Option<HostPath> {
-    let text = String::from_utf8_lossy(file);
-    let value = text.lines().rev().find_map(|line| {
-        let line = line.trim();
-        let line = line.strip_prefix("export ").unwrap_or(line).trim_start();
-        line.strip_prefix(name)?.strip_prefix('=')
-    })?;
-    let value = value.trim().trim_matches(['"', '\'']);
-    (!value.is_empty()).then(|| HostPath::from(value))
 }
 
 #[cfg(test)]
