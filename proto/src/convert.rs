@@ -143,6 +143,7 @@ impl From<model::Service> for v1::Service {
             cluster_uuid: service.cluster_uuid.unwrap_or_default(),
             node_name: service.node_name.unwrap_or_default(),
             roles: service.roles,
+            tiers: service.tiers,
             config_dir: service.config_dir.unwrap_or_default(),
             pid: service.pid.unwrap_or_default(),
         }
@@ -160,6 +161,7 @@ impl From<v1::Service> for model::Service {
             cluster_uuid: non_empty(service.cluster_uuid),
             node_name: non_empty(service.node_name),
             roles: service.roles,
+            tiers: service.tiers,
             config_dir: non_empty(service.config_dir),
             pid: (service.pid != 0).then_some(service.pid),
         }

@@ -21,33 +21,35 @@ pub(crate) fn command_line(arguments: &[Vec<u8>]) -> Vec<(String, String)> {
     settings
 }
 
-/// Where the Java machine itself writes: dumps, logs, temporary files.
+/// Where the Java machine itself writes: dumps, logs, temporary files. Of one option the last counts, of `-Xlog` each.
 pub(crate) fn java_places(arguments: &[Vec<u8>]) -> Vec<(Use, HostPath)> {
+    /// Options with a path, what it is for, and whether it is a file, of which the directory counts.
+    const OPTIONS: [(&str, Use, bool); 5] = [
+        ("-Djava.io.tmpdir=", Use::Temp, false),
+        ("-XX:HeapDumpPath=", Use::HeapDump, false),
+        ("-XX:ErrorFile=", Use::Logs, true),
+        ("-XX:ReplayDataFile=", Use::Logs, true),
+        ("-Xloggc:", Use::Logs, true),
+    ];
+    // Patterns such as `hs_err_pid%p.log` stand in the last component only.
+    let directory =
+        |file: &[u8]| HostPath::new(file.to_vec()).parent().unwrap_or_else(|| HostPath::from("."));
     let mut places = Vec::new();
-    for argument in arguments {
-        let value = |prefix: &str| {
-            argument.strip_prefix(prefix.as_bytes()).filter(|value| !value.is_empty())
-        };
-        // Patterns such as `hs_err_pid%p.log` stand in the last component only.
-        let directory = |file: &[u8]| {
-            HostPath::new(file.to_vec()).parent().unwrap_or_else(|| HostPath::from("."))
-        };
-        if let Some(path) = value("-XX:HeapDumpPath=") {
-            places.push((Use::HeapDump, HostPath::new(path.to_vec())));
-        } else if let Some(path) = value("-Djava.io.tmpdir=") {
-            places.push((Use::Temp, HostPath::new(path.to_vec())));
-        } else if let Some(file) = value("-XX:ErrorFile=")
-            .or_else(|| value("-XX:ReplayDataFile="))
-            .or_else(|| value("-Xloggc:"))
-        {
-            places.push((Use::Logs, directory(file)));
-        } else if let Some(log) = value("-Xlog:") {
-            // `-Xlog:WHAT:file=PATH:DECORATORS:OUTPUT`.
-            let text = String::from_utf8_lossy(log);
-            if let Some(file) = text.split(':').find_map(|part| part.strip_prefix("file=")) {
-                places.push((Use::Logs, directory(file.trim_matches('"').as_bytes())));
-            }
-        }
+    for (option, usage, is_file) in OPTIONS {
+        let value = arguments
+            .iter()
+            .rev()
+            .find_map(|argument| argument.strip_prefix(option.as_bytes()))
+            .filter(|value| !value.is_empty());
+        places.extend(value.map(|value| {
+            (usage, if is_file { directory(value) } else { HostPath::new(value.to_vec()) })
+        }));
+    }
+    for log in arguments.iter().filter_map(|argument| argument.strip_prefix(b"-Xlog:")) {
+        // `-Xlog:WHAT:file=PATH:DECORATORS:OUTPUT`.
+        let text = String::from_utf8_lossy(log);
+        let file = text.split(':').find_map(|part| part.strip_prefix("file="));
+        places.extend(file.map(|file| (Use::Logs, directory(file.trim_matches('"').as_bytes()))));
     }
     places
 }
@@ -96,6 +98,7 @@ mod tests {
     fn the_java_machine_writes_where_its_options_say() {
         let found = java_places(&arguments(&[
             "-Djava.io.tmpdir=/tmp/elasticsearch-1",
+            "-XX:HeapDumpPath=/overruled",
             "-XX:HeapDumpPath=/var/lib/elasticsearch",
             "-XX:ErrorFile=/var/log/elasticsearch/hs_err_pid%p.log",
             "-Xlog:gc*,gc+age=trace:file=/var/log/es/gc.log:utctime,level:filecount=32",
@@ -108,8 +111,8 @@ mod tests {
                 (Use::Temp, "/tmp/elasticsearch-1"),
                 (Use::HeapDump, "/var/lib/elasticsearch"),
                 (Use::Logs, "/var/log/elasticsearch"),
-                (Use::Logs, "/var/log/es"),
                 (Use::Logs, "."),
+                (Use::Logs, "/var/log/es"),
             ]
             .map(|(usage, path)| (usage, HostPath::from(path)))
         );

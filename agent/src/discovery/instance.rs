@@ -27,6 +27,12 @@ pub(super) struct Instance {
     pub(super) environment: Environment,
     /// Of the program and of what launched it, in the order in which later ones win.
     pub(super) arguments: Vec<Vec<u8>>,
+    /// It is the child of a launcher, seen or gone: its environment is not all that it was started with.
+    pub(super) is_below_launcher: bool,
+    /// The unit that would start it, with what is dropped in.
+    pub(super) unit_files: Vec<HostPath>,
+    /// Files that its environment is read from.
+    pub(super) environment_files: Vec<HostPath>,
 }
 
 /// What the kernel tells of a running program, whatever product it is.

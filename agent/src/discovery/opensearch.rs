@@ -8,6 +8,7 @@ pub(super) static OPENSEARCH: Family = Family {
     server_class: "org.opensearch.bootstrap.OpenSearch",
     // It has one process only.
     launcher_classes: &[],
+    variables: "OPENSEARCH",
     home_variable: "OPENSEARCH_HOME",
     config_variable: "OPENSEARCH_PATH_CONF",
     settings_file: "opensearch.yml",

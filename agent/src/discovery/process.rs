@@ -59,6 +59,12 @@ impl Environment {
         host.read(&Namespace::Host, &path, ARGUMENTS).map(|bytes| Self(Zeroizing::new(bytes)))
     }
 
+    /// Every variable that is text.
+    pub(super) fn variables(&self) -> impl Iterator<Item = (&str, &str)> {
+        let texts = self.0.split(|byte| *byte == 0).filter_map(|one| std::str::from_utf8(one).ok());
+        texts.filter_map(|variable| variable.split_once('='))
+    }
+
     /// The value of one variable, when it is text.
     pub(super) fn get(&self, name: &str) -> Option<String> {
         let value = self

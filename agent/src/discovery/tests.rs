@@ -93,6 +93,7 @@ fn a_package_with_one_jvm() {
         [
             "config /etc/elasticsearch",
             "repository /mnt/backup",
+            "temp /tmp",
             "data /var/lib/elasticsearch",
             "logs /var/log/elasticsearch",
         ]
@@ -171,7 +172,10 @@ fn a_server_whose_launcher_is_gone_takes_it_from_the_environment() {
         &["java", "--module-path", "/srv/es/lib", "-m", server],
         &["ES_PATH_CONF=/srv/conf", "DATA_DIR=/from/env"],
     );
-    assert_eq!(places(&root.discover()), ["data /from/env", "logs /l", "config /srv/conf"]);
+    assert_eq!(
+        places(&root.discover()),
+        ["data /from/env", "logs /l", "config /srv/conf", "temp /tmp"]
+    );
 }
 
 #[test]
@@ -185,7 +189,7 @@ fn without_settings_data_and_logs_are_below_the_home() {
     );
     assert_eq!(
         places(&root.discover()),
-        ["config /opt/es/config", "data /opt/es/data", "logs /opt/es/logs"]
+        ["config /opt/es/config", "data /opt/es/data", "logs /opt/es/logs", "temp /tmp"]
     );
 }
 
@@ -199,7 +203,7 @@ fn an_installation_that_does_not_run_is_found_by_its_files() {
     assert_eq!(found.services[0].config_dir.as_deref(), Some("/srv/conf"));
     assert_eq!(
         places(&found),
-        ["config /srv/conf", "data /srv/data", "logs /usr/share/elasticsearch/logs"]
+        ["config /srv/conf", "data /srv/data", "temp /tmp", "logs /usr/share/elasticsearch/logs"]
     );
     assert_eq!(found.keystores[0].run_as.as_ref().map(|account| account.gid), Some(102));
 }
@@ -313,4 +317,153 @@ fn what_is_declared_is_added() {
     let found = discover(&RecordedHost::new(Root::new().path()), &declared);
     assert_eq!(places(&found), ["repository /mnt/backup", "declared /srv/extra"]);
     assert_eq!(found.repositories.len(), 1);
+}
+
+#[test]
+fn a_node_that_a_unit_would_start_is_found_with_what_its_files_give() {
+    let root = Root::new();
+    root.file(
+        "etc/systemd/system/es-hot.service",
+        "[Service]\nUser=elasticsearch\nEnvironment=ES_PATH_CONF=/srv/hot/conf\n\
+         EnvironmentFile=-/etc/default/es-hot\nWorkingDirectory=/srv/run\n\
+         ExecStart=/opt/es-8/bin/elasticsearch -Epath.data=${DATA} --quiet\n",
+    );
+    root.file(
+        "etc/default/es-hot",
+        "DATA=/mnt/hot\nES_TMPDIR=/srv/tmp\nES_JAVA_OPTS=\"-Xms1g -XX:HeapDumpPath=dumps\"\n",
+    );
+    root.file(
+        "srv/hot/conf/elasticsearch.yml",
+        "cluster.name: prod\npath.data: /no\nnode.roles: [data_hot, ingest]\n",
+    );
+    root.file(
+        "srv/hot/conf/jvm.options",
+        "-XX:HeapDumpPath=/first\n-Xlog:gc*:file=${ES_PATH_CONF}/../gc.log\n-XX:ErrorFile=logs/hs_err.log\n",
+    );
+    root.file(
+        "srv/hot/conf/log4j2.properties",
+        "appender.a.fileName = ${sys:es.logs.base_path}/${sys:es.logs.cluster_name}_server.json\n\
+         appender.b.fileName = /srv/audit/x.json\n",
+    );
+    let found = root.discover();
+    assert_eq!(
+        places(&found),
+        [
+            "data /mnt/hot",
+            "logs /opt/es-8/logs",
+            "logs /srv/audit",
+            "logs /srv/hot",
+            "config /srv/hot/conf",
+            "heap-dump /srv/run/dumps",
+            "logs /srv/run/logs",
+            "temp /srv/tmp",
+        ]
+    );
+    let [service] = found.services.as_slice() else { panic!("{found:?}") };
+    assert_eq!(
+        (service.name.as_str(), service.state.as_str()),
+        ("elasticsearch:/srv/hot/conf", "installed")
+    );
+    assert_eq!(service.tiers, ["hot"]);
+    assert_eq!(found.keystores[0].run_as.as_ref().map(|account| account.uid), Some(101));
+    let of_unit =
+        |form| found.configurations.iter().filter(move |place| place.form == form).count();
+    assert_eq!((of_unit(secrets::Form::Unit), of_unit(secrets::Form::Variables)), (1, 1));
+}
+
+#[test]
+fn archives_are_found_where_they_are_usually_unpacked() {
+    let root = Root::new();
+    for home in ["opt/elasticsearch-8.14.3", "home/es/elasticsearch", "usr/local/opensearch"] {
+        let product = if home.ends_with("opensearch") { "opensearch" } else { "elasticsearch" };
+        root.file(&format!("{home}/bin/{product}"), "");
+        root.file(&format!("{home}/config/{product}.yml"), "");
+    }
+    root.file("opt/other/bin/elasticsearch", "");
+    let found = root.discover();
+    let names: Vec<&str> = found.services.iter().map(|service| service.name.as_str()).collect();
+    assert_eq!(
+        names,
+        [
+            "elasticsearch:/home/es/elasticsearch/config",
+            "elasticsearch:/opt/elasticsearch-8.14.3/config",
+            "opensearch:/usr/local/opensearch/config",
+        ]
+    );
+    assert!(places(&found).contains(&"data /opt/elasticsearch-8.14.3/data".to_owned()));
+}
+
+#[test]
+fn wazuhs_indexer_is_opensearch_under_its_own_name() {
+    let root = Root::new();
+    root.file(
+        "etc/wazuh-indexer/opensearch.yml",
+        "path.data: /var/lib/wazuh-indexer\nnode.master: true\n",
+    );
+    let found = root.discover();
+    let [service] = found.services.as_slice() else { panic!("{found:?}") };
+    assert_eq!((service.product.as_str(), service.name.as_str()), ("opensearch", "wazuh-indexer"));
+    assert_eq!(service.roles, ["master"]);
+    assert_eq!(found.keystores[0].path, "/etc/wazuh-indexer/opensearch.keystore".into());
+}
+
+#[test]
+fn images_take_settings_from_their_environment_and_hosts_do_not() {
+    let root = Root::new();
+    let environment = ["ES_SETTING_PATH_DATA=/vol/data", "path.logs=/vol/logs", "node.name=es-9"];
+    root.process(77, 1, ONE_JVM, &environment);
+    assert!(!places(&root.discover()).contains(&"data /vol/data".to_owned()));
+    root.file("proc/77/cgroup", format!("0::/docker/{}\n", "ab".repeat(32)));
+    let found = root.discover();
+    let places = places(&found);
+    assert!(places.contains(&"data /vol/data".to_owned()), "{places:?}");
+    assert!(places.contains(&"logs /vol/logs".to_owned()), "{places:?}");
+    assert_eq!(found.services[0].name, "elasticsearch:es-9");
+}
+
+#[test]
+fn what_a_node_holds_open_counts_whatever_its_settings_say_now() {
+    let root = Root::new();
+    root.file("etc/elasticsearch/elasticsearch.yml", "path.data: /new\npath.logs: /var/log/es\n");
+    root.process(77, 1, ONE_JVM, &[]);
+    for (descriptor, path, flags) in [
+        (3, "/old/nodes/0/node.lock", "0100002"),
+        (4, "/var/log/es/x.log", "0102001"),
+        (5, "/srv/elsewhere/audit.json", "0102001"),
+        (6, "/usr/share/java/x.jar", "0100000"),
+        (7, "/gone/x (deleted)", "0100002"),
+        (8, "/dev/shm/x", "0100002"),
+    ] {
+        fs::create_dir_all(root.path().join("proc/77/fd")).unwrap();
+        root.link(path, &format!("proc/77/fd/{descriptor}"));
+        root.file(&format!("proc/77/fdinfo/{descriptor}"), format!("pos:\t0\nflags:\t{flags}\n"));
+    }
+    let found = root.discover();
+    let places = places(&found);
+    assert!(places.contains(&"data /old/nodes/0".to_owned()), "{places:?}");
+    assert!(places.contains(&"logs /srv/elsewhere".to_owned()), "{places:?}");
+    assert!(
+        !places.iter().any(|place| place.contains("java") || place.contains("gone")),
+        "{places:?}"
+    );
+    let claims: Vec<_> = found.claims.iter().filter(|claim| claim.setting == "path.data").collect();
+    let said: Vec<_> = claims.iter().map(|claim| (claim.source, claim.values.join(","))).collect();
+    let expected = [(crate::drift::Source::Files, "/new"), (crate::drift::Source::Process, "/old")];
+    assert_eq!(said, expected.map(|(source, path)| (source, path.to_owned())));
+}
+
+#[test]
+fn two_nodes_with_one_configuration_are_two_services() {
+    let root = Root::new();
+    root.file("etc/elasticsearch/elasticsearch.yml", "cluster.name: c\n");
+    for (pid, node) in [(77, "a"), (78, "b")] {
+        let mut argv = ONE_JVM.to_vec();
+        let (name, data) = (format!("-Enode.name={node}"), format!("-Epath.data=/d/{node}"));
+        argv.extend([name.as_str(), data.as_str()]);
+        root.process(pid, 1, &argv, &[]);
+    }
+    let found = root.discover();
+    let names: Vec<&str> = found.services.iter().map(|service| service.name.as_str()).collect();
+    assert_eq!(names, ["elasticsearch", "elasticsearch:b"]);
+    assert!(places(&found).contains(&"data /d/b".to_owned()));
 }

@@ -41,6 +41,9 @@ pub struct Service {
     pub config_dir: ::prost::alloc::string::String,
     #[prost(int32, tag = "10")]
     pub pid: i32,
+    /// The data tiers that it holds, such as `hot`.
+    #[prost(string, repeated, tag = "11")]
+    pub tiers: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// A route down the stack that ends on a device without meeting encryption.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -40,6 +40,9 @@ pub struct Service {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub node_name: Option<String>,
     pub roles: Vec<String>,
+    /// The data tiers that it holds, such as `hot`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tiers: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub config_dir: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", default)]

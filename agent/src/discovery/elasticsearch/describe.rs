@@ -1,0 +1,496 @@
+//! One node: its settings, every place where it writes, its keystore.
+
+use std::collections::BTreeSet;
+
+use atrest_proto::model::{Gap, Reason, Service, Use};
+
+use super::{Family, Packaging};
+use crate::discovery::arguments::{command_line, java_places, property};
+use crate::discovery::instance::{AS_ROOT, Instance, absolute};
+use crate::discovery::process::gap;
+use crate::discovery::yaml::{self, Settings};
+use crate::discovery::{Discovery, KeystorePlace, Place, jvm_options, log4j2, open_files};
+use crate::drift::{Claim, Source};
+use crate::host::Host;
+use crate::path::HostPath;
+use crate::secrets::{self, Form};
+use crate::snapshot::{Namespace, Trouble};
+
+/// The settings that are read; nothing else of a settings file is kept.
+const SETTINGS: &[&str] = &[
+    "path.data",
+    "path.logs",
+    "path.repo",
+    "path.shared_data",
+    "cluster.name",
+    "node.name",
+    "node.roles",
+    "node.master",
+    "node.data",
+    "node.ingest",
+    "node.ml",
+    "node.attr.data",
+    "node.attr.box_type",
+    "xpack.searchable.snapshot.shared_cache.size",
+];
+
+/// The booleans that said what `node.roles` says since 7.9.
+const OLD_ROLES: [(&str, &str); 4] = [
+    ("node.master", "master"),
+    ("node.data", "data"),
+    ("node.ingest", "ingest"),
+    ("node.ml", "ml"),
+];
+
+/// What the settings of a node say, one method for each question.
+struct Node<'a> {
+    family: &'a Family,
+    host: &'a dyn Host,
+    instance: &'a Instance,
+    settings: Settings,
+    /// The package's defaults, where the settings cannot be read: nobody knows better then.
+    assumed: Option<&'static Packaging>,
+}
+
+/// Everything that is known of one node goes into `found`.
+pub(super) fn describe(
+    family: &Family,
+    host: &dyn Host,
+    instance: &Instance,
+    found: &mut Discovery,
+) {
+    let (settings, is_read) = settings(family, host, instance, &mut found.gaps);
+    let assumed = family.packaging(&instance.config).filter(|_| !is_read);
+    let node = Node { family, host, instance, settings, assumed };
+    let node_name = node.one("node.name", &mut found.gaps);
+    let name = {
+        let name = node.name(node_name.as_deref());
+        let is_taken = |name: &String| found.services.iter().any(|service| service.name == *name);
+        // Two nodes with one configuration directory: what tells them apart is given on the command line.
+        if !is_taken(&name) {
+            name
+        } else if let Some(node_name) = &node_name {
+            format!("{name}:{node_name}")
+        } else {
+            format!("{name}#{}", found.services.len())
+        }
+    };
+    let places = node.places(&mut found.gaps);
+    found.claims.extend(node.claims(&name, is_read));
+    let is_known = |path: &HostPath| places.iter().any(|(_, known)| path.is_at_or_below(known));
+    let mut others = BTreeSet::new();
+    for (usage, path) in open_files::written(host, instance) {
+        if !is_known(&path) {
+            others.insert((usage, path));
+        }
+    }
+    found.places.extend(places.iter().cloned().chain(others).map(|(usage, path)| Place {
+        path,
+        usage,
+        service: Some(name.clone()),
+        namespace: instance.namespace.clone(),
+    }));
+    found.keystores.push(KeystorePlace {
+        path: instance.config.join(family.keystore_file),
+        namespace: instance.namespace.clone(),
+        product: family.product.to_owned(),
+        format: "elasticsearch",
+        service: Some(name.clone()),
+        run_as: instance.run_as.clone(),
+    });
+    found.configurations.extend(node.configurations(&name));
+    let roles = node.roles(&mut found.gaps);
+    found.services.push(Service {
+        product: family.product.to_owned(),
+        state: if instance.pid.is_some() { "running" } else { "installed" }.to_owned(),
+        version: node.version(),
+        cluster_name: node.one("cluster.name", &mut found.gaps),
+        cluster_uuid: None,
+        node_name,
+        tiers: node.tiers(&roles, &mut found.gaps),
+        roles,
+        config_dir: Some(instance.config.to_string()),
+        pid: instance.pid,
+        name,
+    });
+}
+
+impl Node<'_> {
+    /// The values of a setting; one that cannot be known is a gap.
+    fn list(&self, key: &str, gaps: &mut Vec<Gap>) -> Vec<String> {
+        let lookup = |name: &str| self.variable(name);
+        self.settings.list(key, &lookup).unwrap_or_else(|error| {
+            let path = self.instance.config.join(self.family.settings_file);
+            gaps.push(Gap {
+                subject: path.to_string(),
+                reason: Reason::Unreadable,
+                detail: error.to_string(),
+                remedy: "name the path in the agent's configuration".to_owned(),
+            });
+            Vec::new()
+        })
+    }
+
+    fn one(&self, key: &str, gaps: &mut Vec<Gap>) -> Option<String> {
+        self.list(key, gaps).into_iter().next()
+    }
+
+    /// What `${NAME}` stands for: a variable of the environment or a property of Java.
+    fn variable(&self, name: &str) -> Option<String> {
+        self.instance
+            .environment
+            .get(name)
+            .or_else(|| property(&self.instance.arguments, name).map(|value| value.to_string()))
+    }
+
+    fn absolute(&self, path: &str) -> HostPath {
+        absolute(&self.instance.cwd, &HostPath::from(path))
+    }
+
+    fn paths(&self, key: &str, gaps: &mut Vec<Gap>) -> Vec<HostPath> {
+        self.list(key, gaps).iter().map(|path| self.absolute(path)).collect()
+    }
+
+    /// The paths of a setting that has a default: a directory of the package, or one below the home.
+    fn defaulted(
+        &self,
+        key: &str,
+        packaged: fn(&Packaging) -> &'static str,
+        below_home: &str,
+        gaps: &mut Vec<Gap>,
+    ) -> Vec<HostPath> {
+        let paths = self.paths(key, gaps);
+        if !paths.is_empty() {
+            return paths;
+        }
+        let home = || self.instance.home.join(below_home);
+        vec![self.assumed.map_or_else(home, |packaging| HostPath::from(packaged(packaging)))]
+    }
+
+    fn is_there(&self, path: &HostPath) -> bool {
+        self.host.metadata(&self.instance.namespace, path, true).is_ok()
+    }
+
+    /// Every place that its settings and arguments name.
+    fn places(&self, gaps: &mut Vec<Gap>) -> Vec<(Use, HostPath)> {
+        let instance = self.instance;
+        let mut places = Vec::new();
+        let data = self.defaulted("path.data", |packaging| packaging.data, "data", gaps);
+        let logs = self.defaulted("path.logs", |packaging| packaging.logs, "logs", gaps);
+        let mut add = |usage: Use, paths: Vec<HostPath>| {
+            places.extend(paths.into_iter().map(|path| (usage, path)));
+        };
+        // The cache of the frozen tier is one file, which may be a link or a mount of its own.
+        let caches = data.iter().map(|path| path.join("shared_snapshot_cache"));
+        let caches = caches.filter(|path| self.is_there(path)).collect();
+        add(Use::Cache, caches);
+        add(Use::Logs, self.appenders(logs.first(), gaps));
+        add(Use::Data, data);
+        add(Use::Logs, logs);
+        add(Use::Data, self.paths("path.shared_data", gaps));
+        add(Use::Repository, self.paths("path.repo", gaps));
+        add(Use::Config, vec![instance.config.clone()]);
+        let options = self.java_options();
+        for (usage, path) in java_places(&options) {
+            add(usage, vec![absolute(&instance.cwd, &path)]);
+        }
+        let says = |part: &[u8]| options.iter().any(|option| option.starts_with(part));
+        // Without a path a dump goes to the working directory (`HeapDumpPath` in the documentation of `java`).
+        if says(b"-XX:+HeapDumpOnOutOfMemoryError") && !says(b"-XX:HeapDumpPath=") {
+            add(Use::HeapDump, vec![instance.cwd.clone()]);
+        }
+        if !says(b"-Djava.io.tmpdir=") {
+            add(Use::Temp, vec![self.temporary()]);
+        }
+        places.sort_unstable();
+        places.dedup();
+        places
+    }
+
+    /// The options of the Java machine: the running one's, or those that it would start with.
+    fn java_options(&self) -> Vec<Vec<u8>> {
+        let is_java = |argument: &Vec<u8>| argument.starts_with(b"-X");
+        if self.instance.pid.is_some() && self.instance.arguments.iter().any(is_java) {
+            return self.instance.arguments.clone();
+        }
+        let files = self.java_options_of_files().into_iter().map(String::into_bytes);
+        self.instance.arguments.iter().cloned().chain(files).collect()
+    }
+
+    fn java_options_of_files(&self) -> Vec<String> {
+        let instance = self.instance;
+        let variable = format!("{}_JAVA_OPTS", self.family.variables);
+        let options = jvm_options::of(
+            self.host,
+            &instance.namespace,
+            &instance.config,
+            &instance.home,
+            &instance.environment,
+            &variable,
+        );
+        let temporary = self.temporary().to_string();
+        let config = instance.config.to_string();
+        let replaced = |option: String| {
+            option
+                .replace(&format!("${{{}_TMPDIR}}", self.family.variables), &temporary)
+                .replace(&format!("${{{}_PATH_CONF}}", self.family.variables), &config)
+        };
+        options.into_iter().map(replaced).collect()
+    }
+
+    /// Where its scripts make the temporary directory of each start.
+    fn temporary(&self) -> HostPath {
+        let named = self.instance.environment.get(&format!("{}_TMPDIR", self.family.variables));
+        named.map_or_else(|| HostPath::from("/tmp"), |path| self.absolute(&path))
+    }
+
+    /// Where the appenders of `log4j2.properties` write.
+    fn appenders(&self, logs: Option<&HostPath>, gaps: &mut Vec<Gap>) -> Vec<HostPath> {
+        /// The product's own is 10 KiB.
+        const LIMIT: usize = 1 << 20;
+        let path = self.instance.config.join("log4j2.properties");
+        let bytes = match self.host.read(&self.instance.namespace, &path, LIMIT) {
+            Ok(bytes) => bytes,
+            Err(trouble) if trouble.reason == Reason::NotFound => return Vec::new(),
+            Err(trouble) => {
+                gaps.push(gap(&path.to_string(), &trouble, AS_ROOT));
+                return Vec::new();
+            }
+        };
+        let prefix = self.family.property;
+        let cluster =
+            self.one("cluster.name", gaps).unwrap_or_else(|| self.family.product.to_owned());
+        let node = self.one("node.name", gaps).unwrap_or_else(|| "node".to_owned());
+        let lookup = |name: &str| match name.strip_prefix(prefix)?.strip_prefix(".logs.") {
+            Some("base_path") => logs.map(ToString::to_string),
+            Some("cluster_name") => Some(cluster.clone()),
+            Some("node_name") => Some(node.clone()),
+            _ => self.variable(name),
+        };
+        let directories = log4j2::directories(&String::from_utf8_lossy(&bytes), &lookup);
+        directories.iter().map(|directory| self.absolute(directory)).collect()
+    }
+
+    /// What the sources say of the settings that they may disagree on.
+    fn claims(&self, service: &str, is_read: bool) -> Vec<Claim> {
+        let claim = |setting: &str, source, mut values: Vec<String>| {
+            values.sort_unstable();
+            values.dedup();
+            Claim { service: service.to_owned(), setting: setting.to_owned(), source, values }
+        };
+        let mut claims = Vec::new();
+        if self.instance.pid.is_none() {
+            return claims;
+        }
+        if is_read {
+            // The cluster's log files lie in the first of these, the data in all.
+            let mut ignored = Vec::new();
+            let of = |paths: Vec<HostPath>| paths.iter().map(ToString::to_string).collect();
+            let data =
+                self.defaulted("path.data", |packaging| packaging.data, "data", &mut ignored);
+            let logs =
+                self.defaulted("path.logs", |packaging| packaging.logs, "logs", &mut ignored);
+            claims.push(claim("path.data", Source::Files, of(data)));
+            claims.push(claim("path.logs", Source::Files, of(logs)));
+            for key in ["path.repo", "path.shared_data"] {
+                claims.push(claim(key, Source::Files, of(self.paths(key, &mut ignored))));
+            }
+        }
+        let locked = open_files::data(self.host, self.instance);
+        if !locked.is_empty() {
+            let values = locked.iter().map(ToString::to_string).collect();
+            claims.push(claim("path.data", Source::Process, values));
+        }
+        let of_process = &self.instance.arguments;
+        if !of_process.iter().any(|argument| argument.starts_with(b"-X")) {
+            return claims;
+        }
+        let has_options = self.is_there(&self.instance.config.join("jvm.options"));
+        let of_files: Vec<Vec<u8>> =
+            self.java_options_of_files().into_iter().map(String::into_bytes).collect();
+        let variable = format!("{}_JAVA_OPTS", self.family.variables);
+        // Where the variable was taken out of the environment, what it said is not known.
+        let sees_variable =
+            self.instance.environment.get(&variable).is_some() || !self.instance.is_below_launcher;
+        for option in ["-XX:HeapDumpPath=", "-XX:ErrorFile="] {
+            let last = |arguments: &[Vec<u8>]| {
+                let value =
+                    arguments.iter().rev().find_map(|a| a.strip_prefix(option.as_bytes()))?;
+                Some(self.absolute(&String::from_utf8_lossy(value)).to_string())
+            };
+            let setting = option.trim_end_matches('=');
+            claims
+                .extend(last(of_process).map(|value| claim(setting, Source::Process, vec![value])));
+            if has_options && sees_variable {
+                claims.extend(last(&of_files).map(|v| claim(setting, Source::Files, vec![v])));
+            }
+        }
+        claims
+    }
+
+    /// Where the settings of the node stand.
+    fn configurations(&self, service: &str) -> Vec<secrets::Place> {
+        let (family, instance) = (self.family, self.instance);
+        let place = |path: HostPath, form, namespace: &Namespace| secrets::Place {
+            path,
+            form,
+            namespace: namespace.clone(),
+            product: family.product.to_owned(),
+            service: Some(service.to_owned()),
+        };
+        let own = &instance.namespace;
+        let mut places = vec![
+            place(instance.config.join(family.settings_file), Form::Yaml, own),
+            place(instance.config.join("jvm.options"), Form::JavaOptions, own),
+            place(instance.config.clone(), Form::Directory, own),
+        ];
+        let directory = instance.config.join("jvm.options.d");
+        let names = self.host.list(own, &directory).unwrap_or_default();
+        let options = names.iter().filter(|name| name.ends_with(b".options"));
+        places.extend(options.map(|name| place(directory.join(name), Form::JavaOptions, own)));
+        let process = instance.pid.into_iter().flat_map(|pid| {
+            [("environ", Form::Environment), ("cmdline", Form::Arguments)].map(|(file, form)| {
+                place(HostPath::from(format!("/proc/{pid}/{file}")), form, &Namespace::Host)
+            })
+        });
+        places.extend(process);
+        let units = instance.unit_files.iter().cloned();
+        places.extend(units.map(|path| place(path, Form::Unit, &Namespace::Host)));
+        let sourced = family.packaging(&instance.config).map_or(&[][..], |p| p.environment_files);
+        let files = sourced.iter().map(|path| HostPath::from(*path));
+        let files = files.chain(instance.environment_files.iter().cloned());
+        places.extend(files.map(|path| place(path, Form::Variables, &Namespace::Host)));
+        places
+    }
+
+    fn roles(&self, gaps: &mut Vec<Gap>) -> Vec<String> {
+        let mut roles = self.list("node.roles", gaps);
+        if roles.is_empty() {
+            let is_on =
+                |key: &str, gaps: &mut Vec<Gap>| self.one(key, gaps).as_deref() == Some("true");
+            let old = OLD_ROLES.iter().filter(|(key, _)| is_on(key, gaps));
+            roles = old.map(|(_, role)| (*role).to_owned()).collect();
+        }
+        roles.sort_unstable();
+        roles.dedup();
+        roles
+    }
+
+    /// The tiers that it holds data of: by its roles, or by the attribute that told before there were such roles.
+    fn tiers(&self, roles: &[String], gaps: &mut Vec<Gap>) -> Vec<String> {
+        let of_roles = roles.iter().filter_map(|role| role.strip_prefix("data_"));
+        let mut tiers: Vec<String> = of_roles.map(str::to_owned).collect();
+        if tiers.is_empty() {
+            let attribute =
+                self.one("node.attr.data", gaps).or_else(|| self.one("node.attr.box_type", gaps));
+            tiers.extend(attribute);
+        }
+        tiers
+    }
+
+    /// What tells this node from others of the host, the same after a restart.
+    fn name(&self, node_name: Option<&str>) -> String {
+        let instance = self.instance;
+        let product = self.family.product;
+        if let Some(container) = &instance.container {
+            let hostname = || {
+                let path = HostPath::from("/etc/hostname");
+                let bytes = self.host.read(&instance.namespace, &path, 4096).ok()?;
+                let name = String::from_utf8_lossy(&bytes).trim().to_owned();
+                (!name.is_empty() && instance.namespace != Namespace::Host).then_some(name)
+            };
+            let name =
+                node_name.map(str::to_owned).or_else(hostname).unwrap_or_else(|| container.clone());
+            return format!("{product}:{name}");
+        }
+        if let Some(packaging) = self.family.packaging(&instance.config) {
+            return packaging.name.to_owned();
+        }
+        format!("{product}:{}", instance.config)
+    }
+
+    /// From the name of the product's own jar.
+    fn version(&self) -> Option<String> {
+        let lib = self.instance.home.join("lib");
+        let names = self.host.list(&self.instance.namespace, &lib).ok()?;
+        names.iter().find_map(|name| {
+            let name = std::str::from_utf8(name).ok()?;
+            let version = name.strip_prefix(self.family.jar)?.strip_suffix(".jar")?;
+            version.starts_with(|first: char| first.is_ascii_digit()).then(|| version.to_owned())
+        })
+    }
+}
+
+/// The settings of the file, under those of the environment and the command line; and whether the file could be read.
+fn settings(
+    family: &Family,
+    host: &dyn Host,
+    node: &Instance,
+    gaps: &mut Vec<Gap>,
+) -> (Settings, bool) {
+    let path = node.config.join(family.settings_file);
+    let keep = |key: &str| SETTINGS.contains(&key);
+    let parsed = match host.read(&node.namespace, &path, yaml::MAX_SIZE) {
+        Ok(bytes) => Settings::parse(&bytes, &keep)
+            .map_err(|error| (Trouble::new(Reason::Unreadable, format!("{path}: {error}")), "")),
+        // Without the file everything has its default.
+        Err(trouble) if trouble.reason == Reason::NotFound => Ok(Settings::default()),
+        Err(trouble) => {
+            let remedy = if trouble.reason == Reason::NoPermission { AS_ROOT } else { "" };
+            Err((trouble, remedy))
+        }
+    };
+    let is_read = parsed.is_ok();
+    let mut settings = parsed.unwrap_or_else(|(trouble, remedy)| {
+        let remedy =
+            if remedy.is_empty() { "correct the file; defaults were assumed" } else { remedy };
+        gaps.push(gap(&path.to_string(), &trouble, remedy));
+        Settings::default()
+    });
+    if node.container.is_some() {
+        for (name, value) in node.environment.variables() {
+            if let Some(key) = setting_of_variable(name)
+                && keep(&key)
+            {
+                settings.set(&key, value);
+            }
+        }
+    }
+    for (key, value) in command_line(&node.arguments) {
+        if keep(&key) {
+            settings.set(&key, &value);
+        }
+    }
+    (settings, is_read)
+}
+
+/// The setting that the entry points of the images make of a variable, in `docker-entrypoint.sh` and `env2yml`:
+/// `path.data` is itself, and `ES_SETTING_PATH_DATA` is `path.data`, with `__` for an underscore.
+fn setting_of_variable(name: &str) -> Option<String> {
+    if let Some(rest) = name.strip_prefix("ES_SETTING_") {
+        let parts = rest.split("__").map(|part| part.replace('_', "."));
+        return Some(parts.collect::<Vec<_>>().join("_").to_ascii_lowercase());
+    }
+    let is_dotted = name.contains('.')
+        && name.bytes().all(|byte| {
+            byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_' | b'.')
+        });
+    is_dotted.then(|| name.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_of_the_images_are_settings() {
+        assert_eq!(setting_of_variable("ES_SETTING_PATH_DATA").as_deref(), Some("path.data"));
+        assert_eq!(
+            setting_of_variable("ES_SETTING_PATH_SHARED__DATA").as_deref(),
+            Some("path.shared_data")
+        );
+        assert_eq!(setting_of_variable("path.data").as_deref(), Some("path.data"));
+        assert_eq!(setting_of_variable("PATH"), None);
+        assert_eq!(setting_of_variable("Path.data"), None);
+    }
+}

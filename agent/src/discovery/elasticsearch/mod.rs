@@ -1,0 +1,99 @@
+//! Elasticsearch, running or installed: its directories, its keystore, its repositories' roots.
+//!
+//! The server is one Java process, or since 8.x a launcher and the server below it. The server's own arguments then
+//! name no configuration: the launcher's do, or the environment. `Environment.java` and `server-cli` of the product.
+
+mod describe;
+mod nodes;
+
+use super::{Discovery, Scene};
+use crate::path::HostPath;
+use describe::describe;
+use nodes::{installed, running, servers};
+
+/// The names by which a product of this family goes.
+pub(super) struct Family {
+    pub(super) product: &'static str,
+    /// The prefix of its Java properties: `es` in `-Des.path.conf`.
+    pub(super) property: &'static str,
+    pub(super) server_class: &'static str,
+    pub(super) launcher_classes: &'static [&'static str],
+    /// What its variables begin with: `ES` in `ES_JAVA_OPTS`.
+    pub(super) variables: &'static str,
+    pub(super) home_variable: &'static str,
+    pub(super) config_variable: &'static str,
+    pub(super) settings_file: &'static str,
+    pub(super) keystore_file: &'static str,
+    /// What the name of its own jar in `lib` starts with; the version follows.
+    pub(super) jar: &'static str,
+    /// Its start script in `bin`.
+    pub(super) binary: &'static str,
+    pub(super) packagings: &'static [Packaging],
+}
+
+/// Where a package puts things.
+pub(super) struct Packaging {
+    /// Of the package and of its unit; what the service is called.
+    pub(super) name: &'static str,
+    pub(super) home: &'static str,
+    pub(super) config: &'static str,
+    /// What the settings file of the package sets.
+    pub(super) data: &'static str,
+    pub(super) logs: &'static str,
+    /// What its start scripts source.
+    pub(super) environment_files: &'static [&'static str],
+    pub(super) user: &'static str,
+}
+
+pub(super) static ELASTICSEARCH: Family = Family {
+    product: "elasticsearch",
+    property: "es",
+    server_class: "org.elasticsearch.bootstrap.Elasticsearch",
+    launcher_classes: &[
+        "org.elasticsearch.launcher.CliToolLauncher",
+        "org.elasticsearch.server.launcher.ServerLauncher",
+    ],
+    variables: "ES",
+    home_variable: "ES_HOME",
+    config_variable: "ES_PATH_CONF",
+    settings_file: "elasticsearch.yml",
+    keystore_file: "elasticsearch.keystore",
+    jar: "elasticsearch-",
+    binary: "elasticsearch",
+    packagings: &[Packaging {
+        name: "elasticsearch",
+        home: "/usr/share/elasticsearch",
+        config: "/etc/elasticsearch",
+        data: "/var/lib/elasticsearch",
+        logs: "/var/log/elasticsearch",
+        environment_files: &["/etc/default/elasticsearch", "/etc/sysconfig/elasticsearch"],
+        user: "elasticsearch",
+    }],
+};
+
+impl Family {
+    /// The package whose configuration directory this is.
+    fn packaging(&self, config: &HostPath) -> Option<&'static Packaging> {
+        self.packagings.iter().find(|packaging| HostPath::from(packaging.config) == *config)
+    }
+}
+
+/// Finds the nodes of one product.
+pub(super) fn discover(family: &Family, scene: &Scene<'_>, found: &mut Discovery) {
+    let mut configs = Vec::new();
+    for (server, launcher) in servers(family, scene) {
+        let Some(node) = running(family, scene.host, server, launcher, &mut found.gaps) else {
+            continue;
+        };
+        if node.container.is_none() {
+            configs.push(node.config.clone());
+        }
+        describe(family, scene.host, &node, found);
+    }
+    for node in installed(family, scene) {
+        if !configs.contains(&node.config) {
+            configs.push(node.config.clone());
+            describe(family, scene.host, &node, found);
+        }
+    }
+}
