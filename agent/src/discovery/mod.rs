@@ -3,6 +3,7 @@
 //! Reads through [`Host`] only. Names and paths leave this module, never the value of a setting that may be secret.
 
 pub(crate) mod arguments;
+mod containers;
 mod core_dumps;
 mod elasticsearch;
 mod instance;
@@ -113,6 +114,7 @@ pub fn discover(host: &dyn Host, declared: &Declared) -> Discovery {
     for product in PRODUCTS {
         (product.discover)(&scene, &mut found);
     }
+    containers::discover(host, &mut found);
     let declare = |path: &HostPath, usage, service: Option<&String>, namespace: &Namespace| Place {
         path: path.clone(),
         usage,

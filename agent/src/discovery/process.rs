@@ -210,11 +210,41 @@ pub(super) fn container(host: &dyn Host, pid: i32) -> Option<String> {
 
 /// Docker, containerd, CRI-O and podman all name control groups after the 64 digits of the container.
 pub(crate) fn container_id(cgroup: &str) -> Option<String> {
-    cgroup
-        .split(|character: char| !character.is_ascii_hexdigit())
-        .find(|word| word.len() == 64)
-        .and_then(|id| id.get(..12))
-        .map(str::to_owned)
+    long_container_id(cgroup).and_then(|id| id.get(..12)).map(str::to_owned)
+}
+
+fn long_container_id(cgroup: &str) -> Option<&str> {
+    cgroup.split(|character: char| !character.is_ascii_hexdigit()).find(|word| word.len() == 64)
+}
+
+/// What a control group says of the container that a process is in.
+pub(super) struct Cgroup {
+    /// The 64 digits of the container.
+    pub(super) container: String,
+    /// The UID of the pod, with dashes.
+    pub(super) pod: Option<String>,
+}
+
+/// The container that process `pid` is in.
+pub(super) fn cgroup(host: &dyn Host, pid: i32) -> Option<Cgroup> {
+    let path = HostPath::from(format!("/proc/{pid}/cgroup"));
+    let bytes = host.read(&Namespace::Host, &path, STATUS).ok()?;
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    Some(Cgroup { container: long_container_id(&text)?.to_owned(), pod: pod_uid(&text) })
+}
+
+/// `kubepods-burstable-pod6d2f…_….slice` or `kubepods/burstable/pod6d2f…-…`: the UID, with dashes.
+pub(crate) fn pod_uid(cgroup: &str) -> Option<String> {
+    /// Of a UUID with its dashes.
+    const LENGTH: usize = 36;
+    cgroup.match_indices("pod").find_map(|(at, _)| {
+        let uid = cgroup.get(at + 3..at + 3 + LENGTH)?.replace('_', "-");
+        let is_uuid = uid.bytes().enumerate().all(|(index, byte)| match index {
+            8 | 13 | 18 | 23 => byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        });
+        is_uuid.then_some(uid)
+    })
 }
 
 /// A gap for a trouble.
@@ -286,5 +316,21 @@ mod tests {
             assert_eq!(container_id(&line).as_deref(), Some("4f4f4f4f4f4f"));
         }
         assert_eq!(container_id("0::/system.slice/elasticsearch.service"), None);
+    }
+
+    #[test]
+    fn a_pod_is_known_by_its_uid_in_either_spelling() {
+        let uid = "6d2f1a3b-0c4d-4e5f-8a9b-0123456789ab";
+        for cgroup in [
+            format!(
+                "0::/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{}.slice/x",
+                uid.replace('-', "_")
+            ),
+            format!("11:memory:/kubepods/besteffort/pod{uid}/4f4f"),
+        ] {
+            assert_eq!(pod_uid(&cgroup).as_deref(), Some(uid));
+        }
+        assert_eq!(pod_uid("0::/machine.slice/libpod-4f4f.scope"), None);
+        assert_eq!(pod_uid("0::/podé-6d2f1a3b-0c4d-4e5f-8a9b-0123456789ab"), None);
     }
 }

@@ -466,7 +466,7 @@ fn settings(
 
 /// The setting that the entry points of the images make of a variable, in `docker-entrypoint.sh` and `env2yml`:
 /// `path.data` is itself, and `ES_SETTING_PATH_DATA` is `path.data`, with `__` for an underscore.
-fn setting_of_variable(name: &str) -> Option<String> {
+pub(in crate::discovery) fn setting_of_variable(name: &str) -> Option<String> {
     if let Some(rest) = name.strip_prefix("ES_SETTING_") {
         let parts = rest.split("__").map(|part| part.replace('_', "."));
         return Some(parts.collect::<Vec<_>>().join("_").to_ascii_lowercase());

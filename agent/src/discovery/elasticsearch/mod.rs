@@ -9,6 +9,7 @@ mod nodes;
 use super::{Discovery, Scene};
 use crate::path::HostPath;
 use describe::describe;
+pub(super) use describe::setting_of_variable;
 use nodes::{installed, running, servers};
 
 /// The names by which a product of this family goes.

@@ -1,0 +1,108 @@
+//! What container engines keep on the host: logs of running containers, containers that are stopped, volumes of pods.
+//!
+//! Running containers are found by their processes, as everything that runs.
+
+mod docker;
+mod kubelet;
+
+use atrest_proto::model::{Service, Use};
+
+use super::Discovery;
+use super::process::{self, Cgroup};
+use crate::host::{FileKind, Host};
+use crate::path::HostPath;
+use crate::snapshot::Namespace;
+
+/// The storage of an Elastic Cloud Enterprise host, by its installer's default.
+const ECE: &str = "/mnt/data/elastic";
+
+/// A product as its image has it, and as it is found when its container does not run.
+struct Image {
+    product: &'static str,
+    /// In the name of the image, without registry and tag: the first that fits counts.
+    name: &'static str,
+    home: &'static str,
+    keystore: &'static str,
+    format: &'static str,
+}
+
+/// More special names stand first.
+const IMAGES: [Image; 5] = [
+    Image {
+        product: "opensearch-dashboards",
+        name: "opensearch-dashboards",
+        home: "/usr/share/opensearch-dashboards",
+        keystore: "config/opensearch_dashboards.keystore",
+        format: "kibana",
+    },
+    Image {
+        product: "elasticsearch",
+        name: "elasticsearch",
+        home: "/usr/share/elasticsearch",
+        keystore: "config/elasticsearch.keystore",
+        format: "elasticsearch",
+    },
+    Image {
+        product: "opensearch",
+        name: "opensearch",
+        home: "/usr/share/opensearch",
+        keystore: "config/opensearch.keystore",
+        format: "elasticsearch",
+    },
+    Image {
+        product: "kibana",
+        name: "kibana",
+        home: "/usr/share/kibana",
+        keystore: "config/kibana.keystore",
+        format: "kibana",
+    },
+    Image {
+        product: "logstash",
+        name: "logstash",
+        home: "/usr/share/logstash",
+        keystore: "config/logstash.keystore",
+        format: "logstash",
+    },
+];
+
+/// The directories below an image's home that it writes to.
+const DIRECTORIES: [(&str, Use); 3] =
+    [("data", Use::Data), ("logs", Use::Logs), ("config", Use::Config)];
+
+/// Adds what engines keep to what was found by processes and installations.
+pub(super) fn discover(host: &dyn Host, found: &mut Discovery) {
+    let running: Vec<(String, Cgroup)> = found
+        .services
+        .iter()
+        .filter_map(|service| Some((service.name.clone(), process::cgroup(host, service.pid?)?)))
+        .collect();
+    docker::discover(host, &running, found);
+    kubelet::discover(host, &running, found);
+    let storage = HostPath::from(ECE);
+    if is_directory(host, &storage) {
+        found.services.push(Service {
+            product: "ece".to_owned(),
+            name: "ece".to_owned(),
+            state: "installed".to_owned(),
+            ..Service::default()
+        });
+        found.places.push(super::Place {
+            path: storage,
+            usage: Use::Data,
+            service: Some("ece".to_owned()),
+            namespace: Namespace::Host,
+        });
+    }
+}
+
+fn is_directory(host: &dyn Host, path: &HostPath) -> bool {
+    host.metadata(&Namespace::Host, path, true)
+        .is_ok_and(|metadata| metadata.kind == FileKind::Directory)
+}
+
+fn place(path: HostPath, usage: Use, service: &str) -> super::Place {
+    super::Place { path, usage, service: Some(service.to_owned()), namespace: Namespace::Host }
+}
+
+#[cfg(test)]
+mod tests;

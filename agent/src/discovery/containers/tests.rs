@@ -1,0 +1,169 @@
+//! Hosts with container engines, each a directory with the files that the engine keeps.
+
+use super::docker::image;
+use super::*;
+use crate::discovery::{Declared, Discovery};
+use crate::host::recorded::RecordedHost;
+
+fn found(files: &[(&str, &str)]) -> Discovery {
+    let root = tempfile::tempdir().unwrap();
+    for (path, text) in files {
+        let path = root.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    crate::discovery::discover(&RecordedHost::new(root.path()), &Declared::default())
+}
+
+fn places(found: &Discovery) -> Vec<String> {
+    let places = found.places.iter().filter(|place| place.usage != Use::Temp);
+    places.map(|place| format!("{} {}", place.usage, place.path)).collect()
+}
+
+fn keystores(found: &Discovery) -> Vec<String> {
+    found.keystores.iter().map(|keystore| keystore.path.to_string()).collect()
+}
+
+#[test]
+fn an_image_is_known_by_its_name_alone() {
+    let product = |name: &str| image(name).map(|image| image.product);
+    assert_eq!(
+        product("docker.elastic.co/elasticsearch/elasticsearch:8.19.4@sha256:00"),
+        Some("elasticsearch")
+    );
+    assert_eq!(product("elasticsearch"), Some("elasticsearch"));
+    assert_eq!(product("registry:5000/mirror/elasticsearch-wolfi:9"), Some("elasticsearch"));
+    assert_eq!(product("opensearchproject/opensearch:2"), Some("opensearch"));
+    assert_eq!(product("opensearchproject/opensearch-dashboards:2"), Some("opensearch-dashboards"));
+    assert_eq!(product("prometheuscommunity/elasticsearch-exporter:v1"), None);
+    assert_eq!(product("nginx"), None);
+}
+
+#[test]
+fn a_stopped_container_rests_on_its_mounts_and_its_writable_layer() {
+    let id = "ab".repeat(32);
+    let root = "srv/docker";
+    let description = r#"{"ID":"x","Name":"/es-cold","Config":{"Image":"elasticsearch:8.19.4",
+        "Env":["PATH=/bin","ELASTIC_PASSWORD=hunter2","cluster.name=prod","ES_SETTING_PATH_LOGS=/vol/logs"],
+        "Cmd":["eswrapper","-Enode.name=cold-1"]},
+        "MountPoints":{"/usr/share/elasticsearch/data":{"Source":"/srv/volumes/es/_data","Destination":"/usr/share/elasticsearch/data"},
+        "/vol":{"Source":"/mnt/vol"}}}"#;
+    let found = found(&[
+        ("etc/docker/daemon.json", "{\"data-root\": \"/srv/docker\"}"),
+        (&format!("{root}/containers/{id}/config.v2.json"), description),
+        (&format!("{root}/image/overlay2/layerdb/mounts/{id}/mount-id"), "0f0f\n"),
+        (
+            &format!(
+                "{root}/overlay2/0f0f/diff/usr/share/elasticsearch/config/elasticsearch.keystore"
+            ),
+            "",
+        ),
+        ("srv/volumes/es/_data/node.lock", ""),
+        (
+            &format!("{root}/containers/{}/config.v2.json", "cd".repeat(32)),
+            "{\"Config\":{\"Image\":\"nginx\"}}",
+        ),
+        (&format!("{root}/containers/{}/config.v2.json", "ef".repeat(32)), "not json"),
+    ]);
+    assert_eq!(
+        places(&found),
+        [
+            "logs /mnt/vol/logs".to_owned(),
+            format!("logs /{root}/containers/{id}"),
+            format!("config /{root}/overlay2/0f0f/diff/usr/share/elasticsearch/config"),
+            "data /srv/volumes/es/_data".to_owned(),
+        ]
+    );
+    assert_eq!(
+        keystores(&found),
+        [format!(
+            "/{root}/overlay2/0f0f/diff/usr/share/elasticsearch/config/elasticsearch.keystore"
+        )]
+    );
+    let [service] = found.services.as_slice() else { panic!("{found:?}") };
+    assert_eq!(service.name, "elasticsearch:es-cold");
+    assert_eq!(service.cluster_name.as_deref(), Some("prod"));
+    assert_eq!(service.node_name.as_deref(), Some("cold-1"));
+    assert!(!format!("{found:?}").contains("hunter2"));
+}
+
+const JVM: &str = "java\0-Des.path.home=/usr/share/elasticsearch\0-Des.path.conf=/usr/share/elasticsearch/config\0\
+                   org.elasticsearch.bootstrap.Elasticsearch\0";
+
+#[test]
+fn a_running_container_is_not_found_twice_and_its_logs_are() {
+    let id = "ab".repeat(32);
+    let found = found(&[
+        ("proc/1/cmdline", "init\0"),
+        ("proc/77/cmdline", JVM),
+        ("proc/77/status", "PPid:\t1\nUid:\t1\t1\t1\t1\nGid:\t0\t0\t0\t0\n"),
+        ("proc/77/environ", "node.name=es-1\0"),
+        ("proc/77/cgroup", &format!("0::/system.slice/docker-{id}.scope\n")),
+        (
+            &format!("var/lib/docker/containers/{id}/config.v2.json"),
+            "{\"Config\":{\"Image\":\"elasticsearch:8\"}}",
+        ),
+    ]);
+    assert_eq!(found.services.len(), 1, "{:?}", found.services);
+    assert_eq!(found.services[0].state, "running");
+    assert!(places(&found).contains(&format!("logs /var/lib/docker/containers/{id}")));
+}
+
+const UID: &str = "6d2f1a3b-0c4d-4e5f-8a9b-0123456789ab";
+
+#[test]
+fn the_volumes_of_a_pod_are_found_without_its_processes() {
+    let pod = format!("var/lib/kubelet/pods/{UID}/volumes");
+    let config =
+        format!("{pod}/kubernetes.io~empty-dir/elastic-internal-elasticsearch-config-local");
+    let found = found(&[
+        (&format!("{config}/elasticsearch.yml"), ""),
+        (&format!("{config}/elasticsearch.keystore"), ""),
+        (&format!("{pod}/kubernetes.io~csi/pvc-1/mount/node.lock"), ""),
+        (&format!("{pod}/kubernetes.io~local-volume/local-pv-7/node.lock"), ""),
+        (&format!("{pod}/kubernetes.io~empty-dir/elasticsearch-logs/x.log"), ""),
+        (&format!("{pod}/kubernetes.io~secret/elastic-internal-http-certificates/tls.key"), ""),
+        (&format!("var/log/pods/elastic_es-0_{UID}/elasticsearch/0.log"), ""),
+        ("var/log/pods/elastic_es-0_other/elasticsearch/0.log", ""),
+        ("var/lib/kubelet/pods/other/volumes/kubernetes.io~csi/pvc-2/mount/x", ""),
+    ]);
+    assert_eq!(
+        places(&found),
+        [
+            format!("data /{pod}/kubernetes.io~csi/pvc-1/mount"),
+            format!("config /{config}"),
+            format!("logs /{pod}/kubernetes.io~empty-dir/elasticsearch-logs"),
+            format!("data /{pod}/kubernetes.io~local-volume/local-pv-7"),
+            format!("logs /var/log/pods/elastic_es-0_{UID}"),
+        ]
+    );
+    assert_eq!(keystores(&found), [format!("/{config}/elasticsearch.keystore")]);
+    assert_eq!(found.services[0].name, format!("elasticsearch:pod-{UID}"));
+}
+
+#[test]
+fn a_pod_whose_process_is_seen_is_not_found_twice() {
+    let pod = format!("var/lib/kubelet/pods/{UID}/volumes/kubernetes.io~empty-dir");
+    let cgroup = format!(
+        "0::/kubepods.slice/kubepods-pod{}.slice/cri-containerd-{}.scope\n",
+        UID.replace('-', "_"),
+        "4f".repeat(32)
+    );
+    let found = found(&[
+        ("proc/77/cmdline", JVM),
+        ("proc/77/status", "PPid:\t1\nUid:\t1\t1\t1\t1\nGid:\t0\t0\t0\t0\n"),
+        ("proc/77/environ", ""),
+        ("proc/77/cgroup", &cgroup),
+        (&format!("{pod}/elastic-internal-elasticsearch-config-local/elasticsearch.yml"), ""),
+        (&format!("var/log/pods/elastic_es-0_{UID}/elasticsearch/0.log"), ""),
+    ]);
+    assert_eq!(found.services.len(), 1, "{:?}", found.services);
+    assert!(places(&found).contains(&format!("logs /var/log/pods/elastic_es-0_{UID}")));
+}
+
+#[test]
+fn the_storage_of_cloud_enterprise_is_a_place() {
+    let found = found(&[("mnt/data/elastic/192.0.2.1/services/x", "")]);
+    assert_eq!(places(&found), ["data /mnt/data/elastic"]);
+    assert_eq!(found.services[0].product, "ece");
+}
