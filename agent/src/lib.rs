@@ -29,6 +29,7 @@ pub mod layer;
 mod leavable;
 pub mod links;
 pub mod luks;
+pub mod memory;
 pub mod mounts;
 pub mod observe;
 pub mod path;

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use atrest_proto::model::{self, Gap, Reason};
+use atrest_proto::model::{self, Gap, Reason, Service};
 use jiff::Timestamp;
 
 use crate::boot::{self, Boot};
@@ -14,13 +14,14 @@ use crate::host::{
     Host, block_devices, boot_files, filesystem_facts, hibernation, identity, links, names,
 };
 use crate::layer::device_mapper::crypt;
+use crate::memory::ServiceMemory;
 use crate::path::HostPath;
 use crate::reach::{self, Facts};
 use crate::snapshot::{
     BlockDevice, DeviceNumber, MountTable, Namespace, Observed, Resolved, Snapshot, Swap, Target,
     Trouble,
 };
-use crate::{keystore, mounts, swaps};
+use crate::{keystore, memory, mounts, swaps};
 
 /// A mount table of 100,000 mounts is about 15 MiB.
 const MOUNTINFO: usize = 64 * 1024 * 1024;
@@ -81,6 +82,7 @@ pub fn observe(host: &dyn Host, discovery: Discovery, now: Timestamp) -> Snapsho
         swaps,
         named,
         targets,
+        memory: memory(host, &discovery.services),
         services: discovery.services,
         luks,
         boot,
@@ -90,6 +92,18 @@ pub fn observe(host: &dyn Host, discovery: Discovery, now: Timestamp) -> Snapsho
         gaps,
         devices,
     }
+}
+
+/// The memory of running services; one that has ended in the meantime has none.
+fn memory(host: &dyn Host, services: &[Service]) -> Vec<ServiceMemory> {
+    const STATUS: usize = 64 << 10;
+    let of = |service: &Service| {
+        let path = HostPath::from(format!("/proc/{}/status", service.pid?));
+        let status = host.read(&Namespace::Host, &path, STATUS).ok()?;
+        let (locked_kib, swapped_kib) = memory::parse(&String::from_utf8_lossy(&status))?;
+        Some(ServiceMemory { service: service.name.clone(), locked_kib, swapped_kib })
+    };
+    services.iter().filter_map(of).collect()
 }
 
 /// A place, with where it leads.

@@ -348,6 +348,8 @@ pub struct Snapshot {
     pub keystores: Vec<crate::keystore::Observation>,
     pub repositories: Vec<crate::repository::Declared>,
     pub claims: Vec<crate::drift::Claim>,
+    /// Of running services.
+    pub memory: Vec<crate::memory::ServiceMemory>,
     pub hibernation: crate::hibernation::Hibernation,
     /// Not looked at when only named paths are asked about.
     pub core_dumps: Option<crate::core_dumps::CoreDumps>,
@@ -373,6 +375,7 @@ impl Snapshot {
             keystores: Vec::new(),
             repositories: Vec::new(),
             claims: Vec::new(),
+            memory: Vec::new(),
             hibernation: crate::hibernation::Hibernation::default(),
             core_dumps: None,
             links: Vec::new(),
