@@ -18,8 +18,8 @@ use crate::memory::ServiceMemory;
 use crate::path::HostPath;
 use crate::reach::{self, Facts};
 use crate::snapshot::{
-    BlockDevice, DeviceNumber, MountTable, Namespace, Observed, Resolved, Snapshot, Swap, Target,
-    Trouble,
+    BlockDevice, DeviceNumber, MountTable, Namespace, Observed, Resolved, ServiceFacts, Snapshot,
+    Swap, Target, Trouble,
 };
 use crate::{keystore, memory, mounts, swaps};
 
@@ -30,12 +30,15 @@ const SWAPS: usize = 1024 * 1024;
 /// Looks at the host.
 pub fn observe(host: &dyn Host, discovery: Discovery, now: Timestamp) -> Snapshot {
     let (devices, mut gaps) = block_devices::observe(host);
-    let mounts = mount_tables(host, &discovery, &mut gaps);
+    let kept = kept_services(host, &discovery, &mut gaps);
+    let mut mounts = mount_tables(host, &discovery, &mut gaps);
+    mounts.extend(kept.mounts);
     let filesystems = filesystem_facts::observe(host, &mounts, &devices);
     let named = names::observe(host, &mounts, &devices, &filesystems);
     let swaps = swap_areas(host);
-    let targets: Vec<Target> =
+    let mut targets: Vec<Target> =
         discovery.places.iter().cloned().map(|place| target(host, place)).collect();
+    targets.extend(kept.targets);
     let below = if discovery.only_paths {
         reach::devices(&Facts {
             targets: &targets,
@@ -61,9 +64,11 @@ pub fn observe(host: &dyn Host, discovery: Discovery, now: Timestamp) -> Snapsho
     }
     let boot = boot(host, &mounts, &devices, discovery.only_paths);
     gaps.extend(boot.surroundings.gaps());
-    let keystores =
-        discovery.keystores.iter().map(|place| keystore::observe::observe(host, place)).collect();
+    let keystores = discovery.keystores.iter();
+    let keystores = keystores.map(|place| keystore::observe::observe(host, place));
+    let memory = memory(host, &discovery.services);
     gaps.extend(discovery.gaps);
+    gaps.extend(kept.gaps);
     gaps.sort_unstable();
     gaps.dedup();
     Snapshot {
@@ -73,7 +78,7 @@ pub fn observe(host: &dyn Host, discovery: Discovery, now: Timestamp) -> Snapsho
         } else {
             hibernation::observe(host)
         },
-        core_dumps: discovery.core_dumps,
+        core_dumps: kept.core_dumps.or(discovery.core_dumps),
         observed_at: now,
         // The answer about paths does not say whose they are.
         host: if discovery.only_paths { model::Host::default() } else { identity::observe(host) },
@@ -82,15 +87,57 @@ pub fn observe(host: &dyn Host, discovery: Discovery, now: Timestamp) -> Snapsho
         swaps,
         named,
         targets,
-        memory: memory(host, &discovery.services),
-        services: discovery.services,
+        memory: memory.into_iter().chain(kept.memory).collect(),
+        services: discovery.services.into_iter().chain(kept.services).collect(),
         luks,
         boot,
-        keystores,
+        keystores: keystores.chain(kept.keystores).collect(),
         repositories: discovery.repositories,
-        claims: discovery.claims,
+        claims: discovery.claims.into_iter().chain(kept.claims).collect(),
         gaps,
         devices,
+    }
+}
+
+/// What a recording keeps of services, when it is one and more than named paths are asked about.
+fn kept_services(host: &dyn Host, discovery: &Discovery, gaps: &mut Vec<Gap>) -> ServiceFacts {
+    if discovery.only_paths {
+        return ServiceFacts::default();
+    }
+    match host.services() {
+        Observed::Known(kept) => kept,
+        Observed::Absent => ServiceFacts::default(),
+        Observed::Unreadable(trouble) => {
+            gaps.push(Gap {
+                subject: "services of the recording".to_owned(),
+                reason: trouble.reason,
+                detail: trouble.detail,
+                remedy: "make the recording again".to_owned(),
+            });
+            ServiceFacts::default()
+        }
+    }
+}
+
+/// Everything of services that a recording keeps.
+pub(crate) fn services(
+    host: &dyn Host,
+    discovery: &Discovery,
+    targets: Vec<Target>,
+) -> ServiceFacts {
+    let mut gaps = discovery.gaps.clone();
+    let mut mounts = mount_tables(host, discovery, &mut gaps);
+    mounts.retain(|(namespace, _)| *namespace != Namespace::Host);
+    let keystores = discovery.keystores.iter();
+    ServiceFacts {
+        services: discovery.services.clone(),
+        targets,
+        keystores: keystores.map(|place| keystore::observe::observe(host, place)).collect(),
+        claims: discovery.claims.clone(),
+        memory: memory(host, &discovery.services),
+        mounts,
+        core_dumps: discovery.core_dumps.clone(),
+        gaps,
     }
 }
 

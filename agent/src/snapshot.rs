@@ -328,6 +328,21 @@ pub enum Journal {
     External(Option<DeviceNumber>),
 }
 
+/// What was observed of the services of a host: what a recording keeps in place of their files and processes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ServiceFacts {
+    pub services: Vec<Service>,
+    pub targets: Vec<Target>,
+    pub keystores: Vec<crate::keystore::Observation>,
+    pub claims: Vec<crate::drift::Claim>,
+    pub memory: Vec<crate::memory::ServiceMemory>,
+    /// The mount tables of processes that have their own.
+    pub mounts: Vec<(Namespace, MountTable)>,
+    pub core_dumps: Option<crate::core_dumps::CoreDumps>,
+    pub gaps: Vec<Gap>,
+}
+
 /// Everything that was observed of a host at one time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {

@@ -18,7 +18,8 @@ use super::{
 use crate::links::Links;
 use crate::path::HostPath;
 use crate::snapshot::{
-    BlockDevice, DeviceNumber, DmTarget, LoopBacking, Namespace, Observed, Resolved, Trouble,
+    BlockDevice, DeviceNumber, DmTarget, LoopBacking, Namespace, Observed, Resolved, ServiceFacts,
+    Trouble,
 };
 use crate::{luks, zfs};
 
@@ -337,6 +338,10 @@ impl Host for LiveHost {
             let detail = "ZFS can be asked only from the host's own root";
             Observed::Unreadable(Trouble::new(Reason::Unreadable, detail))
         }
+    }
+
+    fn services(&self) -> Observed<ServiceFacts> {
+        Observed::Absent
     }
 
     fn sees_own_root(&self) -> bool {

@@ -31,7 +31,8 @@ use atrest_proto::model::Reason;
 use crate::links::Links;
 use crate::path::HostPath;
 use crate::snapshot::{
-    BlockDevice, DeviceNumber, DmTarget, LoopBacking, Namespace, Observed, Resolved, Trouble,
+    BlockDevice, DeviceNumber, DmTarget, LoopBacking, Namespace, Observed, Resolved, ServiceFacts,
+    Trouble,
 };
 use crate::{luks, zfs};
 
@@ -136,6 +137,9 @@ pub trait Host: Send + Sync {
 
     /// The pools and datasets of ZFS.
     fn zfs(&self) -> Observed<zfs::Facts>;
+
+    /// What a recording keeps of services; absent where they are found by their own files and processes.
+    fn services(&self) -> Observed<ServiceFacts>;
 
     /// Whether this is the running machine: device nodes can be asked.
     fn is_live(&self) -> bool;

@@ -7,6 +7,8 @@
 mod boot_tests;
 #[cfg(test)]
 mod memory_tests;
+#[cfg(test)]
+mod service_tests;
 
 use std::collections::BTreeMap;
 use std::fs::{DirBuilder, File};
@@ -66,6 +68,8 @@ pub(super) fn dependencies_of(device: DeviceNumber) -> HostPath {
 
 /// What paths led to, as a list of pairs: links and fscrypt policies are not in a recording.
 pub(super) const RESOLVED: &str = "/resolved.json";
+/// What was observed of services, in place of their files and processes, which hold secrets.
+pub(super) const SERVICES: &str = "/services.json";
 const LARGEST: usize = 64 * 1024 * 1024;
 
 /// Why a recording could not be written.
@@ -455,8 +459,13 @@ impl<'a> Writer<'a> {
             }
         }
         let targets: Vec<Target> =
-            discovery.places.into_iter().map(|place| observe::target(host, place)).collect();
+            discovery.places.iter().cloned().map(|place| observe::target(host, place)).collect();
         let walks = links::observe(host, &targets);
-        self.file(&LINKS.into(), &serde_json::to_vec(&walks).unwrap_or_default())
+        self.file(&LINKS.into(), &serde_json::to_vec(&walks).unwrap_or_default())?;
+        if discovery.services.is_empty() {
+            return Ok(());
+        }
+        let facts = observe::services(host, &discovery, targets);
+        self.file(&SERVICES.into(), &serde_json::to_vec_pretty(&facts).unwrap_or_default())
     }
 }

@@ -19,7 +19,8 @@ use super::{FileKind, Host, Metadata, Resolution, record, zfs_tools};
 use crate::links::Links;
 use crate::path::HostPath;
 use crate::snapshot::{
-    BlockDevice, DeviceNumber, DmTarget, LoopBacking, Namespace, Observed, Resolved, Trouble,
+    BlockDevice, DeviceNumber, DmTarget, LoopBacking, Namespace, Observed, Resolved, ServiceFacts,
+    Trouble,
 };
 use crate::{dm_table, luks, mounts, zfs};
 pub(super) use kept_links::LINKS;
@@ -161,6 +162,9 @@ fn resolved_paths(files: &Rooted) -> Result<BTreeMap<HostPath, Resolved>, Troubl
         Err(damaged(&"a path that is not resolved"))
     }
 }
+
+/// Mount tables of a hundred containers, and what was found in each.
+const SERVICES: usize = 256 << 20;
 
 fn found(path: HostPath, block_device: Option<DeviceNumber>) -> Resolution {
     let resolved = Resolved { block_device, ..Resolved::at(path) };
@@ -328,6 +332,22 @@ impl Host for RecordedHost {
                 format!("the recording holds no answer of ZFS: {}", trouble.detail),
             )),
         }
+    }
+
+    fn services(&self) -> Observed<ServiceFacts> {
+        let path = HostPath::from(record::SERVICES);
+        let json = match self.files.read(&path, SERVICES) {
+            Ok(json) => json,
+            Err(trouble) if trouble.reason == Reason::NotFound => return Observed::Absent,
+            Err(trouble) => return Observed::Unreadable(trouble),
+        };
+        serde_json::from_slice(&json).map_or_else(
+            |error| {
+                let detail = format!("{path}: {error}: make the recording again");
+                Observed::Unreadable(Trouble::new(Reason::Unreadable, detail))
+            },
+            Observed::Known,
+        )
     }
 
     fn sees_own_root(&self) -> bool {
