@@ -21,7 +21,7 @@ use crate::snapshot::{
     BlockDevice, DeviceNumber, MountTable, Namespace, Observed, Resolved, ServiceFacts, Snapshot,
     Swap, Target, Trouble,
 };
-use crate::{keystore, memory, mounts, swaps};
+use crate::{keystore, memory, mounts, secrets, swaps};
 
 /// A mount table of 100,000 mounts is about 15 MiB.
 const MOUNTINFO: usize = 64 * 1024 * 1024;
@@ -64,9 +64,13 @@ pub fn observe(host: &dyn Host, discovery: Discovery, now: Timestamp) -> Snapsho
     }
     let boot = boot(host, &mounts, &devices, discovery.only_paths);
     gaps.extend(boot.surroundings.gaps());
-    let keystores = discovery.keystores.iter();
-    let keystores = keystores.map(|place| keystore::observe::observe(host, place));
-    let memory = memory(host, &discovery.services);
+    let mut found = services(host, &discovery);
+    gaps.append(&mut found.gaps);
+    found.services.extend(kept.services);
+    found.keystores.extend(kept.keystores);
+    found.secrets.extend(kept.secrets);
+    found.claims.extend(kept.claims);
+    found.memory.extend(kept.memory);
     gaps.extend(discovery.gaps);
     gaps.extend(kept.gaps);
     gaps.sort_unstable();
@@ -87,13 +91,14 @@ pub fn observe(host: &dyn Host, discovery: Discovery, now: Timestamp) -> Snapsho
         swaps,
         named,
         targets,
-        memory: memory.into_iter().chain(kept.memory).collect(),
-        services: discovery.services.into_iter().chain(kept.services).collect(),
+        memory: found.memory,
+        services: found.services,
         luks,
         boot,
-        keystores: keystores.chain(kept.keystores).collect(),
+        keystores: found.keystores,
+        secrets: found.secrets,
         repositories: discovery.repositories,
-        claims: discovery.claims.into_iter().chain(kept.claims).collect(),
+        claims: found.claims,
         gaps,
         devices,
     }
@@ -120,24 +125,40 @@ fn kept_services(host: &dyn Host, discovery: &Discovery, gaps: &mut Vec<Gap>) ->
 }
 
 /// Everything of services that a recording keeps.
-pub(crate) fn services(
+pub(crate) fn recorded_services(
     host: &dyn Host,
     discovery: &Discovery,
     targets: Vec<Target>,
 ) -> ServiceFacts {
-    let mut gaps = discovery.gaps.clone();
+    let found = services(host, discovery);
+    let mut gaps = found.gaps;
+    gaps.extend(discovery.gaps.iter().cloned());
     let mut mounts = mount_tables(host, discovery, &mut gaps);
     mounts.retain(|(namespace, _)| *namespace != Namespace::Host);
-    let keystores = discovery.keystores.iter();
+    let core_dumps = discovery.core_dumps.clone();
+    ServiceFacts { targets, mounts, core_dumps, gaps, ..found }
+}
+
+/// What is looked at of services beside their paths.
+fn services(host: &dyn Host, discovery: &Discovery) -> ServiceFacts {
+    let keystores: Vec<keystore::Observation> =
+        discovery.keystores.iter().map(|place| keystore::observe::observe(host, place)).collect();
+    let (secrets, gaps) = secrets::observe::observe(
+        host,
+        &secrets::observe::Known {
+            places: &discovery.configurations,
+            services: &discovery.services,
+            keystores: &keystores,
+        },
+    );
     ServiceFacts {
         services: discovery.services.clone(),
-        targets,
-        keystores: keystores.map(|place| keystore::observe::observe(host, place)).collect(),
+        keystores,
+        secrets,
         claims: discovery.claims.clone(),
         memory: memory(host, &discovery.services),
-        mounts,
-        core_dumps: discovery.core_dumps.clone(),
         gaps,
+        ..ServiceFacts::default()
     }
 }
 
@@ -200,6 +221,7 @@ fn mount_tables(
     let mut namespaces = BTreeSet::from([Namespace::Host]);
     namespaces.extend(discovery.places.iter().map(|place| place.namespace.clone()));
     namespaces.extend(discovery.keystores.iter().map(|place| place.namespace.clone()));
+    namespaces.extend(discovery.configurations.iter().map(|place| place.namespace.clone()));
     namespaces.extend(discovery.repositories.iter().map(|place| place.namespace.clone()));
     namespaces
         .into_iter()

@@ -10,9 +10,10 @@ use crate::check::{self, Context, Spare};
 use crate::layer::md;
 use crate::path::HostPath;
 use crate::policy::Policy;
+use crate::secrets::Form;
 use crate::snapshot::{BlockDevice, Namespace, Observed, Resolved, Snapshot, Target};
 use crate::volume::Evaluator;
-use crate::{keystore, repository};
+use crate::{keystore, repository, secrets};
 
 /// Judges everything that was observed. Same snapshot and policy, same posture.
 pub fn evaluate(snapshot: &Snapshot, policy: &Policy) -> Posture {
@@ -26,6 +27,8 @@ pub fn evaluate(snapshot: &Snapshot, policy: &Policy) -> Posture {
         .unwrap_or_default();
     let keystore_volumes: Vec<PathPosture> =
         snapshot.keystores.iter().map(|keystore| evaluator.target(&volume_of(keystore))).collect();
+    let secret_volumes: Vec<PathPosture> =
+        snapshot.secrets.iter().map(|seen| evaluator.target(&volume_of_secret(seen))).collect();
     let spares = spares(snapshot, &evaluator);
     let boot_volumes: Vec<PathPosture> = snapshot
         .boot
@@ -40,6 +43,7 @@ pub fn evaluate(snapshot: &Snapshot, policy: &Policy) -> Posture {
         paths: &paths,
         swaps: &swaps,
         keystore_volumes: &keystore_volumes,
+        secret_volumes: &secret_volumes,
         spares: &spares,
         evaluator: &evaluator,
         boot_volumes: &boot_volumes,
@@ -89,6 +93,20 @@ pub fn keystore_asset(observation: &keystore::Observation) -> String {
             format!("keystore:{}@{service}", observation.path)
         }
         (Namespace::Host | Namespace::Process(_), _) => format!("keystore:{}", observation.path),
+    }
+}
+
+/// The stable id of a place of settings. A process has another number at each start.
+pub fn secret_asset(seen: &secrets::Observation) -> String {
+    let place = &seen.place;
+    let whose = place.service.as_ref().unwrap_or(&place.product);
+    match (place.form, &place.namespace) {
+        (Form::Environment, _) => format!("environment:{whose}"),
+        (Form::Arguments, _) => format!("arguments:{whose}"),
+        (_, Namespace::Process(_)) if whose.contains(':') => {
+            format!("secrets:{}@{whose}", place.path)
+        }
+        (_, Namespace::Host | Namespace::Process(_)) => format!("secrets:{}", place.path),
     }
 }
 
@@ -163,6 +181,23 @@ fn volume_of(observation: &keystore::Observation) -> Target {
         usage: Use::Config,
         service: observation.service.clone(),
         namespace: observation.namespace.clone(),
+        resolution,
+        nearest: None::<Resolved>,
+    }
+}
+
+/// The file as a target of the proof.
+fn volume_of_secret(seen: &secrets::Observation) -> Target {
+    let resolution = match &seen.file {
+        Observed::Known(_) => seen.resolved.clone().map_or(Observed::Absent, Observed::Known),
+        Observed::Absent => Observed::Absent,
+        Observed::Unreadable(trouble) => Observed::Unreadable(trouble.clone()),
+    };
+    Target {
+        path: seen.place.path.clone(),
+        usage: Use::Config,
+        service: seen.place.service.clone(),
+        namespace: seen.place.namespace.clone(),
         resolution,
         nearest: None::<Resolved>,
     }

@@ -335,6 +335,7 @@ pub struct ServiceFacts {
     pub services: Vec<Service>,
     pub targets: Vec<Target>,
     pub keystores: Vec<crate::keystore::Observation>,
+    pub secrets: Vec<crate::secrets::Observation>,
     pub claims: Vec<crate::drift::Claim>,
     pub memory: Vec<crate::memory::ServiceMemory>,
     /// The mount tables of processes that have their own.
@@ -361,6 +362,9 @@ pub struct Snapshot {
     pub luks: BTreeMap<DeviceNumber, Observed<crate::luks::Header>>,
     pub boot: crate::boot::Boot,
     pub keystores: Vec<crate::keystore::Observation>,
+    /// Sorted by place.
+    #[serde(default)]
+    pub secrets: Vec<crate::secrets::Observation>,
     pub repositories: Vec<crate::repository::Declared>,
     pub claims: Vec<crate::drift::Claim>,
     /// Of running services.
@@ -388,6 +392,7 @@ impl Snapshot {
             services: Vec::new(),
             luks: BTreeMap::new(),
             keystores: Vec::new(),
+            secrets: Vec::new(),
             repositories: Vec::new(),
             claims: Vec::new(),
             memory: Vec::new(),

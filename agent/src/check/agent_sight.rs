@@ -91,6 +91,7 @@ mod tests {
             paths: &[],
             swaps: &[],
             keystore_volumes: &[],
+            secret_volumes: &[],
             spares: &[],
             evaluator: &crate::volume::Evaluator::new(&snapshot),
             boot_volumes: &[],

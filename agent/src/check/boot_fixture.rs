@@ -86,6 +86,7 @@ pub(super) fn evaluate(check: &Check, snapshot: &Snapshot) -> Vec<Finding> {
         paths: &paths,
         swaps: &[],
         keystore_volumes: &[],
+        secret_volumes: &[],
         spares: &[],
         boot_volumes: &boot_volumes,
         evaluator: &evaluator,

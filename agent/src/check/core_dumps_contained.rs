@@ -207,6 +207,7 @@ mod tests {
             paths: &paths,
             swaps: &[],
             keystore_volumes: &[],
+            secret_volumes: &[],
             spares: &[],
             boot_volumes: &[],
             evaluator: &evaluator,

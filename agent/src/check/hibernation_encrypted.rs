@@ -233,6 +233,7 @@ mod tests {
             paths: &[],
             swaps: &swaps,
             keystore_volumes: &[],
+            secret_volumes: &[],
             spares: &[],
             boot_volumes: &[],
             evaluator: &evaluator,

@@ -96,6 +96,7 @@ pub(super) fn evaluate_with(
         paths: &[],
         swaps: &[],
         keystore_volumes: &[],
+        secret_volumes: &[],
         spares: &[],
         evaluator: &crate::volume::Evaluator::new(snapshot),
         boot_volumes: &[],

@@ -8,6 +8,7 @@ mod boot_devices;
 mod boot_fixture;
 mod boot_intent;
 mod cipher_strength;
+mod cluster_state_encryption;
 mod core_dumps_contained;
 mod crypt_device;
 #[cfg(test)]
@@ -23,6 +24,7 @@ mod keystore_fixture;
 mod keystore_format;
 mod keystore_password;
 mod keystore_permissions;
+mod kibana_saved_objects_key;
 #[cfg(test)]
 mod luks_fixture;
 mod luks_header;
@@ -31,7 +33,10 @@ mod luks_keyslots;
 mod luks_volume;
 mod names_exposed;
 mod outcome;
+mod plaintext_secret;
 mod reencryption_complete;
+#[cfg(test)]
+mod secret_fixture;
 mod spare_encrypted;
 mod swap_encrypted;
 mod symlink_leaves;
@@ -82,6 +87,8 @@ pub struct Context<'a> {
     pub swaps: &'a [PathPosture],
     /// The verdict of every directory that holds a keystore, in the snapshot's order of keystores.
     pub keystore_volumes: &'a [PathPosture],
+    /// The verdict of every place of settings, in the snapshot's order of secrets.
+    pub secret_volumes: &'a [PathPosture],
     /// Every spare of every md array.
     pub spares: &'a [Spare],
     /// For places that are nobody's asset of their own, such as a resume device.
@@ -113,6 +120,9 @@ pub static ALL: &[&Check] = &[
     &keystore_password::CHECK,
     &keystore_format::CHECK,
     &keystore_at_rest::CHECK,
+    &plaintext_secret::CHECK,
+    &kibana_saved_objects_key::CHECK,
+    &cluster_state_encryption::CHECK,
     &agent_sight::CHECK,
 ];
 

@@ -236,6 +236,7 @@ mod tests {
             paths: &paths,
             swaps: &[],
             keystore_volumes: &[],
+            secret_volumes: &[],
             spares: &[],
             boot_volumes: &[],
             evaluator: &evaluator,

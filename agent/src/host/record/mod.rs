@@ -465,7 +465,7 @@ impl<'a> Writer<'a> {
         if discovery.services.is_empty() {
             return Ok(());
         }
-        let facts = observe::services(host, &discovery, targets);
+        let facts = observe::recorded_services(host, &discovery, targets);
         self.file(&SERVICES.into(), &serde_json::to_vec_pretty(&facts).unwrap_or_default())
     }
 }

@@ -1,0 +1,308 @@
+//! Reads every place where settings stand, and the files that they lead to. Buffers that held values are overwritten.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use atrest_proto::model::{Gap, Reason, Service};
+use zeroize::Zeroizing;
+
+use super::{
+    Collector, Contents, Form, Observation, Place, arguments, pipeline, sweep, variables, yaml,
+};
+use crate::accounts::Accounts;
+use crate::host::{FileKind, Host};
+use crate::keystore;
+use crate::path::HostPath;
+use crate::snapshot::{Namespace, Observed, Trouble};
+
+/// Where a recording keeps what was seen.
+pub(crate) const RECORDED: &str = "/secrets.json";
+const RECORDED_JSON: usize = 64 << 20;
+/// More places than any node has; links between units and files of variables may not go round.
+const MAX_PLACES: usize = 5_000;
+/// Where systemd looks for units, `systemd.unit(5)`.
+const UNITS: [&str; 4] = [
+    "/etc/systemd/system",
+    "/run/systemd/system",
+    "/usr/lib/systemd/system",
+    "/lib/systemd/system",
+];
+
+/// What is known when the places are looked at.
+pub(crate) struct Known<'a> {
+    pub(crate) places: &'a [Place],
+    pub(crate) services: &'a [Service],
+    pub(crate) keystores: &'a [keystore::Observation],
+}
+
+/// Looks at every place; sorted.
+pub(crate) fn observe(host: &dyn Host, known: &Known<'_>) -> (Vec<Observation>, Vec<Gap>) {
+    match recorded(host) {
+        Ok(Some(recorded)) => return with_gaps(recorded),
+        Ok(None) => {}
+        Err(trouble) => {
+            let gap = Gap {
+                subject: RECORDED.to_owned(),
+                reason: trouble.reason,
+                detail: trouble.detail,
+                remedy: "make the recording again".to_owned(),
+            };
+            return (Vec::new(), vec![gap]);
+        }
+    }
+    let mut look = Look { host, known, accounts: BTreeMap::new() };
+    let mut todo: VecDeque<Place> = known.places.iter().cloned().collect();
+    todo.extend(units(host, known.places));
+    // One file has one observation, however many names lead to it.
+    let mut seen: BTreeSet<(Namespace, HostPath)> = BTreeSet::new();
+    let mut observations = Vec::new();
+    while let Some(place) = todo.pop_front() {
+        if observations.len() >= MAX_PLACES {
+            break;
+        }
+        let observation = look.at(place, &mut todo);
+        let real = observation.resolved.as_ref().map_or(&observation.place.path, |at| &at.path);
+        if seen.insert((observation.place.namespace.clone(), real.clone())) {
+            observations.push(observation);
+        }
+    }
+    observations.sort_by(|a, b| a.place.cmp(&b.place));
+    with_gaps(observations)
+}
+
+/// What of the directories was left out is a gap.
+fn with_gaps(observations: Vec<Observation>) -> (Vec<Observation>, Vec<Gap>) {
+    let gaps = observations.iter().filter_map(|observation| {
+        let swept = observation.contents.known()?.swept.as_ref()?;
+        (!swept.left_out.is_empty()).then(|| Gap {
+            subject: format!("secrets in {}", observation.place.path),
+            reason: Reason::Unreadable,
+            detail: format!("left out: {}", swept.left_out.join("; ")),
+            remedy:
+                "move what is no configuration out of the directory, and let the agent run as root"
+                    .to_owned(),
+        })
+    });
+    let gaps = gaps.collect();
+    (observations, gaps)
+}
+
+fn recorded(host: &dyn Host) -> Result<Option<Vec<Observation>>, Trouble> {
+    if host.is_live() {
+        return Ok(None);
+    }
+    let json = match host.read(&Namespace::Host, &RECORDED.into(), RECORDED_JSON) {
+        Ok(json) => json,
+        Err(trouble) if trouble.reason == Reason::NotFound => return Ok(None),
+        Err(trouble) => return Err(trouble),
+    };
+    let parsed = serde_json::from_slice(&json);
+    parsed
+        .map(Some)
+        .map_err(|error| Trouble::new(Reason::Unreadable, format!("{RECORDED}: {error}")))
+}
+
+/// The units of the host's own services, with their drop-ins.
+fn units(host: &dyn Host, places: &[Place]) -> Vec<Place> {
+    let mut products: BTreeMap<&str, &Place> = BTreeMap::new();
+    for place in
+        places.iter().filter(|place| place.namespace == Namespace::Host && !place.form.is_memory())
+    {
+        products.entry(&place.product).or_insert(place);
+    }
+    let mut units = Vec::new();
+    for (product, place) in products {
+        let unit = |path| Place { path, form: Form::Unit, ..place.clone() };
+        for directory in UNITS.map(HostPath::from) {
+            units.push(unit(directory.join(format!("{product}.service"))));
+            let drop_ins = directory.join(format!("{product}.service.d"));
+            let names = host.list(&Namespace::Host, &drop_ins).unwrap_or_default();
+            let names = names.iter().filter(|name| name.ends_with(b".conf"));
+            units.extend(names.map(|name| unit(drop_ins.join(name))));
+        }
+    }
+    units
+}
+
+struct Look<'a> {
+    host: &'a dyn Host,
+    known: &'a Known<'a>,
+    accounts: BTreeMap<Namespace, Accounts>,
+}
+
+impl Look<'_> {
+    /// One place; what it leads to goes into `more`.
+    fn at(&mut self, place: Place, more: &mut VecDeque<Place>) -> Observation {
+        let host = self.host;
+        let file = match host.metadata(&place.namespace, &place.path, true) {
+            Ok(metadata) => Observed::Known(metadata),
+            Err(trouble) if trouble.reason == Reason::NotFound => Observed::Absent,
+            Err(trouble) => Observed::Unreadable(trouble),
+        };
+        let accounts = self
+            .accounts
+            .entry(place.namespace.clone())
+            .or_insert_with(|| Accounts::read(host, &place.namespace).unwrap_or_default());
+        let owner = file.known().map(|file| accounts.user(file.uid)).unwrap_or_default();
+        let group = file.known().map(|file| accounts.group(file.gid)).unwrap_or_default();
+        let resolved = match &file {
+            Observed::Known(_) => host.resolve(&place.namespace, &place.path).at.known().cloned(),
+            Observed::Absent | Observed::Unreadable(_) => None,
+        };
+        let real = resolved.as_ref().map_or_else(|| place.path.normalised(), |at| at.path.clone());
+        let others_may_read = file.known().is_some_and(|file| file.mode & 0o004 != 0)
+            && self.is_reachable(&place, &real);
+        let contents = match &file {
+            Observed::Known(metadata) => {
+                let is_directory = metadata.kind == FileKind::Directory;
+                self.contents(&place, is_directory, others_may_read, more)
+            }
+            Observed::Absent => Observed::Absent,
+            Observed::Unreadable(trouble) => Observed::Unreadable(trouble.clone()),
+        };
+        let version = place.service.as_ref().and_then(|name| {
+            let service = self.known.services.iter().find(|service| service.name == *name)?;
+            service.version.clone()
+        });
+        let has_keystore = self.has_keystore(&place);
+        Observation {
+            place,
+            version,
+            has_keystore,
+            file,
+            owner,
+            group,
+            others_may_read,
+            resolved,
+            contents,
+        }
+    }
+
+    /// Whether everybody may go down to the file. A directory that cannot be asked is taken for one that lets them.
+    fn is_reachable(&self, place: &Place, real: &HostPath) -> bool {
+        let directories = std::iter::successors(real.parent(), HostPath::parent);
+        directories
+            // The root of a recording is a directory of whoever keeps it, not the host's.
+            .filter(|path| *path != HostPath::root())
+            .all(|path| {
+                let metadata = self.host.metadata(&place.namespace, &path, true);
+                metadata.map_or(true, |metadata| metadata.mode & 0o001 != 0)
+            })
+    }
+
+    /// A keystore that was found, or one beside the settings.
+    fn has_keystore(&self, place: &Place) -> bool {
+        let is_own = |keystore: &&keystore::Observation| {
+            keystore.product == place.product && keystore.service == place.service
+        };
+        let is_there =
+            |keystore: &keystore::Observation| !matches!(keystore.file, Observed::Absent);
+        if self.known.keystores.iter().filter(is_own).any(is_there) {
+            return true;
+        }
+        let directory = match place.form {
+            Form::Yaml => place.path.parent(),
+            Form::Directory => Some(place.path.clone()),
+            Form::JavaOptions
+            | Form::Variables
+            | Form::Unit
+            | Form::Environment
+            | Form::Arguments
+            | Form::Pipeline
+            | Form::Other => None,
+        };
+        directory.is_some_and(|directory| {
+            let path = directory.join(format!("{}.keystore", place.product));
+            match self.host.metadata(&place.namespace, &path, true) {
+                Ok(_) => true,
+                Err(trouble) => trouble.reason != Reason::NotFound,
+            }
+        })
+    }
+
+    fn contents(
+        &self,
+        place: &Place,
+        is_directory: bool,
+        others_may_read: bool,
+        more: &mut VecDeque<Place>,
+    ) -> Observed<Contents> {
+        if place.form == Form::Directory {
+            if !is_directory {
+                let detail = format!("{}: not a directory", place.path);
+                return Observed::Unreadable(Trouble::new(Reason::Unreadable, detail));
+            }
+            let (swept, found) = sweep::sweep(self.host, place);
+            more.extend(found);
+            return Observed::Known(Contents { swept: Some(swept), ..Contents::default() });
+        }
+        match self.read(place, others_may_read, more) {
+            Ok(contents) => Observed::Known(contents),
+            // A process has ended since it was found.
+            Err(trouble) if trouble.reason == Reason::NotFound => Observed::Absent,
+            Err(trouble) => Observed::Unreadable(trouble),
+        }
+    }
+
+    fn read(
+        &self,
+        place: &Place,
+        others_may_read: bool,
+        more: &mut VecDeque<Place>,
+    ) -> Result<Contents, Trouble> {
+        let bytes =
+            |limit| self.host.read(&place.namespace, &place.path, limit).map(Zeroizing::new);
+        let text = |limit| {
+            bytes(limit).map(|bytes| Zeroizing::new(String::from_utf8_lossy(&bytes).into_owned()))
+        };
+        let mut collector = Collector::new(&place.product);
+        match place.form {
+            Form::Yaml => yaml::read(&bytes(yaml::MAX_SIZE)?, &mut collector),
+            Form::JavaOptions => {
+                arguments::read_options(&text(arguments::MAX_SIZE)?, &mut collector);
+            }
+            Form::Variables => variables::read_file(&text(variables::MAX_SIZE)?, &mut collector),
+            Form::Unit => {
+                let files = variables::read_unit(&text(variables::MAX_SIZE)?, &mut collector);
+                more.extend(files.into_iter().map(|path| Place {
+                    path,
+                    form: Form::Variables,
+                    ..place.clone()
+                }));
+            }
+            Form::Environment => {
+                variables::read_environment(&bytes(variables::MAX_ENVIRONMENT)?, &mut collector);
+            }
+            Form::Arguments => {
+                arguments::read_command_line(&bytes(variables::MAX_ENVIRONMENT)?, &mut collector);
+                if let Some(launcher) = self.launcher(place) {
+                    arguments::read_command_line(&launcher, &mut collector);
+                }
+            }
+            Form::Pipeline => pipeline::read(&bytes(pipeline::MAX_SIZE)?, &mut collector),
+            Form::Other => {
+                for sighting in sweep::files(&place.path, &bytes(sweep::LARGEST)?, others_may_read)
+                {
+                    collector.add(sighting);
+                }
+            }
+            Form::Directory => {}
+        }
+        Ok(collector.finish())
+    }
+
+    /// The arguments of what started a server of Elasticsearch or OpenSearch: since 8.0 the settings are given there.
+    fn launcher(&self, place: &Place) -> Option<Zeroizing<Vec<u8>>> {
+        const STATUS: usize = 64 << 10;
+        let read = |path: HostPath, limit| self.host.read(&Namespace::Host, &path, limit).ok();
+        let status = read(place.path.parent()?.join("status"), STATUS)?;
+        let status = String::from_utf8_lossy(&status);
+        let parent: i32 =
+            status.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim().parse().ok()?;
+        let path = HostPath::from(format!("/proc/{parent}/cmdline"));
+        let arguments = Zeroizing::new(read(path, variables::MAX_ENVIRONMENT)?);
+        let is_launcher = |argument: &[u8]| {
+            argument.starts_with(b"org.elasticsearch.") || argument.starts_with(b"org.opensearch.")
+        };
+        arguments.split(|byte| *byte == 0).any(is_launcher).then_some(arguments)
+    }
+}

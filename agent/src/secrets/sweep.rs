@@ -1,0 +1,344 @@
+//! Looks through a configuration directory: for copies of settings, for private keys that are not encrypted, and for files
+//! of keys and hashes. Symbolic links are not followed; depth, entries and bytes are bounded, and what is left out is said.
+
+use zeroize::Zeroizing;
+
+use super::{Form, Kind, Place, Sighting, Swept, Value, scan, value};
+use crate::host::{FileKind, Host};
+use crate::path::HostPath;
+
+/// Levels of directories. `certs/ca/` and its like are two deep, what Kubernetes mounts is one deeper.
+const DEPTH: usize = 4;
+const ENTRIES: usize = 2_000;
+/// A bigger file is no key: bundles of certificates with one are below this.
+pub(super) const LARGEST: usize = 256 << 10;
+/// Read of all files together.
+const TOTAL: usize = 16 << 20;
+
+/// What a directory holds that has to be looked at by itself.
+pub(super) fn sweep(host: &dyn Host, place: &Place) -> (Swept, Vec<Place>) {
+    let mut swept = Swept::default();
+    let mut found = Vec::new();
+    let mut level = vec![place.path.clone()];
+    let mut budget = TOTAL;
+    for depth in 0..=DEPTH {
+        if depth == DEPTH && !level.is_empty() {
+            swept.left_out.push(format!("what is more than {DEPTH} directories deep"));
+            break;
+        }
+        let mut deeper = Vec::new();
+        for directory in level {
+            let names = match host.list(&place.namespace, &directory) {
+                Ok(names) => names,
+                Err(trouble) => {
+                    swept.left_out.push(trouble.detail);
+                    continue;
+                }
+            };
+            for name in names {
+                if swept.entries >= ENTRIES {
+                    swept.left_out.push(format!("what comes after {ENTRIES} entries"));
+                    return (swept, found);
+                }
+                swept.entries += 1;
+                let path = directory.join(&name);
+                let Ok(metadata) = host.metadata(&place.namespace, &path, false) else { continue };
+                match metadata.kind {
+                    FileKind::Directory => deeper.push(path),
+                    FileKind::File => {
+                        let form = settings_form(place, &name);
+                        let size = usize::try_from(metadata.size).unwrap_or(usize::MAX);
+                        if form.is_none()
+                            && is_other(host, place, &path, size, &mut budget, &mut swept)
+                        {
+                            swept.found += 1;
+                            found.push(Place { path, form: Form::Other, ..place.clone() });
+                        } else if let Some(form) = form {
+                            found.push(Place { path, form, ..place.clone() });
+                        }
+                    }
+                    FileKind::Symlink | FileKind::BlockDevice | FileKind::Other => {}
+                }
+            }
+        }
+        level = deeper;
+    }
+    swept.left_out.sort_unstable();
+    swept.left_out.dedup();
+    (swept, found)
+}
+
+/// How a file of settings is written, by its name; copies that editors and packages leave behind count.
+fn settings_form(place: &Place, name: &[u8]) -> Option<Form> {
+    const COPIES: [&str; 10] = [
+        ".bak",
+        ".old",
+        ".orig",
+        ".save",
+        ".rpmsave",
+        ".rpmnew",
+        ".rpmorig",
+        ".dpkg-old",
+        ".dpkg-dist",
+        "~",
+    ];
+    // Reference files have every default, disabled modules have examples, and files of fields have no settings.
+    const NONE: [&str; 4] = [".reference.yml", ".disabled", "fields.yml", "internal_users.yml"];
+    let name = std::str::from_utf8(name).ok()?;
+    if NONE.iter().any(|ending| name.ends_with(ending)) {
+        return None;
+    }
+    let name = COPIES.iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(name);
+    // `elasticsearch.yml.2024-01-01`.
+    let is_dated = |extension: &str| {
+        name.split_once(extension).is_some_and(|(_, rest)| {
+            rest.starts_with(['.', '-', '_']) && rest.bytes().all(|byte| !byte.is_ascii_lowercase())
+        })
+    };
+    let is = |extension: &str| name.ends_with(extension) || is_dated(extension);
+    if is(".yml") || is(".yaml") {
+        Some(Form::Yaml)
+    } else if is(".options") {
+        Some(Form::JavaOptions)
+    } else if place.product == "logstash" && is(".conf") {
+        Some(Form::Pipeline)
+    } else if is(".env") {
+        Some(Form::Variables)
+    } else {
+        None
+    }
+}
+
+/// Whether a file that holds no settings holds something else, readable for others or not.
+fn is_other(
+    host: &dyn Host,
+    place: &Place,
+    path: &HostPath,
+    size: usize,
+    budget: &mut usize,
+    swept: &mut Swept,
+) -> bool {
+    if by_name(path).is_some() {
+        return true;
+    }
+    if size == 0 || size > LARGEST {
+        return false;
+    }
+    if *budget < size {
+        swept.left_out.push(format!("the contents of files after {} MiB of others", TOTAL >> 20));
+        return false;
+    }
+    *budget -= size;
+    match host.read_start(&place.namespace, path, LARGEST) {
+        Ok(bytes) => !files(path, &Zeroizing::new(bytes), true).is_empty(),
+        Err(trouble) => {
+            swept.left_out.push(trouble.detail);
+            false
+        }
+    }
+}
+
+/// A file that has keys or hashes in it whatever it is written in.
+fn by_name(path: &HostPath) -> Option<&'static str> {
+    let name = path.file_name()?.to_ascii_lowercase();
+    match name.as_slice() {
+        b"users" | b"internal_users.yml" => Some("the password hashes of users"),
+        b"service_tokens" => Some("the hashes of service tokens"),
+        b"system_key" => Some("the key of Watcher"),
+        _ => {
+            let is = |endings: &[&str]| endings.iter().any(|end| name.ends_with(end.as_bytes()));
+            is(&[".p12", ".pfx", ".pkcs12", ".jks", ".bcfks"]).then_some("a key store")
+        }
+    }
+}
+
+/// What a file holds, `for_others` being whether everybody may read it.
+pub(super) fn files(path: &HostPath, bytes: &[u8], for_others: bool) -> Vec<Sighting> {
+    /// JKS and JCEKS: `sun.security.provider.JavaKeyStore`, `com.sun.crypto.provider.JceKeyStore`.
+    const STORES: [[u8; 4]; 2] = [[0xfe, 0xed, 0xfe, 0xed], [0xce, 0xce, 0xce, 0xce]];
+    let sighting = |kind, setting: &str, line| Sighting {
+        line,
+        setting: setting.to_owned(),
+        kind,
+        value: Value::Set,
+        is_comment: false,
+        instead: None,
+    };
+    let mut seen = Vec::new();
+    let text = Zeroizing::new(String::from_utf8_lossy(bytes).into_owned());
+    if value::is_private_key(&text) {
+        let line = scan::numbered(&text).find(|(_, line)| {
+            line.contains("-----BEGIN ")
+                && line.contains("PRIVATE KEY")
+                && !line.contains("ENCRYPTED")
+        });
+        seen.push(sighting(
+            Kind::PrivateKey,
+            "an unencrypted private key",
+            line.map(|(line, _)| line),
+        ));
+    } else if is_der_key(bytes) {
+        seen.push(sighting(Kind::PrivateKey, "an unencrypted private key", None));
+    }
+    let named = by_name(path);
+    if named == Some("the key of Watcher") {
+        seen.push(sighting(Kind::Key, "the key of Watcher", None));
+    }
+    let is_store = STORES.iter().any(|magic| bytes.starts_with(magic));
+    if let Some(what) = named.or(is_store.then_some("a key store"))
+        && for_others
+        && !bytes.trim_ascii().is_empty()
+    {
+        seen.push(sighting(Kind::OpenFile, what, None));
+    }
+    seen
+}
+
+/// `PrivateKeyInfo` (RFC 5208), `RSAPrivateKey` (RFC 8017) or `ECPrivateKey` (RFC 5915) in DER: a sequence that begins
+/// with a small number. An encrypted key begins with a sequence.
+fn is_der_key(bytes: &[u8]) -> bool {
+    let Some(rest) = bytes.strip_prefix(&[0x30]) else { return false };
+    // The length, short or long, must be that of the file.
+    let (length, rest) = match rest.split_first() {
+        Some((&short, rest)) if short < 0x80 => (usize::from(short), rest),
+        Some((&long @ 0x81..=0x83, rest)) => {
+            let Some((octets, rest)) = rest.split_at_checked(usize::from(long & 0x7f)) else {
+                return false;
+            };
+            (octets.iter().fold(0, |length, octet| length << 8 | usize::from(*octet)), rest)
+        }
+        Some(_) | None => return false,
+    };
+    if length != rest.len() {
+        return false;
+    }
+    match rest {
+        // Version 0 or 1, then an algorithm, or a modulus, which is long, or the octets of an EC key.
+        [0x02, 0x01, 0x00, 0x02, length, ..] => matches!(length, 0x81 | 0x82),
+        [0x02, 0x01, 0x00 | 0x01, 0x30, ..] | [0x02, 0x01, 0x01, 0x04, ..] => true,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use super::*;
+    use crate::host::live::LiveHost;
+    use crate::snapshot::Namespace;
+
+    const KEY: &str = "-----BEGIN PRIVATE KEY-----\nMIIB\n-----END PRIVATE KEY-----\n";
+
+    fn place(product: &str) -> Place {
+        Place {
+            path: "/etc/es".into(),
+            form: Form::Directory,
+            namespace: Namespace::Host,
+            product: product.to_owned(),
+            service: None,
+        }
+    }
+
+    fn swept(
+        files: &[(&str, &str)],
+        change: impl FnOnce(&std::path::Path),
+    ) -> (Swept, Vec<(String, Form)>) {
+        let root = tempfile::tempdir().unwrap();
+        for (path, text) in files {
+            let path = root.path().join("etc/es").join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        change(root.path());
+        let (swept, found) = sweep(&LiveHost::new(root.path()), &place("elasticsearch"));
+        (swept, found.into_iter().map(|place| (place.path.to_string(), place.form)).collect())
+    }
+
+    #[test]
+    fn keys_stores_and_copies_of_settings_are_found() {
+        let (seen, found) = swept(
+            &[
+                ("elasticsearch.yml", "a: b\n"),
+                ("elasticsearch.yml.bak", "a: b\n"),
+                ("elasticsearch.yml.2024-01-01", "a: b\n"),
+                ("jvm.options.d/x.options", "-Xms1g\n"),
+                ("certs/node.key", KEY),
+                ("certs/node.crt", "-----BEGIN CERTIFICATE-----\nMII\n"),
+                ("certs/odd-name", KEY),
+                ("certs/http.p12", "x"),
+                ("certs/enc.key", "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIIB\n"),
+                ("users", "elastic:$2a$10$x\n"),
+                ("log4j2.properties", "a=b\n"),
+                ("a/b/c/d/deep.key", KEY),
+            ],
+            |root| symlink("/etc/passwd", root.join("etc/es/link.key")).unwrap(),
+        );
+        let expected = [
+            ("/etc/es/elasticsearch.yml", Form::Yaml),
+            ("/etc/es/elasticsearch.yml.2024-01-01", Form::Yaml),
+            ("/etc/es/elasticsearch.yml.bak", Form::Yaml),
+            ("/etc/es/users", Form::Other),
+            ("/etc/es/certs/http.p12", Form::Other),
+            ("/etc/es/certs/node.key", Form::Other),
+            ("/etc/es/certs/odd-name", Form::Other),
+            ("/etc/es/jvm.options.d/x.options", Form::JavaOptions),
+        ];
+        assert_eq!(found, expected.map(|(path, form)| (path.to_owned(), form)));
+        assert_eq!(seen.found, 4);
+        assert_eq!(seen.left_out, ["what is more than 4 directories deep"]);
+    }
+
+    #[test]
+    fn too_many_entries_are_said_to_be_left_out() {
+        let names: Vec<String> = (0..ENTRIES + 5).map(|number| format!("f{number}.txt")).collect();
+        let files: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "")).collect();
+        let (seen, _) = swept(&files, |_| {});
+        assert_eq!((seen.entries, seen.left_out.len()), (ENTRIES, 1));
+    }
+
+    #[test]
+    fn a_directory_that_may_not_be_read_is_left_out() {
+        if nix::unistd::geteuid().is_root() {
+            println!("skipped: root may read everything");
+            return;
+        }
+        let (seen, _) = swept(&[("certs/x", "")], |root| {
+            fs::set_permissions(root.join("etc/es/certs"), fs::Permissions::from_mode(0o000))
+                .unwrap();
+        });
+        assert_eq!(seen.left_out.len(), 1);
+    }
+
+    #[test]
+    fn what_a_file_is_depends_on_who_may_read_it() {
+        let kinds = |name: &str, bytes: &[u8], for_others| {
+            let seen = files(&HostPath::from(name), bytes, for_others);
+            seen.into_iter().map(|seen| seen.kind).collect::<Vec<_>>()
+        };
+        assert_eq!(kinds("/c/http.p12", b"x", true), [Kind::OpenFile]);
+        assert_eq!(kinds("/c/http.p12", b"x", false), []);
+        assert_eq!(kinds("/c/odd", &[0xfe, 0xed, 0xfe, 0xed, 0], true), [Kind::OpenFile]);
+        assert_eq!(kinds("/c/users", b"", true), []);
+        assert_eq!(kinds("/c/system_key", b"x", false), [Kind::Key]);
+        assert_eq!(kinds("/c/k.pem", KEY.as_bytes(), false), [Kind::PrivateKey]);
+    }
+
+    #[test]
+    fn keys_in_der_are_told_from_certificates_and_encrypted_ones() {
+        let whole = |inside: &[u8]| {
+            let length = u16::try_from(inside.len()).unwrap().to_be_bytes();
+            [&[0x30, 0x82, length[0], length[1]][..], inside].concat()
+        };
+        let padded = |start: &[u8]| whole(&[start, &[7; 300]].concat());
+        assert!(is_der_key(&padded(&[2, 1, 0, 0x30, 0x0d])));
+        assert!(is_der_key(&padded(&[2, 1, 0, 2, 0x82, 1, 1])));
+        assert!(is_der_key(&padded(&[2, 1, 1, 4, 0x20])));
+        assert!(!is_der_key(&padded(&[0x30, 0x82, 1, 1])), "a certificate");
+        assert!(!is_der_key(&padded(&[0x30, 0x40, 6])), "an encrypted key");
+        assert!(!is_der_key(&padded(&[2, 1, 3, 0x30])), "PKCS#12");
+        assert!(!is_der_key(&[0x30, 0x82, 9, 9, 2, 1, 0, 0x30]));
+        assert!(!is_der_key(b"0"));
+    }
+}
