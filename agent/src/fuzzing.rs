@@ -15,7 +15,7 @@ use crate::boot::cmdline;
 use crate::boot::initramfs::{self, Variable};
 use crate::discovery::{arguments, process, yaml};
 use crate::host::filesystem_facts::{ext, f2fs};
-use crate::keystore::{acl, elasticsearch};
+use crate::keystore::{acl, beats, elastic_agent_store, elasticsearch, kibana, logstash};
 use crate::layer::device_mapper::cipher;
 use crate::path::HostPath;
 use crate::snapshot::{BlockDevice, DeviceNumber, DmFacts, DmTarget, FilesystemFacts, Observed};
@@ -36,6 +36,7 @@ pub static TARGETS: &[Target] = &[
     ("address", address),
     ("agent_config", |bytes| drop(config::parse(Path::new("x"), &text(bytes)))),
     ("arguments", command_line),
+    ("beats_keystore", |bytes| drop(beats::parse(bytes))),
     ("boot_files", boot_files),
     ("cgroup", |bytes| drop(process::container_id(&text(bytes)))),
     ("cipher", |bytes| drop(cipher::read(&text(bytes)))),
@@ -44,11 +45,14 @@ pub static TARGETS: &[Target] = &[
     ("dm_answer", dm_answer),
     ("dm_listing", dm_listing),
     ("dm_target", dm_target),
+    ("elastic_agent_store", |bytes| drop(elastic_agent_store::parse(bytes))),
     ("elasticsearch_keystore", |bytes| drop(elasticsearch::parse(bytes))),
     ("enrollment_token", enrollment_token),
     ("ext_superblock", ext_superblock),
     ("f2fs_superblock", f2fs_superblock),
     ("fstab", fstab_lines),
+    ("kibana_keystore", |bytes| drop(kibana::parse(bytes))),
+    ("logstash_keystore", |bytes| drop(logstash::parse(bytes))),
     ("luks_json", luks_json),
     ("luks_layout", luks_layout),
     ("luks_metadata", luks_metadata),

@@ -1,8 +1,17 @@
 //! Keystore files: what they are, and who can open or replace them.
 
 pub mod acl;
+pub mod beats;
+mod der;
+pub mod elastic_agent_store;
+pub mod elastic_agent_vault;
 pub mod elasticsearch;
+pub mod kibana;
+pub mod lock;
+pub mod logstash;
 pub mod observe;
+pub mod pkcs12;
+pub mod reader;
 
 use serde::{Deserialize, Serialize};
 
@@ -41,18 +50,96 @@ pub struct Observation {
 /// A format of keystore files.
 pub struct Format {
     pub name: &'static str,
-    /// A bigger file is refused unread.
+    /// In bytes: a bigger file is refused unread.
     pub limit: usize,
-    /// What the bytes say, or why they cannot be believed.
-    pub parse: fn(&[u8]) -> Result<Contents, String>,
+    pub look: Look,
+    /// Names of other files of this format that belong into the same directory.
+    pub siblings: &'static [&'static str],
 }
 
-/// Every format that is known. The one of Elasticsearch is OpenSearch's, too.
-pub static FORMATS: &[Format] =
-    &[Format { name: "elasticsearch", limit: elasticsearch::MAX_SIZE, parse: parse_elasticsearch }];
+/// What is looked at to know a file of a format.
+pub enum Look {
+    Bytes {
+        /// Whether a file that starts so may be of this format.
+        starts: fn(&[u8]) -> bool,
+        /// What the bytes say, or why they cannot be believed.
+        parse: fn(&[u8]) -> Result<Parsed, reader::Error>,
+    },
+    /// The bytes are a key; their number says enough.
+    Length(fn(u64) -> Result<Contents, reader::Error>),
+}
 
-fn parse_elasticsearch(bytes: &[u8]) -> Result<Contents, String> {
-    elasticsearch::parse(bytes).map_err(|error| error.to_string())
+/// What the bytes of a keystore say, and what a password must open.
+pub struct Parsed {
+    pub contents: Contents,
+    pub lock: Option<lock::Lock>,
+}
+
+/// Every format that is known. The one of Elasticsearch is OpenSearch's, too, and Kibana's that of OpenSearch Dashboards.
+pub static FORMATS: &[Format] = &[
+    Format {
+        name: "elasticsearch",
+        limit: elasticsearch::MAX_SIZE,
+        look: Look::Bytes { starts: elasticsearch::starts, parse: elasticsearch::parse },
+        siblings: &[],
+    },
+    Format {
+        name: "kibana",
+        limit: kibana::MAX_SIZE,
+        look: Look::Bytes { starts: kibana::starts, parse: kibana::parse },
+        siblings: &[],
+    },
+    Format {
+        name: "logstash",
+        limit: logstash::MAX_SIZE,
+        look: Look::Bytes { starts: logstash::starts, parse: logstash::parse },
+        siblings: &[],
+    },
+    Format {
+        name: "beats",
+        limit: beats::MAX_SIZE,
+        look: Look::Bytes { starts: beats::starts, parse: beats::parse },
+        siblings: &[],
+    },
+    Format {
+        name: "elastic-agent-vault",
+        limit: 64,
+        look: Look::Length(elastic_agent_vault::parse),
+        siblings: &[".seed", ".seedV2"],
+    },
+    Format {
+        name: "elastic-agent-store",
+        limit: elastic_agent_store::MAX_SIZE,
+        look: Look::Bytes {
+            starts: elastic_agent_store::starts,
+            parse: elastic_agent_store::parse,
+        },
+        siblings: &["fleet.enc", "state.enc"],
+    },
+];
+
+/// The format of this name.
+pub fn format(name: &str) -> Option<&'static Format> {
+    FORMATS.iter().find(|format| format.name == name)
+}
+
+/// The bytes that a base64 text, which begins at byte `at` of its file, stands for. One newline may end it: the products
+/// pass over it.
+fn base64_text(text: &[u8], at: usize) -> Result<Vec<u8>, reader::Error> {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    let text = text.strip_suffix(b"\n").unwrap_or(text);
+    let text = text.strip_suffix(b"\r").unwrap_or(text);
+    STANDARD.decode(text).map_err(|error| {
+        let offset = match error {
+            base64::DecodeError::InvalidByte(offset, _)
+            | base64::DecodeError::InvalidLastSymbol { offset, .. } => offset,
+            base64::DecodeError::InvalidLength(_) | base64::DecodeError::InvalidPadding => {
+                text.len()
+            }
+        };
+        reader::Error::Base64 { at: at + offset }
+    })
 }
 
 /// A user and its primary group.
@@ -74,11 +161,14 @@ pub struct ParentDirectory {
 /// What the bytes of a keystore say without opening it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Contents {
-    /// `elasticsearch` or `opensearch`.
+    /// `elasticsearch`, `opensearch`, `kibana`, …: what the bytes are, whatever the product is called.
     pub format: String,
     pub version: u32,
-    /// The password flag. `Some(false)`: anyone who can read the file can open it.
+    /// What the file says of itself. `Some(false)`: anyone who can read it can open it. `None`: the format does not tell.
     pub has_password: Option<bool>,
+    /// The empty password, or one that is stored in the file, was tried and opens it; `None` when it was not tried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opens_without_password: Option<bool>,
     /// The key-derivation function with its cost, such as `pbkdf2-hmac-sha512 x 210000`.
     pub kdf: String,
     /// The cipher of the entries, such as `aes-256-gcm`.

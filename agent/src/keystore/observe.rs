@@ -1,8 +1,9 @@
 //! Looks at one keystore file: who can read it, who can replace it, what it says without being opened.
 
 use atrest_proto::model::Reason;
+use zeroize::Zeroizing;
 
-use super::{Account, FORMATS, Observation, ParentDirectory, acl};
+use super::{Account, Look, Observation, ParentDirectory, Parsed, acl, format as keystore_format};
 use crate::accounts::Accounts;
 use crate::host::{FileKind, Host, Metadata};
 use crate::path::HostPath;
@@ -15,7 +16,7 @@ pub struct Place {
     pub namespace: Namespace,
     /// `elasticsearch`, `opensearch`, …
     pub product: String,
-    /// The name of its format in [`FORMATS`].
+    /// The name of its format in [`super::FORMATS`].
     pub format: &'static str,
     pub service: Option<String>,
     /// The account that the service runs as, when known.
@@ -83,13 +84,25 @@ fn contents(
     if metadata.kind != FileKind::File {
         return unreadable("not a regular file".to_owned());
     }
-    let Some(format) = FORMATS.iter().find(|format| format.name == place.format) else {
+    let Some(format) = keystore_format(place.format) else {
         return unreadable(format!("the format {} is not known", place.format));
     };
-    match host.read(&place.namespace, &place.path, format.limit) {
-        Ok(bytes) => match (format.parse)(&bytes) {
-            Ok(contents) => Observed::Known(contents),
-            Err(why) => unreadable(why),
+    let parse = match format.look {
+        Look::Bytes { parse, .. } => parse,
+        Look::Length(parse) => {
+            return match parse(metadata.size) {
+                Ok(contents) => Observed::Known(contents),
+                Err(why) => unreadable(why.to_string()),
+            };
+        }
+    };
+    match host.read(&place.namespace, &place.path, format.limit).map(Zeroizing::new) {
+        Ok(bytes) => match parse(&bytes) {
+            Ok(Parsed { mut contents, lock }) => {
+                contents.opens_without_password = lock.and_then(|lock| lock.opens());
+                Observed::Known(contents)
+            }
+            Err(why) => unreadable(why.to_string()),
         },
         Err(trouble) if trouble.reason == Reason::NotFound => Observed::Absent,
         Err(trouble) => Observed::Unreadable(trouble),
