@@ -75,6 +75,23 @@ pub(crate) fn argument_after(arguments: &[Vec<u8>], name: &str) -> Option<HostPa
     None
 }
 
+/// What every one of the options `names` is given, beside it or joined with `=`, in order.
+pub(crate) fn values(arguments: &[Vec<u8>], names: &[&str]) -> Vec<HostPath> {
+    let mut values = Vec::new();
+    let mut arguments = arguments.iter();
+    while let Some(argument) = arguments.next() {
+        let rest = names.iter().find_map(|name| {
+            argument.strip_prefix(name.as_bytes()).filter(|rest| matches!(rest, [] | [b'=', ..]))
+        });
+        match rest {
+            Some([]) => values.extend(arguments.next().map(|value| HostPath::new(value.clone()))),
+            Some([_, value @ ..]) => values.push(HostPath::new(value.to_vec())),
+            None => {}
+        }
+    }
+    values
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,5 +153,12 @@ mod tests {
         assert_eq!(argument_after(&arguments(&["--module-path", "/es/lib"]), "--module-path"), lib);
         assert_eq!(argument_after(&arguments(&["--module-path=/es/lib"]), "--module-path"), lib);
         assert_eq!(argument_after(&arguments(&["--module-path"]), "--module-path"), None);
+    }
+
+    #[test]
+    fn an_option_that_is_given_again_has_all_its_values() {
+        let arguments = arguments(&["-c", "a", "--config=b", "--configx", "-c=c", "--config"]);
+        let found = values(&arguments, &["-c", "--config"]);
+        assert_eq!(found, ["a", "b", "c"].map(HostPath::from));
     }
 }

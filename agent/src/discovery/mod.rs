@@ -8,10 +8,12 @@ mod core_dumps;
 mod elasticsearch;
 mod instance;
 mod jvm_options;
+mod kibana;
 mod log4j2;
 mod open_files;
 mod opensearch;
 pub(crate) mod process;
+mod stack;
 mod unit;
 pub(crate) mod yaml;
 
@@ -91,6 +93,18 @@ pub static PRODUCTS: &[Product] = &[
         units: &["opensearch", "wazuh-indexer"],
         discover: |scene, found| elasticsearch::discover(&opensearch::OPENSEARCH, scene, found),
     },
+    Product {
+        name: "kibana",
+        is_own: kibana::may_be,
+        units: &["kibana"],
+        discover: |scene, found| kibana::discover(&kibana::KIBANA, scene, found),
+    },
+    Product {
+        name: "opensearch-dashboards",
+        is_own: kibana::may_be,
+        units: &["opensearch-dashboards", "wazuh-dashboard"],
+        discover: |scene, found| kibana::discover(&kibana::DASHBOARDS, scene, found),
+    },
 ];
 
 /// What the products are looked for in.
@@ -146,5 +160,7 @@ pub fn discover(host: &dyn Host, declared: &Declared) -> Discovery {
     found
 }
 
+#[cfg(test)]
+mod product_tests;
 #[cfg(test)]
 mod tests;

@@ -103,6 +103,32 @@ impl Settings {
         Ok(values)
     }
 
+    /// The values of a setting in which a comma is a letter like any other: one text, or each item of a list.
+    pub(crate) fn texts(
+        &self,
+        key: &str,
+        lookup: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Vec<String>, Error> {
+        let texts = match self.0.get(key) {
+            None => &[],
+            Some(Setting::Scalar(text)) => std::slice::from_ref(text),
+            Some(Setting::List(items)) => items.as_slice(),
+        };
+        let texts: Result<Vec<String>, Error> =
+            texts.iter().map(|text| substitute(key, text, lookup)).collect();
+        Ok(texts?.into_iter().filter(|text| !text.is_empty()).collect())
+    }
+
+    /// The names of the settings that were kept.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
+    /// Adds the settings of a file that is read after this one, and goes before it.
+    pub(crate) fn extend(&mut self, later: Self) {
+        self.0.extend(later.0);
+    }
+
     fn flatten(&mut self, prefix: &str, value: Value, keep: &dyn Fn(&str) -> bool) {
         match value {
             Value::Null => {}
@@ -174,29 +200,60 @@ fn budget() -> Option<Budget> {
     }
 }
 
-/// `${NAME}` and `${NAME:default}`.
-fn substitute(
+/// `${NAME}` and `${NAME:default}`; a default may hold such a reference again.
+pub(super) fn substitute(
     key: &str,
     text: &str,
     lookup: &dyn Fn(&str) -> Option<String>,
 ) -> Result<String, Error> {
+    substitute_below(key, text, lookup, 0)
+}
+
+fn substitute_below(
+    key: &str,
+    text: &str,
+    lookup: &dyn Fn(&str) -> Option<String>,
+    depth: usize,
+) -> Result<String, Error> {
+    const DEEPEST: usize = 8;
     let mut result = String::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("${") {
-        let Some((inside, after)) = after.split_once('}') else { break };
+        let Some((inside, after)) = braced(after) else { break };
         result.push_str(before);
         let (name, default) = match inside.split_once(':') {
-            Some((name, default)) => (name, Some(default.to_owned())),
+            Some((name, default)) => (name, Some(default)),
             None => (inside, None),
         };
-        let value = lookup(name)
-            .or(default)
+        let value = match (lookup(name), default) {
+            (Some(value), _) => Some(value),
+            (None, Some(default)) if depth < DEEPEST => {
+                Some(substitute_below(key, default, lookup, depth + 1)?)
+            }
+            (None, _) => None,
+        };
+        let value = value
             .ok_or_else(|| Error::Unresolved { key: key.to_owned(), name: name.to_owned() })?;
         result.push_str(&value);
         rest = after;
     }
     result.push_str(rest);
     Ok(result)
+}
+
+/// What is inside of a brace that was opened before the text, and what follows it.
+fn braced(text: &str) -> Option<(&str, &str)> {
+    let mut open = 0_usize;
+    let mut letters = text.char_indices();
+    while let Some((at, letter)) = letters.next() {
+        match letter {
+            '$' if letters.as_str().starts_with('{') => open += 1,
+            '}' if open == 0 => return Some((text.get(..at)?, letters.as_str())),
+            '}' => open -= 1,
+            _ => {}
+        }
+    }
+    None
 }
 
 #[cfg(test)]
@@ -250,11 +307,31 @@ mod tests {
         assert_eq!(list("path.data: ${DATA}/x", "path.data"), ["/env/x"]);
         assert_eq!(list("path.data: ${NONE:/d},${DATA}", "path.data"), ["/d", "/env"]);
         assert_eq!(list("path.data: [\"${NONE:/d}\"]", "path.data"), ["/d"]);
+        assert_eq!(list("path.data: ${NONE:${DATA}/a}/b", "path.data"), ["/env/a/b"]);
+        assert_eq!(list("path.data: ${unclosed", "path.data"), ["${unclosed"]);
         let unresolved = parse("path.data: ${NONE}").unwrap().list("path.data", &|_| None);
         assert_eq!(
             unresolved.unwrap_err().to_string(),
             "the setting `path.data` refers to `${NONE}`, which has no value"
         );
+    }
+
+    #[test]
+    fn where_a_comma_separates_nothing_it_stays() {
+        let texts = |text: &str| {
+            parse(text).unwrap().texts("path.data", &|_| Some("/v".to_owned())).unwrap()
+        };
+        assert_eq!(texts("path.data: /a,b"), ["/a,b"]);
+        assert_eq!(texts("path.data: [\"/a,b\", \"${V}\", \"\"]"), ["/a,b", "/v"]);
+        assert!(texts("path.logs: /l").is_empty());
+    }
+
+    #[test]
+    fn of_two_files_the_later_goes_before() {
+        let mut settings = parse("a: 1\nb: 1\n").unwrap();
+        settings.extend(parse("b: 2\n").unwrap());
+        assert_eq!(settings.keys().collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(settings.texts("b", &|_| None).unwrap(), ["2"]);
     }
 
     #[test]
