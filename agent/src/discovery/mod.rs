@@ -10,8 +10,10 @@ mod instance;
 mod jvm_options;
 mod kibana;
 mod log4j2;
+mod logstash;
 mod open_files;
 mod opensearch;
+mod pipelines;
 pub(crate) mod process;
 mod stack;
 mod unit;
@@ -104,6 +106,12 @@ pub static PRODUCTS: &[Product] = &[
         is_own: kibana::may_be,
         units: &["opensearch-dashboards", "wazuh-dashboard"],
         discover: |scene, found| kibana::discover(&kibana::DASHBOARDS, scene, found),
+    },
+    Product {
+        name: "logstash",
+        is_own: logstash::may_be,
+        units: &["logstash"],
+        discover: logstash::discover,
     },
 ];
 

@@ -25,6 +25,8 @@ pub(crate) enum Error {
     Invalid,
     #[error("not a mapping of settings")]
     Shape,
+    #[error("not a list of mappings of settings")]
+    List,
     #[error("the setting `{key}` refers to `${{{name}}}`, which has no value")]
     Unresolved { key: String, name: String },
 }
@@ -43,25 +45,7 @@ pub(crate) struct Settings(BTreeMap<String, Setting>);
 impl Settings {
     /// The settings in the text of a file that `keep` asks for.
     pub(crate) fn parse(bytes: &[u8], keep: &dyn Fn(&str) -> bool) -> Result<Self, Error> {
-        if bytes.len() > MAX_SIZE {
-            return Err(Error::TooLarge { size: bytes.len() });
-        }
-        let text = std::str::from_utf8(bytes).map_err(|error| {
-            let valid = bytes.get(..error.valid_up_to()).unwrap_or_default();
-            Error::Encoding { line: valid.split(|byte| *byte == b'\n').count() }
-        })?;
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let options = serde_saphyr::options! {
-            budget: budget(),
-            leading_zero_numbers_as_strings: true,
-            underscored_numbers_as_strings: true,
-        };
-        let value: Value = serde_saphyr::from_str_with_options(text, options).map_err(|error| {
-            match error.location() {
-                Some(at) if at.line() > 0 => Error::Syntax { line: at.line(), column: at.column() },
-                _ => Error::Invalid,
-            }
-        })?;
+        let value = read(bytes)?;
         let mut settings = Self::default();
         match value {
             // A file of comments only.
@@ -72,6 +56,30 @@ impl Settings {
             }
         }
         Ok(settings)
+    }
+
+    /// A list of such settings, as `pipelines.yml` is one.
+    pub(crate) fn parse_list(
+        bytes: &[u8],
+        keep: &dyn Fn(&str) -> bool,
+    ) -> Result<Vec<Self>, Error> {
+        let items = match read(bytes)? {
+            Value::Null => Vec::new(),
+            Value::Array(items) => items,
+            Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => {
+                return Err(Error::List);
+            }
+        };
+        let item = |value: Value| {
+            let mut settings = Self::default();
+            if value.is_object() {
+                settings.flatten("", value, keep);
+                Ok(settings)
+            } else {
+                Err(Error::List)
+            }
+        };
+        items.into_iter().map(item).collect()
     }
 
     /// Sets what `-E` or the environment gives, which goes before the file.
@@ -185,6 +193,27 @@ impl Settings {
             }
         }
     }
+}
+
+/// The document of a file, within bounds.
+fn read(bytes: &[u8]) -> Result<Value, Error> {
+    if bytes.len() > MAX_SIZE {
+        return Err(Error::TooLarge { size: bytes.len() });
+    }
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let valid = bytes.get(..error.valid_up_to()).unwrap_or_default();
+        Error::Encoding { line: valid.split(|byte| *byte == b'\n').count() }
+    })?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let options = serde_saphyr::options! {
+        budget: budget(),
+        leading_zero_numbers_as_strings: true,
+        underscored_numbers_as_strings: true,
+    };
+    serde_saphyr::from_str_with_options(text, options).map_err(|error| match error.location() {
+        Some(at) if at.line() > 0 => Error::Syntax { line: at.line(), column: at.column() },
+        _ => Error::Invalid,
+    })
 }
 
 fn budget() -> Option<Budget> {
@@ -341,6 +370,20 @@ mod tests {
         assert!(list("path.data:\n", "path.data").is_empty());
         assert_eq!(list("node.name: 007", "node.name"), ["007"]);
         assert_eq!(list("a.b: true", "a.b"), ["true"]);
+    }
+
+    #[test]
+    fn a_list_of_settings_has_every_item() {
+        let list =
+            |text: &str| Settings::parse_list(text.as_bytes(), &|key| key.starts_with("path."));
+        let found = list("- a: 1\n  path.queue: /q\n- path:\n    queue: /r\n").unwrap();
+        let queues: Vec<_> =
+            found.iter().map(|one| one.texts("path.queue", &|_| None).unwrap()).collect();
+        assert_eq!(queues, [["/q"], ["/r"]]);
+        assert_eq!(list("# nothing\n").unwrap(), []);
+        assert_eq!(list("- a\n").unwrap_err(), Error::List);
+        assert_eq!(list("path.queue: /q\n").unwrap_err(), Error::List);
+        assert!(matches!(list("- a: [\n"), Err(Error::Syntax { .. })));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Whole hosts with one product of the stack each: installed in one of the usual ways, running or not.
 
 mod kibana;
+mod logstash;
 
 use std::fs;
 use std::os::unix::fs::symlink;
