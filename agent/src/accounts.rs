@@ -2,7 +2,7 @@
 //!
 //! Accounts of a directory service are not there; they keep their numbers as names.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use atrest_proto::model::Reason;
 
@@ -17,7 +17,12 @@ pub struct Accounts {
     groups: BTreeMap<u32, String>,
     /// The number of a user and of its primary group, by name.
     by_name: BTreeMap<String, (u32, u32)>,
+    /// The names in the last field of a group's line.
+    listed: BTreeMap<u32, BTreeSet<String>>,
 }
+
+/// Distributions give numbers below this to accounts of their own, such as `sync`, whose primary group is root's.
+const FIRST_FREE: u32 = 100;
 
 impl Accounts {
     /// The accounts that a process in `seen_by` sees. A missing file has no accounts.
@@ -51,6 +56,9 @@ impl Accounts {
                 continue;
             };
             accounts.groups.entry(gid).or_insert_with(|| name.to_owned());
+            let members = fields.next().unwrap_or_default().split(',').map(str::trim);
+            let members = members.filter(|member| !member.is_empty()).map(str::to_owned);
+            accounts.listed.entry(gid).or_default().extend(members);
         }
         accounts
     }
@@ -68,6 +76,23 @@ impl Accounts {
     /// The number of the group of that name.
     pub fn group_named(&self, group: &str) -> Option<u32> {
         self.groups.iter().find(|(_, name)| *name == group).map(|(gid, _)| *gid)
+    }
+
+    /// Who is in a group, root aside: as a member that is listed, or because it is the user's primary group. Members that
+    /// only a directory service knows are not there.
+    pub fn members(&self, gid: u32) -> BTreeSet<String> {
+        let primary = self
+            .by_name
+            .iter()
+            .filter(|(_, (uid, primary))| *primary == gid && (gid != 0 || *uid >= FIRST_FREE));
+        let listed = self.listed.get(&gid).into_iter().flatten();
+        let is_root = |name: &String| self.by_name.get(name).is_some_and(|(uid, _)| *uid == 0);
+        primary
+            .map(|(name, _)| name)
+            .chain(listed)
+            .filter(|name| !is_root(name) && *name != "root")
+            .cloned()
+            .collect()
     }
 
     /// The numbers of the user of that name and of its primary group.
@@ -92,6 +117,17 @@ mod tests {
         assert_eq!(accounts.group(102), "elasticsearch");
         assert_eq!(accounts.named("elasticsearch"), Some((101, 102)));
         assert_eq!(accounts.user(4711), "4711");
+    }
+
+    #[test]
+    fn members_are_those_listed_and_those_whose_primary_group_it_is() {
+        let accounts = Accounts::parse(
+            b"root:x:0:0::/root:/bin/sh\nsync:x:5:0::/sbin:/bin/sync\nes:x:1000:0::/:/bin/sh\neve:x:1001:102::/:/bin/sh\n",
+            b"root:x:0:\nelasticsearch:x:102:kibana, root,,eve\n",
+        );
+        assert_eq!(accounts.members(102).into_iter().collect::<Vec<_>>(), ["eve", "kibana"]);
+        assert_eq!(accounts.members(0).into_iter().collect::<Vec<_>>(), ["es"]);
+        assert!(accounts.members(7).is_empty());
     }
 
     proptest! {

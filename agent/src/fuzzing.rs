@@ -237,7 +237,7 @@ fn path(bytes: &[u8]) {
 
 fn posix_acl(bytes: &[u8]) {
     let accounts = Accounts::default();
-    for entry in acl::parse(bytes).unwrap_or_default() {
+    for entry in acl::parse(bytes).unwrap_or_default().entries {
         drop(acl::describe(entry, &accounts));
     }
 }

@@ -3,10 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use atrest_proto::model::{
-    Finding, Keystore, Layer, Outcome, Password, PathPosture, Posture, Repository, Use, Verdict,
+    Finding, Keystore, Layer, Outcome, Password, PathPosture, Posture, Repository, Service, Use,
+    Verdict,
 };
 
 use crate::check::{self, Context, Spare};
+use crate::keystore::Protection;
+use crate::keystore::fingerprint::{Facts, fingerprint};
 use crate::layer::md;
 use crate::path::HostPath;
 use crate::policy::Policy;
@@ -62,7 +65,9 @@ pub fn evaluate(snapshot: &Snapshot, policy: &Policy) -> Posture {
         .keystores
         .iter()
         .zip(&keystore_volumes)
-        .map(|(observation, volume)| keystore_posture(observation, volume.verdict))
+        .map(|(observation, volume)| {
+            keystore_posture(observation, volume.verdict, cluster_of(snapshot, observation))
+        })
         .collect();
     let repositories =
         snapshot.repositories.iter().map(|declared| repository_posture(declared, &paths)).collect();
@@ -203,7 +208,18 @@ fn volume_of_secret(seen: &secrets::Observation) -> Target {
     }
 }
 
-fn keystore_posture(observation: &keystore::Observation, at_rest: Verdict) -> Keystore {
+/// The name of the cluster that the keystore's service is of; empty where it is not known.
+fn cluster_of<'a>(snapshot: &'a Snapshot, observation: &keystore::Observation) -> &'a str {
+    let is_its = |service: &&Service| observation.service.as_deref() == Some(&service.name);
+    let service = snapshot.services.iter().find(is_its);
+    service.and_then(|service| service.cluster_name.as_deref()).unwrap_or_default()
+}
+
+fn keystore_posture(
+    observation: &keystore::Observation,
+    at_rest: Verdict,
+    cluster: &str,
+) -> Keystore {
     let file = observation.file.known();
     let contents = observation.contents.known();
     let problem = observation
@@ -218,15 +234,28 @@ fn keystore_posture(observation: &keystore::Observation, at_rest: Verdict) -> Ke
         service: observation.service.clone(),
         format: contents.map(|contents| contents.format.clone()).unwrap_or_default(),
         format_version: contents.map(|contents| contents.version),
-        password: match contents.and_then(|contents| contents.has_password) {
-            Some(true) => Password::Protected,
-            Some(false) => Password::Unprotected,
-            None => Password::Unknown,
+        password: match contents.map(keystore::Contents::protection) {
+            Some(Protection::Password) => Password::Protected,
+            Some(Protection::None | Protection::FalseFlag) => Password::Unprotected,
+            Some(Protection::MissingFlag | Protection::Unknown) | None => Password::Unknown,
         },
-        mode: file.map(|file| format!("{:04o}", file.mode)).unwrap_or_default(),
-        owner: observation.owner.clone(),
-        group: observation.group.clone(),
+        kdf: contents.map(|contents| contents.kdf.clone()).unwrap_or_default(),
+        cipher: contents.map(|contents| contents.cipher.clone()).unwrap_or_default(),
+        opens_without_password: contents.and_then(|contents| contents.opens_without_password),
+        mode: file.map(|file| format!("{:04o}", file.metadata.mode)).unwrap_or_default(),
+        owner: file.map(|file| file.owner.clone()).unwrap_or_default(),
+        group: file.map(|file| file.group.clone()).unwrap_or_default(),
         at_rest,
+        fingerprint: file.zip(contents).map(|(file, contents)| {
+            fingerprint(&Facts {
+                cluster,
+                product: &observation.product,
+                contents,
+                metadata: &file.metadata,
+                owner: &file.owner,
+                group: &file.group,
+            })
+        }),
         problem,
     }
 }

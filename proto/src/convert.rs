@@ -347,6 +347,10 @@ impl From<model::Keystore> for v1::Keystore {
             group: keystore.group,
             at_rest: v1::Verdict::from(keystore.at_rest).into(),
             problem: keystore.problem.unwrap_or_default(),
+            kdf: keystore.kdf,
+            cipher: keystore.cipher,
+            opens_without_password: keystore.opens_without_password,
+            fingerprint: keystore.fingerprint.unwrap_or_default(),
         }
     }
 }
@@ -366,6 +370,10 @@ impl From<v1::Keystore> for model::Keystore {
             group: keystore.group,
             at_rest: verdict_from_wire(keystore.at_rest),
             problem: non_empty(keystore.problem),
+            kdf: keystore.kdf,
+            cipher: keystore.cipher,
+            opens_without_password: keystore.opens_without_password,
+            fingerprint: non_empty(keystore.fingerprint),
         }
     }
 }

@@ -2,9 +2,9 @@
 
 use atrest_proto::model::{Finding, Outcome, Severity};
 
+use super::keystore_access::{Owner, clauses, command, severity, shut};
 use super::outcome::{finding, unknown};
 use super::{CIS_3_11, Check, Context, ISO_8_24, NIST_SC_12, NIST_SC_28_1, SOC2_CC6_1};
-use crate::host::Metadata;
 use crate::keystore::Observation;
 use crate::posture::keystore_asset;
 use crate::snapshot::Observed;
@@ -16,11 +16,14 @@ pub(super) const CHECK: Check = Check {
           directory above it can put another keystore in its place.",
     decides: "Others must have no right on the file. Its owner must be root or the account that the service runs \
               as, its group that account's own or root's where the group has rights, and access-control entries must \
-              name nobody else. No directory above it may be writable by others, except with the sticky bit, or by \
-              another group, or belong to another user. No second name may lead to the file.",
+              name nobody else. Beats and Elastic Agent give the group no rights at all. Who else is in the group is \
+              named, with a low severity; members that only a directory service knows are not seen. No directory that \
+              leads to it, that of a link as well, may be writable by others, except with the sticky bit, or by \
+              another group or account, or belong to another user. No second name may lead to the file. Rights of \
+              others matter less where the directory keeps them out.",
     severity: Severity::High,
-    remedy: "give the file back to the service: `chown root:GROUP FILE && chmod 0660 FILE`, with the group that the \
-             service runs as, and remove what the summary names",
+    remedy: "give the file back to the service with `chown` and `chmod`, as the finding spells it out, and remove what \
+             the summary names",
     controls: &[NIST_SC_28_1, NIST_SC_12, ISO_8_24, SOC2_CC6_1, CIS_3_11],
     evaluate,
 };
@@ -42,157 +45,54 @@ fn judge(keystore: &Observation) -> Finding {
             return unknown(&CHECK, &asset, &path.to_string(), trouble);
         }
     };
-    let problems = problems(keystore, file);
-    let evidence = [
-        ("mode", format!("{:04o}", file.mode)),
-        ("owner", keystore.owner.clone()),
-        ("group", keystore.group.clone()),
-        ("acl", keystore.acl.join(" ")),
-        (
-            "runs_as",
-            keystore.run_as.as_ref().map(|account| account.user.clone()).unwrap_or_default(),
-        ),
-    ];
+    let owner = Owner::of(keystore);
+    let mut problems = owner.file(path, file, shut(keystore));
+    problems.extend(keystore.parents.iter().flat_map(|parent| owner.directory(parent)));
     let judged = match (problems.as_slice(), keystore.troubles.first()) {
         ([], Some(trouble)) => unknown(&CHECK, &asset, &format!("who can reach {path}"), trouble),
         ([], None) => {
-            let summary = format!("{path} is for {} and the service only", keystore.owner);
+            let mut summary = format!("{path} is for {} and the service only", file.owner);
+            if keystore.format == "beats" && file.metadata.mode & 0o777 != owner.mode() {
+                summary.push_str("; a Beat with strict.perms wants it to be 0600");
+            }
             finding(&CHECK, &asset, Outcome::Pass, summary)
         }
         (problems, _) => {
-            let summary = format!("{path}: {}", problems.join("; "));
-            let remedy = remedy(keystore, file);
-            Finding { remedy, ..finding(&CHECK, &asset, Outcome::Fail, summary) }
+            let summary = format!("{path}: {}", clauses(problems));
+            let remedy = command(problems, &keystore.namespace);
+            let severity = severity(problems);
+            Finding { remedy, severity, ..finding(&CHECK, &asset, Outcome::Fail, summary) }
         }
     };
+    let entries: Vec<&str> = file.entries.iter().map(|entry| entry.text.as_str()).collect();
+    let run_as = keystore.run_as.as_ref();
+    let evidence = [
+        ("mode", format!("{:04o}", file.metadata.mode)),
+        ("owner", file.owner.clone()),
+        ("group", file.group.clone()),
+        ("group_members", file.members.join(" ")),
+        ("acl", entries.join(" ")),
+        ("runs_as", run_as.map(|account| account.user.clone()).unwrap_or_default()),
+    ];
     let evidence = evidence.into_iter().filter(|(_, value)| !value.is_empty());
     Finding { evidence: evidence.map(|(name, value)| (name.to_owned(), value)).collect(), ..judged }
-}
-
-/// Everything that lets somebody else in, one clause each.
-fn problems(keystore: &Observation, file: &Metadata) -> Vec<String> {
-    let mut problems = Vec::new();
-    let may = |bits: u32| match (bits & 4 != 0, bits & 2 != 0) {
-        (true, true) => "read and write",
-        (true, false) => "read",
-        (false, true) => "write",
-        (false, false) => "execute",
-    };
-    if file.mode & 0o007 != 0 {
-        problems.push(format!("others may {} it", may(file.mode)));
-    }
-    if !is_own_user(keystore, file.uid, &keystore.owner) {
-        problems
-            .push(format!("its owner {} is neither root nor the service", named(&keystore.owner)));
-    }
-    if file.mode & 0o070 != 0 && !is_own_group(keystore, file.gid, &keystore.group) {
-        let group = named(&keystore.group);
-        problems.push(format!(
-            "its group {group} is not the service's and may {} it",
-            may(file.mode >> 3)
-        ));
-    }
-    if file.links > 1 {
-        problems.push(format!("{} names lead to the file", file.links));
-    }
-    for entry in keystore.acl.iter().filter(|entry| !is_own_entry(keystore, entry)) {
-        problems.push(format!("an access-control entry lets in {entry}"));
-    }
-    for parent in &keystore.parents {
-        let (path, metadata) = (&parent.path, &parent.metadata);
-        let is_sticky = metadata.mode & 0o1000 != 0;
-        if metadata.mode & 0o002 != 0 && !is_sticky {
-            problems.push(format!("others may replace it, since they may write to {path}"));
-        }
-        if metadata.mode & 0o020 != 0 && !is_sticky && !is_own_group(keystore, metadata.gid, "") {
-            let group = metadata.gid;
-            problems.push(format!("group {group} may replace it, since it may write to {path}"));
-        }
-        if !is_own_user(keystore, metadata.uid, "") {
-            problems
-                .push(format!("user {} may replace it, being the owner of {path}", metadata.uid));
-        }
-    }
-    problems
-}
-
-fn remedy(keystore: &Observation, file: &Metadata) -> String {
-    let path = &keystore.path;
-    let group =
-        keystore.run_as.as_ref().map_or(keystore.product.as_str(), |account| &account.group);
-    let mut steps = Vec::new();
-    let is_foreign = !is_own_user(keystore, file.uid, &keystore.owner)
-        || !is_own_group(keystore, file.gid, &keystore.group);
-    if is_foreign {
-        steps.push(format!("`chown root:{group} {path}`"));
-    }
-    if file.mode & 0o007 != 0 {
-        steps.push(format!("`chmod 0660 {path}`"));
-    }
-    if keystore.acl.iter().any(|entry| !is_own_entry(keystore, entry)) {
-        steps.push(format!("`setfacl -b {path}`"));
-    }
-    if steps.is_empty() {
-        steps.push("take the rights or names away that the summary lists".to_owned());
-    }
-    steps.join(", then ")
-}
-
-/// Root's, or the account's that the service runs as. Of an account that is not known, the packages' name counts.
-fn is_own_user(keystore: &Observation, uid: u32, name: &str) -> bool {
-    uid == 0
-        || match &keystore.run_as {
-            Some(account) => account.uid == uid,
-            None => name == keystore.product,
-        }
-}
-
-fn is_own_group(keystore: &Observation, gid: u32, name: &str) -> bool {
-    // The official images run with group 0.
-    gid == 0
-        || match &keystore.run_as {
-            Some(account) => account.gid == gid,
-            None => name == keystore.product,
-        }
-}
-
-/// `user:NAME:rw-`, as observed. An entry without rights lets nobody in.
-fn is_own_entry(keystore: &Observation, entry: &str) -> bool {
-    let mut fields = entry.split(':');
-    let (Some(kind), Some(name), Some(rights)) = (fields.next(), fields.next(), fields.next())
-    else {
-        return false;
-    };
-    let own = match (&keystore.run_as, kind) {
-        (Some(account), "user") => &account.user,
-        (Some(account), _) => &account.group,
-        (None, _) => &keystore.product,
-    };
-    rights == "---" || name == "root" || name == own
-}
-
-/// A number that no account has says more when it says so.
-fn named(name: &str) -> String {
-    if name.bytes().all(|byte| byte.is_ascii_digit()) {
-        format!("{name} (no such account)")
-    } else {
-        name.to_owned()
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use atrest_proto::model::Reason;
 
-    use super::super::keystore_fixture::{directory, keystore};
+    use super::super::keystore_fixture::{directory, entry, keystore};
     use super::*;
+    use crate::keystore::access::Access;
+    use crate::keystore::acl::Who;
     use crate::snapshot::Trouble;
 
     /// `root:elasticsearch` below directories of the package.
-    fn with(mode: u32, change: impl FnOnce(&mut Observation, &mut Metadata)) -> Finding {
+    fn with(mode: u32, change: impl FnOnce(&mut Observation, &mut Access)) -> Finding {
         let mut keystore = keystore("elasticsearch", 7, Some(false));
         let mut file = keystore.file.known().unwrap().clone();
-        file.mode = mode;
+        (file.metadata.mode, file.group_rights) = (mode, (mode >> 3) & 7);
         change(&mut keystore, &mut file);
         keystore.file = Observed::Known(file);
         judge(&keystore)
@@ -221,17 +121,17 @@ mod tests {
 
     #[test]
     fn a_wrong_owner_or_group_fails_and_is_named() {
-        let wrong = with(0o660, |keystore, file| {
-            file.gid = 1000;
-            keystore.group = "users".to_owned();
+        let wrong = with(0o660, |_, file| {
+            file.metadata.gid = 1000;
+            file.group = "users".to_owned();
         });
         fails(&wrong, "group users");
         assert!(wrong.remedy.contains("chown root:elasticsearch"));
         // After a re-installation the account may have another number.
         fails(
-            &with(0o660, |keystore, file| {
-                file.uid = 112;
-                keystore.owner = "112".to_owned();
+            &with(0o660, |_, file| {
+                file.metadata.uid = 112;
+                file.owner = "112".to_owned();
             }),
             "112 (no such account)",
         );
@@ -239,9 +139,9 @@ mod tests {
 
     #[test]
     fn a_wrong_group_without_rights_is_harmless() {
-        let finding = with(0o600, |keystore, file| {
-            file.gid = 1000;
-            keystore.group = "users".to_owned();
+        let finding = with(0o600, |_, file| {
+            file.metadata.gid = 1000;
+            file.group = "users".to_owned();
         });
         assert_eq!(finding.outcome, Outcome::Pass);
     }
@@ -249,9 +149,9 @@ mod tests {
     #[test]
     fn the_official_image_passes() {
         let finding = with(0o660, |keystore, file| {
-            (file.uid, file.gid) = (101, 0);
-            keystore.owner = "elasticsearch".to_owned();
-            keystore.group = "root".to_owned();
+            (file.metadata.uid, file.metadata.gid) = (101, 0);
+            file.owner = "elasticsearch".to_owned();
+            file.group = "root".to_owned();
             keystore.parents = vec![directory("/usr/share/elasticsearch/config", 0o775, 101, 0)];
         });
         assert_eq!(finding.outcome, Outcome::Pass, "{finding:?}");
@@ -259,11 +159,48 @@ mod tests {
 
     #[test]
     fn an_entry_for_somebody_else_fails() {
-        let acl = |entry: &str| with(0o660, |keystore, _| keystore.acl = vec![entry.to_owned()]);
-        fails(&acl("user:eve:r--"), "user:eve:r--");
-        fails(&acl("group:users:rw-"), "group:users:rw-");
-        assert_eq!(acl("user:elasticsearch:rw-").outcome, Outcome::Pass);
-        assert_eq!(acl("user:eve:---").outcome, Outcome::Pass);
+        let acl = |who, rights, text: &str| {
+            with(0o660, |_, file| file.entries = vec![entry(who, rights, text)])
+        };
+        fails(&acl(Who::User(1000), 4, "user:eve:r--"), "user:eve:r--");
+        fails(&acl(Who::Group(50), 6, "group:users:rw-"), "group:users:rw-");
+        assert!(acl(Who::User(1000), 4, "user:eve:r--").remedy.contains("setfacl -b"));
+        assert_eq!(acl(Who::User(101), 6, "user:elasticsearch:rw-").outcome, Outcome::Pass);
+        assert_eq!(acl(Who::User(1000), 0, "user:eve:---").outcome, Outcome::Pass);
+    }
+
+    #[test]
+    fn the_mask_of_a_list_is_not_taken_for_the_groups_rights() {
+        let finding = with(0o660, |_, file| {
+            file.metadata.gid = 1000;
+            file.group_rights = 0;
+            file.entries = vec![entry(Who::User(101), 6, "user:elasticsearch:rw-")];
+        });
+        assert_eq!(finding.outcome, Outcome::Pass, "{finding:?}");
+    }
+
+    #[test]
+    fn who_else_is_in_the_group_is_named_with_less_weight() {
+        let member = |name: &str| {
+            with(0o660, |_, file| file.members = vec![name.to_owned(), "elasticsearch".to_owned()])
+        };
+        let finding = member("alice");
+        fails(&finding, "alice, in group elasticsearch, may read and write it as well");
+        assert_eq!(finding.severity, Severity::Low);
+        assert!(finding.remedy.contains("gpasswd -d alice elasticsearch"));
+        assert_eq!(member("elasticsearch").outcome, Outcome::Pass);
+        let unread = with(0o600, |_, file| file.members = vec!["alice".to_owned()]);
+        assert_eq!(unread.outcome, Outcome::Pass);
+    }
+
+    #[test]
+    fn rights_of_others_matter_less_behind_a_directory_that_is_shut() {
+        let finding = with(0o644, |keystore, _| {
+            keystore.parents[0].access.metadata.mode = 0o2750;
+        });
+        fails(&finding, "only the mode of /etc/elasticsearch keeps them out");
+        assert_eq!(finding.severity, Severity::Medium);
+        assert_eq!(with(0o644, |_, _| {}).severity, Severity::High);
     }
 
     #[test]
@@ -275,7 +212,20 @@ mod tests {
         fails(&parent(0o775, 0, 50), "group 50");
         fails(&parent(0o755, 1000, 0), "user 1000");
         assert_eq!(parent(0o1777, 0, 0).outcome, Outcome::Pass);
-        fails(&with(0o660, |_, file| file.links = 2), "2 names");
+        fails(&with(0o660, |_, file| file.metadata.links = 2), "2 names");
+        let listed = with(0o660, |keystore, _| {
+            let mut parent = directory("/srv", 0o775, 0, 0);
+            parent.access.entries = vec![entry(Who::User(1000), 7, "user:eve:rwx")];
+            keystore.parents.push(parent);
+        });
+        fails(&listed, "an access-control entry of /srv, user:eve:rwx");
+        assert!(listed.remedy.contains("setfacl -x user:eve /srv"), "{}", listed.remedy);
+        let member = with(0o660, |keystore, _| {
+            let mut parent = directory("/etc/es", 0o770, 0, 102);
+            parent.access.members = vec!["alice".to_owned()];
+            keystore.parents.push(parent);
+        });
+        fails(&member, "alice, in group elasticsearch, may replace it");
     }
 
     #[test]

@@ -18,10 +18,12 @@ mod discards_allowed;
 mod header_copies;
 mod hibernation_encrypted;
 mod key_file_exposed;
+mod keystore_access;
 mod keystore_at_rest;
 #[cfg(test)]
 mod keystore_fixture;
 mod keystore_format;
+mod keystore_leftovers;
 mod keystore_password;
 mod keystore_permissions;
 mod kibana_saved_objects_key;
@@ -120,6 +122,7 @@ pub static ALL: &[&Check] = &[
     &keystore_password::CHECK,
     &keystore_format::CHECK,
     &keystore_at_rest::CHECK,
+    &keystore_leftovers::CHECK,
     &plaintext_secret::CHECK,
     &kibana_saved_objects_key::CHECK,
     &cluster_state_encryption::CHECK,

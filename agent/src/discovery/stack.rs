@@ -584,6 +584,7 @@ fn write(
         format,
         service: Some(name.clone()),
         run_as: instance.run_as.clone(),
+        password_sources: Vec::new(),
     }));
     let configuration = |path: HostPath, form, namespace: &Namespace| secrets::Place {
         path,

@@ -2,6 +2,7 @@
 //!
 //! Layout: `include/uapi/linux/posix_acl_xattr.h`. Pure.
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// The attribute of a file; directories also have one for what is made in them.
@@ -11,11 +12,20 @@ pub const ATTRIBUTE: &str = "system.posix_acl_access";
 const VERSION: u32 = 2;
 
 const USER: u16 = 0x02;
+const GROUP_OBJ: u16 = 0x04;
 const GROUP: u16 = 0x08;
 const MASK: u16 = 0x10;
 
+/// What a list says beyond the mode.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct List {
+    pub entries: Vec<Entry>,
+    /// What the owning group may really do. The mode shows the mask in its place.
+    pub group: Option<u16>,
+}
+
 /// An entry beyond owner, group and others.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     pub who: Who,
     /// What it grants once the mask is applied: read 4, write 2, execute 1.
@@ -23,7 +33,7 @@ pub struct Entry {
 }
 
 /// Whom an entry is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Who {
     User(u32),
     Group(u32),
@@ -38,8 +48,8 @@ pub enum Error {
     Length(usize),
 }
 
-/// The entries for named users and groups.
-pub fn parse(attribute: &[u8]) -> Result<Vec<Entry>, Error> {
+/// The entries for named users and groups, and the rights of the owning group.
+pub fn parse(attribute: &[u8]) -> Result<List, Error> {
     let Some((version, rest)) = attribute.split_first_chunk::<4>() else {
         return Err(Error::Length(attribute.len()));
     };
@@ -54,7 +64,9 @@ pub fn parse(attribute: &[u8]) -> Result<Vec<Entry>, Error> {
         (u16::from_le_bytes([*t0, *t1]), u16::from_le_bytes([*r0, *r1]), u32::from_le_bytes(*id))
     });
     let mask = entries.clone().find(|(tag, ..)| *tag == MASK).map_or(7, |(_, rights, _)| rights);
-    Ok(entries
+    let group = entries.clone().find(|(tag, ..)| *tag == GROUP_OBJ);
+    let group = group.map(|(_, rights, _)| rights & mask & 7);
+    let entries = entries
         .filter_map(|(tag, rights, id)| {
             let who = match tag {
                 USER => Who::User(id),
@@ -64,7 +76,8 @@ pub fn parse(attribute: &[u8]) -> Result<Vec<Entry>, Error> {
             };
             Some(Entry { who, rights: rights & mask & 7 })
         })
-        .collect())
+        .collect();
+    Ok(List { entries, group })
 }
 
 /// As `getfacl` prints it: `user:NAME:rw-`.
@@ -104,10 +117,12 @@ mod tests {
             (0x10, 4, 0),
             (0x20, 0, 0),
         ]);
+        let list = parse(&bytes).unwrap();
         assert_eq!(
-            parse(&bytes).unwrap(),
+            list.entries,
             [Entry { who: Who::User(1000), rights: 4 }, Entry { who: Who::Group(50), rights: 4 }]
         );
+        assert_eq!(list.group, Some(4));
     }
 
     #[test]

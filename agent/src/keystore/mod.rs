@@ -1,21 +1,26 @@
 //! Keystore files: what they are, and who can open or replace them.
 
+pub mod access;
 pub mod acl;
 pub mod beats;
 mod der;
 pub mod elastic_agent_store;
 pub mod elastic_agent_vault;
 pub mod elasticsearch;
+pub mod fingerprint;
 pub mod kibana;
+pub mod leftover;
 pub mod lock;
 pub mod logstash;
 pub mod observe;
+pub mod password_source;
 pub mod pkcs12;
 pub mod reader;
 
+use access::{Access, Directory};
+pub use password_source::PasswordSource;
 use serde::{Deserialize, Serialize};
 
-use crate::host::Metadata;
 use crate::path::HostPath;
 use crate::snapshot::{Namespace, Observed, Trouble};
 
@@ -29,19 +34,23 @@ pub struct Observation {
     pub service: Option<String>,
     /// The name of the user that the service runs as, when known.
     pub run_as: Option<Account>,
+    /// The name of the format that is expected, in [`FORMATS`].
+    pub format: String,
     /// Of the file itself, symbolic links followed.
-    pub file: Observed<Metadata>,
+    pub file: Observed<Access>,
     /// Where the file really is.
     pub resolved: Option<crate::snapshot::Resolved>,
     /// It is a symbolic link.
     pub is_symlink: bool,
-    pub owner: String,
-    pub group: String,
-    /// Names and rights of access-control entries beyond owner, group and other.
-    pub acl: Vec<String>,
-    /// The directories above it, from the nearest up.
-    pub parents: Vec<ParentDirectory>,
+    /// The directories that lead to it, and those of links on the way: from the nearest up.
+    pub parents: Vec<Directory>,
     pub contents: Observed<Contents>,
+    /// What lies beside it.
+    #[serde(default)]
+    pub leftovers: leftover::Leftovers,
+    /// Where its password comes from, as far as that was found.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub password_sources: Vec<password_source::SourceObservation>,
     /// What around the file could not be looked at: access-control list, parents, account names.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub troubles: Vec<Trouble>,
@@ -151,13 +160,6 @@ pub struct Account {
     pub group: String,
 }
 
-/// A directory on the way to a keystore: who can write it can replace the file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ParentDirectory {
-    pub path: HostPath,
-    pub metadata: Metadata,
-}
-
 /// What the bytes of a keystore say without opening it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Contents {
@@ -173,4 +175,30 @@ pub struct Contents {
     pub kdf: String,
     /// The cipher of the entries, such as `aes-256-gcm`.
     pub cipher: String,
+}
+
+impl Contents {
+    /// What the file says and what trying it showed, taken together.
+    pub const fn protection(&self) -> Protection {
+        match (self.has_password, self.opens_without_password) {
+            (Some(true), Some(true)) => Protection::FalseFlag,
+            (Some(false), Some(false)) => Protection::MissingFlag,
+            (_, Some(true)) | (Some(false), None) => Protection::None,
+            (_, Some(false)) | (Some(true), None) => Protection::Password,
+            (None, None) => Protection::Unknown,
+        }
+    }
+}
+
+/// Whether a password protects a keystore.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protection {
+    Password,
+    /// Whoever can read the file can open it.
+    None,
+    /// The file says that there is a password, and opens without.
+    FalseFlag,
+    /// The file says that there is none, and does not open without.
+    MissingFlag,
+    Unknown,
 }

@@ -3,8 +3,11 @@
 use atrest_proto::model::Reason;
 use zeroize::Zeroizing;
 
-use super::{Account, Look, Observation, ParentDirectory, Parsed, acl, format as keystore_format};
-use crate::accounts::Accounts;
+use super::access::Looker;
+use super::{
+    Account, Look, Observation, Parsed, PasswordSource, format as keystore_format, leftover,
+    password_source,
+};
 use crate::host::{FileKind, Host, Metadata};
 use crate::path::HostPath;
 use crate::snapshot::{Namespace, Observed, Resolved, Trouble};
@@ -21,46 +24,59 @@ pub struct Place {
     pub service: Option<String>,
     /// The account that the service runs as, when known.
     pub run_as: Option<Account>,
+    /// Where the service takes the password from, as far as that was found.
+    pub password_sources: Vec<PasswordSource>,
 }
 
 /// Looks at the keystore at `place`. What cannot be seen is in the observation as such.
 pub fn observe(host: &dyn Host, place: &Place) -> Observation {
-    let mut troubles = Vec::new();
     let seen_by = &place.namespace;
-    let accounts = Accounts::read(host, seen_by).unwrap_or_else(|trouble| {
-        troubles.push(trouble);
-        Accounts::default()
-    });
-    let file = metadata(host, seen_by, &place.path);
+    let mut looker = Looker::new(host, seen_by);
+    let metadata = metadata(host, seen_by, &place.path);
     let is_symlink = host
         .metadata(seen_by, &place.path, false)
         .is_ok_and(|metadata| metadata.kind == FileKind::Symlink);
-    let known = file.known();
-    let owner = known.map(|file| accounts.user(file.uid)).unwrap_or_default();
-    let group = known.map(|file| accounts.group(file.gid)).unwrap_or_default();
-    let is_there = known.is_some();
-    let resolved = if is_there { resolve(host, place, &mut troubles) } else { None };
+    let contents = contents(host, place, &metadata);
+    let file = match metadata {
+        Observed::Known(metadata) => Observed::Known(looker.access(&place.path, metadata)),
+        Observed::Absent => Observed::Absent,
+        Observed::Unreadable(trouble) => Observed::Unreadable(trouble),
+    };
+    let is_there = file.known().is_some();
+    let resolved = if is_there { resolve(host, place, &mut looker.troubles) } else { None };
     let real =
         resolved.as_ref().map_or_else(|| place.path.normalised(), |resolved| resolved.path.clone());
+    let parents = if is_there { looker.way(&place.path) } else { Vec::new() };
+    // A keystore that is gone may have left something.
+    let format = keystore_format(place.format);
+    let leftovers = leftover::observe(&mut looker, format, &place.path, &real);
     Observation {
         path: place.path.clone(),
         namespace: seen_by.clone(),
         product: place.product.clone(),
+        format: place.format.to_owned(),
         service: place.service.clone(),
         run_as: place.run_as.clone(),
         is_symlink,
-        owner,
-        group,
-        acl: if is_there { acl(host, place, &accounts, &mut troubles) } else { Vec::new() },
-        parents: if is_there { parents(host, place, &real, &mut troubles) } else { Vec::new() },
-        contents: contents(host, place, &file),
+        parents,
+        contents,
+        leftovers,
+        password_sources: place
+            .password_sources
+            .iter()
+            .map(|source| password_source::observe(host, source))
+            .collect(),
         resolved,
         file,
-        troubles,
+        troubles: looker.troubles,
     }
 }
 
-fn metadata(host: &dyn Host, seen_by: &Namespace, path: &HostPath) -> Observed<Metadata> {
+pub(super) fn metadata(
+    host: &dyn Host,
+    seen_by: &Namespace,
+    path: &HostPath,
+) -> Observed<Metadata> {
     match host.metadata(seen_by, path, true) {
         Ok(metadata) => Observed::Known(metadata),
         Err(trouble) if trouble.reason == Reason::NotFound => Observed::Absent,
@@ -109,29 +125,6 @@ fn contents(
     }
 }
 
-fn acl(
-    host: &dyn Host,
-    place: &Place,
-    accounts: &Accounts,
-    troubles: &mut Vec<Trouble>,
-) -> Vec<String> {
-    let attribute = match host.attribute(&place.namespace, &place.path, acl::ATTRIBUTE) {
-        Ok(Some(attribute)) => attribute,
-        Ok(None) => return Vec::new(),
-        Err(trouble) => {
-            troubles.push(trouble);
-            return Vec::new();
-        }
-    };
-    match acl::parse(&attribute) {
-        Ok(entries) => entries.into_iter().map(|entry| acl::describe(entry, accounts)).collect(),
-        Err(error) => {
-            troubles.push(Trouble::new(Reason::Unreadable, format!("{}: {error}", place.path)));
-            Vec::new()
-        }
-    }
-}
-
 fn resolve(host: &dyn Host, place: &Place, troubles: &mut Vec<Trouble>) -> Option<Resolved> {
     match host.resolve(&place.namespace, &place.path).at {
         Observed::Known(resolved) => Some(resolved),
@@ -141,33 +134,6 @@ fn resolve(host: &dyn Host, place: &Place, troubles: &mut Vec<Trouble>) -> Optio
             None
         }
     }
-}
-
-/// The directories above the `real` file, and above the name that leads to it: who may write to one of them
-/// replaces the keystore.
-fn parents(
-    host: &dyn Host,
-    place: &Place,
-    real: &HostPath,
-    troubles: &mut Vec<Trouble>,
-) -> Vec<ParentDirectory> {
-    let mut parents: Vec<ParentDirectory> = Vec::new();
-    for start in [real.clone(), place.path.normalised()] {
-        let mut next = start.parent();
-        while let Some(path) = next {
-            next = path.parent();
-            // The root of a recording is a directory of whoever keeps it, not the host's.
-            let is_elsewhere = path == HostPath::root() && !host.is_live();
-            if is_elsewhere || parents.iter().any(|known| known.path == path) {
-                continue;
-            }
-            match host.metadata(&place.namespace, &path, true) {
-                Ok(metadata) => parents.push(ParentDirectory { path, metadata }),
-                Err(trouble) => troubles.push(trouble),
-            }
-        }
-    }
-    parents
 }
 
 #[cfg(test)]
@@ -180,6 +146,7 @@ mod tests {
 
     use super::*;
     use crate::host::recorded::RecordedHost;
+    use crate::keystore::acl;
     use crate::keystore::elasticsearch::fixture;
 
     /// A root with a keystore of mode 0640 in `/etc/elasticsearch`.
@@ -209,6 +176,7 @@ mod tests {
             format: "elasticsearch",
             service: None,
             run_as: None,
+            password_sources: Vec::new(),
         };
         observe(&RecordedHost::new(root.path()), &place)
     }
@@ -218,14 +186,16 @@ mod tests {
     #[test]
     fn mode_owner_parents_and_contents_are_seen() {
         let seen = look(&root(), KEYSTORE);
-        assert_eq!(seen.file.known().map(|file| file.mode), Some(0o640));
-        assert_eq!((seen.owner.as_str(), seen.group.as_str()), ("es", "es"));
+        let file = seen.file.known().unwrap();
+        assert_eq!((file.metadata.mode, file.group_rights), (0o640, 4));
+        assert_eq!((file.owner.as_str(), file.group.as_str()), ("es", "es"));
         let parents: Vec<String> =
             seen.parents.iter().map(|parent| parent.path.to_string()).collect();
         assert_eq!(parents, ["/etc/elasticsearch", "/etc"]);
         let contents = seen.contents.known().unwrap();
         assert_eq!((contents.version, contents.has_password), (7, Some(true)));
-        assert!(seen.acl.is_empty() && seen.troubles.is_empty(), "{seen:?}");
+        assert_eq!(contents.opens_without_password, Some(false));
+        assert!(file.entries.is_empty() && seen.troubles.is_empty(), "{seen:?}");
     }
 
     #[test]
@@ -267,7 +237,12 @@ mod tests {
             println!("skipped: this file system has no access-control lists: {error}");
             return;
         }
-        assert_eq!(look(&root, KEYSTORE).acl, ["user:eve:r--"]);
+        let seen = look(&root, KEYSTORE);
+        let entries = &seen.file.known().unwrap().entries;
+        assert_eq!(
+            entries.iter().map(|one| one.text.as_str()).collect::<Vec<_>>(),
+            ["user:eve:r--"]
+        );
     }
 
     #[test]

@@ -167,6 +167,18 @@ pub struct Keystore {
     pub at_rest: i32,
     #[prost(string, tag = "12")]
     pub problem: ::prost::alloc::string::String,
+    /// How a password becomes a key, such as `pbkdf2-hmac-sha512 x 210000`.
+    #[prost(string, tag = "13")]
+    pub kdf: ::prost::alloc::string::String,
+    /// Such as `aes-256-gcm`.
+    #[prost(string, tag = "14")]
+    pub cipher: ::prost::alloc::string::String,
+    /// The empty password, or one that lies in the file itself, was tried; absent when it could not be.
+    #[prost(bool, optional, tag = "15")]
+    pub opens_without_password: ::core::option::Option<bool>,
+    /// Equal for keystores of one cluster whose metadata is equal. Nothing of the entries is in it.
+    #[prost(string, tag = "16")]
+    pub fingerprint: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Repository {

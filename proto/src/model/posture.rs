@@ -117,12 +117,25 @@ pub struct Keystore {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub format_version: Option<u32>,
     pub password: Password,
+    /// How a password becomes a key, such as `pbkdf2-hmac-sha512 x 210000`; empty when the file could not be read.
+    #[serde(skip_serializing_if = "String::is_empty", default)]
+    pub kdf: String,
+    /// What the entries are encrypted with, such as `aes-256-gcm`; empty when the file could not be read.
+    #[serde(skip_serializing_if = "String::is_empty", default)]
+    pub cipher: String,
+    /// The empty password, or one that lies in the file itself, was tried; absent when it could not be.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub opens_without_password: Option<bool>,
     /// Permission bits, octal, such as `0660`.
     pub mode: String,
     pub owner: String,
     pub group: String,
     /// The verdict of the volume below it.
     pub at_rest: Verdict,
+    /// Equal for keystores of one cluster whose format, password state, algorithms, size class, mode and owner are equal:
+    /// an HMAC of those, keyed with the cluster's name. Nothing of the entries is in it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub fingerprint: Option<String>,
     /// Why it could not be read or understood.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub problem: Option<String>,

@@ -199,6 +199,7 @@ fn describe(
             format: image.format,
             service: Some(name.clone()),
             run_as: None,
+            password_sources: Vec::new(),
         });
     }
     found.services.push(Service {

@@ -135,6 +135,7 @@ fn describe(
         format: pod.format,
         service: Some(name.clone()),
         run_as: None,
+        password_sources: Vec::new(),
     });
     for (path, form) in [(config.join(pod.settings), Form::Yaml), (config.clone(), Form::Directory)]
     {

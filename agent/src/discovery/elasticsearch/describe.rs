@@ -97,6 +97,7 @@ pub(super) fn describe(
         format: "elasticsearch",
         service: Some(name.clone()),
         run_as: instance.run_as.clone(),
+        password_sources: Vec::new(),
     });
     found.configurations.extend(node.configurations(&name));
     let roles = node.roles(&mut found.gaps);
