@@ -13,6 +13,7 @@ mod log4j2;
 mod logstash;
 mod open_files;
 mod opensearch;
+mod password_sources;
 mod pipelines;
 pub(crate) mod process;
 mod stack;

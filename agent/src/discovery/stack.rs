@@ -8,7 +8,7 @@ use super::instance::{AS_ROOT, Instance, Running, absolute, account_named};
 use super::process::{self, Environment, Process, gap};
 use super::unit::Unit;
 use super::yaml::{self, Settings};
-use super::{Discovery, KeystorePlace, Place, Scene, open_files};
+use super::{Discovery, KeystorePlace, Place, Scene, open_files, password_sources};
 use crate::drift::{Claim, Source};
 use crate::host::{FileKind, Host};
 use crate::path::HostPath;
@@ -577,6 +577,7 @@ fn write(
     let mut keystores = description.keystores;
     keystores.sort_unstable();
     keystores.dedup();
+    let password_sources = password_sources::of(host, &instance);
     found.keystores.extend(keystores.into_iter().map(|(path, format)| KeystorePlace {
         path,
         namespace: instance.namespace.clone(),
@@ -584,7 +585,7 @@ fn write(
         format,
         service: Some(name.clone()),
         run_as: instance.run_as.clone(),
-        password_sources: Vec::new(),
+        password_sources: password_sources.clone(),
     }));
     let configuration = |path: HostPath, form, namespace: &Namespace| secrets::Place {
         path,

@@ -9,7 +9,9 @@ use crate::discovery::arguments::{command_line, java_places, property};
 use crate::discovery::instance::{AS_ROOT, Instance, absolute};
 use crate::discovery::process::gap;
 use crate::discovery::yaml::{self, Settings};
-use crate::discovery::{Discovery, KeystorePlace, Place, jvm_options, log4j2, open_files};
+use crate::discovery::{
+    Discovery, KeystorePlace, Place, jvm_options, log4j2, open_files, password_sources,
+};
 use crate::drift::{Claim, Source};
 use crate::host::Host;
 use crate::path::HostPath;
@@ -97,7 +99,7 @@ pub(super) fn describe(
         format: "elasticsearch",
         service: Some(name.clone()),
         run_as: instance.run_as.clone(),
-        password_sources: Vec::new(),
+        password_sources: password_sources::of(host, instance),
     });
     found.configurations.extend(node.configurations(&name));
     let roles = node.roles(&mut found.gaps);
@@ -357,9 +359,7 @@ impl Node<'_> {
         places.extend(process);
         let units = instance.unit_files.iter().cloned();
         places.extend(units.map(|path| place(path, Form::Unit, &Namespace::Host)));
-        let sourced = family.packaging(&instance.config).map_or(&[][..], |p| p.environment_files);
-        let files = sourced.iter().map(|path| HostPath::from(*path));
-        let files = files.chain(instance.environment_files.iter().cloned());
+        let files = instance.environment_files.iter().cloned();
         places.extend(files.map(|path| place(path, Form::Variables, &Namespace::Host)));
         places
     }

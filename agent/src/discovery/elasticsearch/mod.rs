@@ -82,16 +82,22 @@ impl Family {
 /// Finds the nodes of one product.
 pub(super) fn discover(family: &Family, scene: &Scene<'_>, found: &mut Discovery) {
     let mut configs = Vec::new();
+    let mut installed = installed(family, scene);
     for (server, launcher) in servers(family, scene) {
-        let Some(node) = running(family, scene.host, server, launcher, &mut found.gaps) else {
+        let Some(mut node) = running(family, scene.host, server, launcher, &mut found.gaps) else {
             continue;
         };
         if node.container.is_none() {
+            // What starts it says nothing new of a process that can be asked, and is a file with settings.
+            for known in installed.iter().filter(|known| known.config == node.config) {
+                node.unit_files.extend(known.unit_files.iter().cloned());
+                node.environment_files.extend(known.environment_files.iter().cloned());
+            }
             configs.push(node.config.clone());
         }
         describe(family, scene.host, &node, found);
     }
-    for node in installed(family, scene) {
+    for node in installed.drain(..) {
         if !configs.contains(&node.config) {
             configs.push(node.config.clone());
             describe(family, scene.host, &node, found);

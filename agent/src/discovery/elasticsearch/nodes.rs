@@ -122,12 +122,16 @@ pub(super) fn installed(family: &Family, scene: &Scene<'_>) -> Vec<Instance> {
             arguments: Vec::new(),
             is_below_launcher: false,
             unit_files: Vec::new(),
-            environment_files: Vec::new(),
+            environment_files: files_of(packaging),
         });
     }
     instances.extend(unpacked(family, host));
     instances.retain(|instance| is_directory(host, &instance.config));
     instances
+}
+
+fn files_of(packaging: &Packaging) -> Vec<HostPath> {
+    packaging.environment_files.iter().map(|path| HostPath::from(*path)).collect()
 }
 
 /// The variables of the files that a package's start scripts source.
@@ -186,7 +190,11 @@ fn started_by(family: &Family, host: &dyn Host, unit: &Unit) -> Option<Instance>
         arguments: arguments.collect(),
         is_below_launcher: false,
         unit_files: unit.files.clone(),
-        environment_files: unit.environment_files(),
+        environment_files: unit
+            .environment_files()
+            .into_iter()
+            .chain(packaging.into_iter().flat_map(files_of))
+            .collect(),
         home,
         config,
         environment,
