@@ -24,7 +24,7 @@ use crate::transport::spool::frame;
 use crate::transport::tls;
 use crate::{
     config, core_dumps, crypttab, dm_table, filesystem, fstab, host, ini, layer, luks, mounts,
-    swaps, zfs,
+    secrets, swaps, zfs,
 };
 
 /// The name of a target, and what it does with the bytes.
@@ -61,6 +61,9 @@ pub static TARGETS: &[Target] = &[
     ("path", path),
     ("posix_acl", posix_acl),
     ("process_status", process_status),
+    ("secret_pipeline", |bytes| secrets_in(bytes, "logstash", secrets::pipeline::read)),
+    ("secret_variables", secret_variables),
+    ("secret_yaml", |bytes| secrets_in(bytes, "logstash", secrets::yaml::read)),
     ("spool_frame", spool_frame),
     ("swaps", |bytes| drop((swaps::parse(bytes), swaps::is_swap(bytes)))),
     ("wire_posture", wire_posture),
@@ -244,6 +247,35 @@ fn posix_acl(bytes: &[u8]) {
 
 fn process_status(bytes: &[u8]) {
     let _status = process::parse_status(&text(bytes));
+}
+
+/// Names that are fit to be shown, in order, whatever the bytes are.
+fn secrets_in(bytes: &[u8], product: &str, read: impl FnOnce(&[u8], &mut secrets::Collector<'_>)) {
+    let mut collector = secrets::Collector::new(product);
+    read(bytes, &mut collector);
+    let contents = collector.finish();
+    assert!(contents.sightings.is_sorted(), "sightings out of order");
+    for sighting in &contents.sightings {
+        let is_shown = |character: char| character == ' ' || character.is_ascii_graphic();
+        let name = &sighting.setting;
+        assert!(name.len() <= 200 && name.chars().all(is_shown), "a name that cannot be shown");
+    }
+    let json = serde_json::to_vec(&contents).unwrap_or_default();
+    let again = serde_json::from_slice::<secrets::Contents>(&json);
+    assert!(again.is_ok_and(|again| again == contents), "another observation after JSON");
+}
+
+fn secret_variables(bytes: &[u8]) {
+    let text = text(bytes);
+    secrets_in(bytes, "elasticsearch", secrets::variables::read_environment);
+    secrets_in(bytes, "kibana", secrets::arguments::read_command_line);
+    secrets_in(bytes, "kibana", |_, collector| secrets::variables::read_file(&text, collector));
+    secrets_in(bytes, "elasticsearch", |_, collector| {
+        drop(secrets::variables::read_unit(&text, collector));
+    });
+    secrets_in(bytes, "elasticsearch", |_, collector| {
+        secrets::arguments::read_options(&text, collector);
+    });
 }
 
 fn spool_frame(bytes: &[u8]) {

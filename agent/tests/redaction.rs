@@ -3,6 +3,7 @@
 
 #![expect(
     clippy::unwrap_used,
+    clippy::indexing_slicing,
     clippy::disallowed_methods,
     reason = "a test: it fails by panicking, reads its own files and runs the agent"
 )]
@@ -112,34 +113,10 @@ fn host() -> TempDir {
     put(root, "etc/systemd/coredump.conf", "[Coredump]\n# HushComment\nStorage=external\n");
     put(root, "etc/shadow", "root:HushShadow:1::::::\n");
     put(root, "etc/passwd", "root:x:0:0:HushGecos:/root:/bin/sh\n");
-    put(
-        root,
-        "etc/elasticsearch/elasticsearch.yml",
-        "path.data: /srv/es\npath.logs: /srv/es/logs\nxpack.security.transport.ssl.keystore.password: HushYaml\ns3.client.default.secret_key: HushYaml\n",
-    );
-    put(
-        root,
-        "etc/elasticsearch/jvm.options",
-        "-Xms1g\n-Djavax.net.ssl.keyStorePassword=HushJvm\n",
-    );
-    put(
-        root,
-        "etc/default/elasticsearch",
-        "ES_JAVA_OPTS=\"-Dx=HushDefault\"\nKEYSTORE_PASSWORD=HushDefault\n",
-    );
     put(root, "usr/share/elasticsearch/bin/elasticsearch", "");
-    put(
-        root,
-        "proc/42/cmdline",
-        "java\0-Des.path.home=/usr/share/elasticsearch\0-Des.path.conf=/etc/elasticsearch\0-Djavax.net.ssl.trustStorePassword=HushArgument\0-Ebootstrap.password=HushArgument\0org.elasticsearch.bootstrap.Elasticsearch\0",
-    );
-    put(
-        root,
-        "proc/42/environ",
-        "KEYSTORE_PASSWORD=HushEnvironment\0ELASTIC_PASSWORD=HushEnvironment\0",
-    );
     put(root, "proc/42/status", "PPid:\t1\nUid:\t0 0 0 0\nGid:\t0 0 0 0\n");
     put(root, "proc/42/mountinfo", mounts);
+    settings(root);
     put(
         root,
         "agent.toml",
@@ -151,6 +128,55 @@ fn host() -> TempDir {
     directory
 }
 
+/// A node whose settings hold a secret in every form in which one may be written.
+fn settings(root: &Path) {
+    let key = "-----BEGIN PRIVATE KEY-----\nHushKeySHVzaFNlY3JldA\n-----END PRIVATE KEY-----\n";
+    put(
+        root,
+        "etc/elasticsearch/elasticsearch.yml",
+        "path.data: /srv/es\npath.logs: /srv/es/logs\nxpack.security.http.ssl.keystore.password: HushRaw1\n\
+         xpack: {security: {transport.ssl: {keystore: {password: 'HushFlow1'}}}}\n\
+         a.tokens: [HushListed1, \"HushListed2\"]\nb.api_key: SHVzaFNlY3JldA==\n\
+         c.password: |\n  HushLine1\n  HushLine2\nd: &anchor HushAnchor1\ne.secret: *anchor\n\
+         f.hosts: [\"https://u:HushUrl1@es:9200/HushPath\"]\n#g.password: HushComment-42\n\
+         \"https://u:HushName1@es.password\": HushRaw2\ncluster.state.encryption.required: false\n",
+    );
+    put(
+        root,
+        "etc/elasticsearch/elasticsearch.yml.bak",
+        "a: [\nxpack.security.http.ssl.keystore.password: HushBroken1\n\tb: {token: HushBroken2}\n",
+    );
+    put(
+        root,
+        "etc/elasticsearch/jvm.options",
+        "-Xms1g\n-Djavax.net.ssl.keyStorePassword=HushOption1\n#-Da.password=HushComment-43\n",
+    );
+    put(root, "etc/elasticsearch/certs/node.key", key);
+    put(root, "etc/elasticsearch/users", "elastic:$2a$10$HushHash\n");
+    put(
+        root,
+        "etc/default/elasticsearch",
+        "ELASTIC_PASSWORD=HushVariable1\nexport A_TOKEN=\"Hush\nTwo\" B_SECRET=HushVariable2\n\
+         ES_JAVA_OPTS=\"-Da.password=HushOption2\"\n",
+    );
+    put(
+        root,
+        "etc/systemd/system/elasticsearch.service",
+        "[Service]\nEnvironment=\"KEYSTORE_PASSWORD=HushUnit1 HushUnit2\"\nSetCredential=pw:HushCredential\n\
+         EnvironmentFile=-/etc/es.env\nExecStart=/bin/es -Ea.password=HushArgument1\n",
+    );
+    put(root, "etc/es.env", "C_PASSWORD='HushVariable3'\n");
+    let server = "java\0-Des.path.home=/usr/share/elasticsearch\0-Des.path.conf=/etc/elasticsearch\0-Djavax.net.ssl.trustStorePassword=HushArgument2\0\
+                  -Es3.client.default.secret_key=HushArgument3\0https://u:HushArgument4@h\0\
+                  org.elasticsearch.bootstrap.Elasticsearch\0";
+    put(root, "proc/42/cmdline", server);
+    put(
+        root,
+        "proc/42/environ",
+        "ELASTIC_PASSWORD=HushEnviron1\0xpack.security.http.ssl.key_passphrase=HushEnviron2\0PWD=/HushDirectory\0",
+    );
+}
+
 fn link(root: &Path, at: &str, target: &str) {
     let at = root.join(at);
     fs::create_dir_all(at.parent().unwrap()).unwrap();
@@ -159,7 +185,8 @@ fn link(root: &Path, at: &str, target: &str) {
 
 fn leaks(text: &[u8], what: &str) {
     let text = String::from_utf8_lossy(text);
-    for secret in KEYS.into_iter().chain([MARK]) {
+    // The second is the mark in Base64.
+    for secret in KEYS.into_iter().chain([MARK, "SHVzaF"]) {
         assert!(!text.contains(secret), "{what} holds {secret}:\n{text}");
     }
 }
@@ -265,6 +292,84 @@ fn no_file_of_a_recording_holds_a_secret_and_it_answers_as_the_host_did() {
         let copy = file.replace("/recording/", "/again/");
         assert_eq!(fs::read(&file).unwrap(), fs::read(&copy).unwrap(), "{file}");
     }
+}
+
+/// What is said of secrets, in order.
+fn secrets_of(root: &Path) -> Vec<String> {
+    let answer: serde_json::Value =
+        serde_json::from_str(&agent(root, &["scan", "--format", "json"])).unwrap();
+    let checks = ["plaintext_secret", "cluster_state_encryption"];
+    let findings = answer["findings"].as_array().unwrap().iter();
+    findings
+        .filter(|finding| checks.contains(&finding["check"].as_str().unwrap()))
+        .map(|finding| {
+            let parts = ["asset", "outcome", "severity", "summary"];
+            parts.map(|part| finding[part].as_str().unwrap()).join(" | ")
+        })
+        .collect()
+}
+
+#[test]
+fn every_secret_of_the_settings_is_named_and_a_recording_says_the_same() {
+    let host = host();
+    let seen = secrets_of(host.path());
+    let all = seen.join("\n");
+    for (asset, settings) in [
+        (
+            "secrets:/etc/elasticsearch/elasticsearch.yml |",
+            &[
+                "xpack.security.http.ssl.keystore.password (line 3)",
+                "xpack.security.transport.ssl.keystore.password (line 4)",
+                "a.tokens.0 (line 5)",
+                "b.api_key (line 6)",
+                "c.password (line 7)",
+                "e.secret (line 11)",
+                "f.hosts.0 (line 12, URL with a password)",
+                " and 2 more",
+            ][..],
+        ),
+        (
+            "secrets:/etc/elasticsearch/elasticsearch.yml.bak |",
+            &["xpack.security.http.ssl.keystore.password (line 2)", "token (line 3)"],
+        ),
+        (
+            "secrets:/etc/elasticsearch/jvm.options |",
+            &["javax.net.ssl.keyStorePassword (line 2)", "in a comment"],
+        ),
+        ("secrets:/etc/elasticsearch/certs/node.key |", &["an unencrypted private key"]),
+        ("secrets:/etc/elasticsearch/users |", &["the password hashes of users"]),
+        (
+            "secrets:/etc/default/elasticsearch |",
+            &["ELASTIC_PASSWORD (line 1)", "A_TOKEN", "B_SECRET", "a.password"],
+        ),
+        (
+            "secrets:/etc/systemd/system/elasticsearch.service |",
+            &["KEYSTORE_PASSWORD (line 2)", "SetCredential=pw (line 3)", "a.password (line 5)"],
+        ),
+        ("secrets:/etc/es.env |", &["C_PASSWORD (line 1)"]),
+        (
+            "environment:elasticsearch |",
+            &["ELASTIC_PASSWORD", "xpack.security.http.ssl.key_passphrase"],
+        ),
+        (
+            "arguments:elasticsearch |",
+            &["javax.net.ssl.trustStorePassword", "s3.client.default.secret_key"],
+        ),
+    ] {
+        let line = seen.iter().find(|line| line.starts_with(asset));
+        let line = line.unwrap_or_else(|| panic!("{asset} in {all}"));
+        assert!(line.contains("| fail |"), "{line}");
+        for setting in settings {
+            assert!(line.contains(setting), "{setting} in {line}");
+        }
+    }
+    let recorded = tempfile::tempdir().unwrap();
+    let directory = recorded.path().join("recording");
+    agent(host.path(), &["record", directory.to_str().unwrap()]);
+    fs::copy(host.path().join("agent.toml"), directory.join("agent.toml")).unwrap();
+    assert!(directory.join("secrets.json").exists());
+    assert!(!directory.join("etc/elasticsearch/elasticsearch.yml").exists());
+    assert_eq!(secrets_of(&directory), seen);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! `plaintext_secret`: no password or key stands in plain text in settings, units, environments or files beside them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use atrest_proto::model::{Finding, Outcome, PathPosture, Reason, Severity, Verdict};
 
@@ -33,13 +33,26 @@ pub(super) const CHECK: Check = Check {
 const NAMED: usize = 8;
 
 fn evaluate(context: &Context<'_>) -> Vec<Finding> {
-    context
-        .snapshot
-        .secrets
-        .iter()
-        .zip(context.secret_volumes)
-        .filter_map(|(seen, volume)| judge(seen, volume, context.policy))
-        .collect()
+    let mut findings: BTreeMap<String, Finding> = BTreeMap::new();
+    for (seen, volume) in context.snapshot.secrets.iter().zip(context.secret_volumes) {
+        let Some(found) = judge(seen, volume, context.policy) else { continue };
+        // Processes of one service have one finding: the worst.
+        let known = findings.get(&found.asset);
+        if known.is_none_or(|known| weight(&found) > weight(known)) {
+            findings.insert(found.asset.clone(), found);
+        }
+    }
+    findings.into_values().collect()
+}
+
+const fn weight(finding: &Finding) -> (u8, Severity) {
+    let outcome = match finding.outcome {
+        Outcome::Fail => 3,
+        Outcome::Unknown => 2,
+        Outcome::Pass => 1,
+        Outcome::NotApplicable => 0,
+    };
+    (outcome, finding.severity)
 }
 
 fn judge(seen: &Observation, volume: &PathPosture, policy: &Policy) -> Option<Finding> {
@@ -227,7 +240,7 @@ fn names(plain: &[&Sighting]) -> String {
     // What is read by the product comes before what is not.
     let mut sorted = plain.to_vec();
     sorted.sort_by_key(|seen| seen.is_comment);
-    let mut names: Vec<String> = sorted
+    let names: Vec<String> = sorted
         .iter()
         .take(NAMED)
         .map(|seen| {
@@ -253,10 +266,10 @@ fn names(plain: &[&Sighting]) -> String {
             }
         })
         .collect();
-    if let Some(more) = plain.len().checked_sub(NAMED).filter(|more| *more > 0) {
-        names.push(format!("and {more} more"));
+    match plain.len().saturating_sub(NAMED) {
+        0 => names.join(", "),
+        more => format!("{} and {more} more", names.join(", ")),
     }
-    names.join(", ")
 }
 
 /// What to type, in order.
@@ -344,7 +357,7 @@ fn evidence(
     seen: &Observation,
     contents: &Contents,
     volume: &PathPosture,
-) -> std::collections::BTreeMap<String, String> {
+) -> BTreeMap<String, String> {
     let plain = contents.sightings.iter().filter(|seen| seen.is_plain()).count();
     let mut evidence = vec![("secrets", plain.to_string())];
     if !seen.place.form.is_memory() {
