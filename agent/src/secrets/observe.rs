@@ -306,3 +306,173 @@ impl Look<'_> {
         arguments.split(|byte| *byte == 0).any(is_launcher).then_some(arguments)
     }
 }
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    use std::path::Path;
+
+    use super::*;
+    use crate::host::live::LiveHost;
+    use crate::secrets::Value;
+
+    const YML: &str = "/etc/elasticsearch/elasticsearch.yml";
+
+    fn put(root: &Path, path: &str, text: &str, mode: u32) {
+        let path = root.join(path.trim_start_matches('/'));
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    fn place(path: &str, form: Form) -> Place {
+        Place {
+            path: path.into(),
+            form,
+            namespace: Namespace::Host,
+            product: "elasticsearch".to_owned(),
+            service: Some("elasticsearch".to_owned()),
+        }
+    }
+
+    fn look(root: &Path, places: &[Place]) -> (Vec<Observation>, Vec<Gap>) {
+        let services = [Service {
+            name: "elasticsearch".to_owned(),
+            version: Some("9.5.0".to_owned()),
+            ..Service::default()
+        }];
+        let known = Known { places, services: &services, keystores: &[] };
+        observe(&LiveHost::new(root), &known)
+    }
+
+    fn of<'a>(seen: &'a [Observation], path: &str) -> &'a Observation {
+        seen.iter().find(|seen| seen.place.path == HostPath::from(path)).unwrap()
+    }
+
+    #[test]
+    fn mode_and_directories_decide_who_may_read() {
+        let root = tempfile::tempdir().unwrap();
+        put(root.path(), YML, "a.password: hunter2\n", 0o644);
+        let directory = root.path().join("etc/elasticsearch");
+        let others = |mode| {
+            fs::set_permissions(&directory, fs::Permissions::from_mode(mode)).unwrap();
+            of(&look(root.path(), &[place(YML, Form::Yaml)]).0, YML).others_may_read
+        };
+        assert!(others(0o755));
+        assert!(!others(0o750));
+        put(root.path(), YML, "a.password: hunter2\n", 0o640);
+        assert!(!others(0o755));
+    }
+
+    #[test]
+    fn version_keystore_and_owner_go_with_it() {
+        let root = tempfile::tempdir().unwrap();
+        put(root.path(), YML, "a.password: hunter2\n", 0o640);
+        let (seen, gaps) = look(root.path(), &[place(YML, Form::Yaml)]);
+        let main = of(&seen, YML);
+        assert_eq!((main.version.as_deref(), main.has_keystore), (Some("9.5.0"), false));
+        assert_eq!(main.contents.known().unwrap().sightings[0].value, Value::Set);
+        assert!(!main.owner.is_empty() && main.resolved.is_some() && gaps.is_empty());
+        put(root.path(), "/etc/elasticsearch/elasticsearch.keystore", "x", 0o660);
+        assert!(of(&look(root.path(), &[place(YML, Form::Yaml)]).0, YML).has_keystore);
+    }
+
+    #[test]
+    fn what_places_lead_to_is_looked_at_once() {
+        let root = tempfile::tempdir().unwrap();
+        put(root.path(), YML, "a.password: hunter2\n", 0o640);
+        put(root.path(), "/etc/elasticsearch/jvm.options.d/a.options", "-Da.password=x1\n", 0o640);
+        put(
+            root.path(),
+            "/etc/systemd/system/elasticsearch.service.d/override.conf",
+            "[Service]\nEnvironmentFile=/etc/es.env\nEnvironment=A_PASSWORD=x2\n",
+            0o644,
+        );
+        put(root.path(), "/etc/es.env", "B_PASSWORD=x3\n", 0o600);
+        symlink("elasticsearch.yml", root.path().join("etc/elasticsearch/link.yml")).unwrap();
+        let places = [
+            place("/etc/elasticsearch", Form::Directory),
+            place("/etc/elasticsearch/link.yml", Form::Yaml),
+        ];
+        let (seen, _) = look(root.path(), &places);
+        let there: Vec<String> = seen
+            .iter()
+            .filter(|seen| {
+                seen.contents.known().is_some_and(|contents| !contents.sightings.is_empty())
+            })
+            .map(|seen| seen.place.path.to_string())
+            .collect();
+        assert_eq!(
+            there,
+            [
+                "/etc/elasticsearch/jvm.options.d/a.options",
+                "/etc/elasticsearch/link.yml",
+                "/etc/es.env",
+                "/etc/systemd/system/elasticsearch.service.d/override.conf",
+            ]
+        );
+    }
+
+    #[test]
+    fn the_launcher_has_the_arguments_of_its_server() {
+        let root = tempfile::tempdir().unwrap();
+        put(
+            root.path(),
+            "/proc/8/cmdline",
+            "java\0org.elasticsearch.bootstrap.Elasticsearch\0",
+            0o444,
+        );
+        put(root.path(), "/proc/8/status", "Name:\tjava\nPPid:\t7\n", 0o444);
+        put(
+            root.path(),
+            "/proc/7/cmdline",
+            "java\0org.elasticsearch.launcher.CliToolLauncher\0-Ea.password=x1\0",
+            0o444,
+        );
+        let (seen, _) = look(root.path(), &[place("/proc/8/cmdline", Form::Arguments)]);
+        let sightings = &of(&seen, "/proc/8/cmdline").contents.known().unwrap().sightings;
+        assert_eq!(sightings[0].setting, "a.password");
+        put(root.path(), "/proc/7/cmdline", "bash\0-c\0x\0--password=x1\0", 0o444);
+        let (seen, _) = look(root.path(), &[place("/proc/8/cmdline", Form::Arguments)]);
+        assert!(of(&seen, "/proc/8/cmdline").contents.known().unwrap().sightings.is_empty());
+    }
+
+    #[test]
+    fn what_is_missing_too_large_or_no_file_is_data() {
+        let root = tempfile::tempdir().unwrap();
+        put(root.path(), "/etc/big.yml", &" ".repeat(yaml::MAX_SIZE + 1), 0o600);
+        fs::create_dir_all(root.path().join("etc/dir.yml")).unwrap();
+        let (seen, _) = look(
+            root.path(),
+            &[
+                place("/etc/none.yml", Form::Yaml),
+                place("/etc/big.yml", Form::Yaml),
+                place("/etc/dir.yml", Form::Yaml),
+                place("/etc/big.yml", Form::Directory),
+            ],
+        );
+        assert_eq!(of(&seen, "/etc/none.yml").contents, Observed::Absent);
+        assert!(of(&seen, "/etc/big.yml").contents.trouble().is_some());
+        assert!(of(&seen, "/etc/dir.yml").contents.trouble().is_some());
+    }
+
+    #[test]
+    fn what_of_a_directory_was_left_out_is_a_gap() {
+        let root = tempfile::tempdir().unwrap();
+        put(root.path(), "/etc/elasticsearch/a/b/c/d/e.key", "x", 0o600);
+        let (_, gaps) = look(root.path(), &[place("/etc/elasticsearch", Form::Directory)]);
+        assert_eq!(gaps.len(), 1);
+        assert_eq!(gaps[0].subject, "secrets in /etc/elasticsearch");
+    }
+
+    #[test]
+    fn a_damaged_recording_is_a_gap_and_no_host_without_secrets() {
+        let root = tempfile::tempdir().unwrap();
+        put(root.path(), RECORDED, "[{", 0o600);
+        let known = Known { places: &[], services: &[], keystores: &[] };
+        let host = crate::host::recorded::RecordedHost::new(root.path());
+        let (seen, gaps) = observe(&host, &known);
+        assert!(seen.is_empty());
+        assert_eq!(gaps[0].subject, RECORDED);
+    }
+}

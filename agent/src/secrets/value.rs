@@ -43,6 +43,13 @@ const WELL_KNOWN: &[&str] = &[
     "kirk:password",
 ];
 
+/// What shipped files have where a key would stand: nothing opens with it.
+const TEMPLATES: &[&str] =
+    &["example-key", "base64 encoded HMAC key or public RSA/ECDSA pem key", "your-api-key"];
+
+/// Longer values are scripts, in which anything may stand.
+const LONGEST_URL: usize = 4096;
+
 /// Passwords of examples, as they stand in the comments of shipped files.
 const EXAMPLES: &[&str] =
     &["w0rd", "pass", "secret", "example", "your", "my_", "token", "changeme", "key"];
@@ -70,6 +77,7 @@ fn is_nothing(text: &str) -> bool {
     text.is_empty()
         || text.bytes().all(|byte| byte == b'*')
         || (text.starts_with('<') && text.ends_with('>'))
+        || TEMPLATES.contains(&text)
         || text.eq_ignore_ascii_case("redacted")
         || text.eq_ignore_ascii_case("[redacted]")
 }
@@ -87,6 +95,10 @@ fn is_well_known(text: &str) -> bool {
 fn reference(text: &str) -> Option<&str> {
     // Logstash: a field of the event.
     if text.starts_with("%{") && text.ends_with('}') {
+        return Some("");
+    }
+    // What Ansible, Helm and others fill in.
+    if text.split_once("{{").is_some_and(|(_, rest)| rest.contains("}}")) {
         return Some("");
     }
     // A shell's commands and variables. A password may begin with `$`, so only names in capitals count.
@@ -110,6 +122,9 @@ fn reference(text: &str) -> Option<&str> {
     if !is_variable {
         return None;
     }
+    // `${env:NAME}` of OpenTelemetry.
+    let inside =
+        inside.strip_prefix("env:").or_else(|| inside.strip_prefix("file:")).unwrap_or(inside);
     // `|` is the Elastic Agent's.
     let default = match inside.split_once(':').or_else(|| inside.split_once('|')) {
         // `${NAME:?error}` of Beats has no default. One that is a reference itself ends at the first brace here.
@@ -212,6 +227,9 @@ pub(super) fn embedded(text: &str) -> Option<Kind> {
     // A service token of Elasticsearch: version, type and the name `elastic/…`, in Base64.
     if trimmed.starts_with("AAEAAWVsYXN0aWM") {
         return Some(Kind::Token);
+    }
+    if trimmed.len() > LONGEST_URL {
+        return None;
     }
     (has_url_password(trimmed) || has_connection_password(trimmed)).then_some(Kind::Url)
 }
@@ -330,6 +348,8 @@ mod tests {
             "${PW:?not set}",
             "${PW:-}",
             "${a.b:${c}}",
+            "${env:API_KEY}",
+            "{{ vault_password }}",
         ] {
             assert_eq!(class(text), Value::Reference, "{text}");
         }
