@@ -1,5 +1,7 @@
 //! Takes settings one by one and keeps what may be said of them: the one place where values are looked at.
 
+use std::collections::BTreeSet;
+
 use zeroize::Zeroizing;
 
 use super::catalogue::{self, Spelling};
@@ -47,13 +49,22 @@ impl<'a> Leaf<'a> {
 pub(crate) struct Collector<'a> {
     product: &'a str,
     contents: Contents,
+    sightings: BTreeSet<Sighting>,
+    lines: BTreeSet<u64>,
     primary: Vec<(KeyFacts, Zeroizing<String>)>,
     retired: Vec<(KeyFacts, Zeroizing<String>)>,
 }
 
 impl<'a> Collector<'a> {
     pub(crate) fn new(product: &'a str) -> Self {
-        Self { product, contents: Contents::default(), primary: Vec::new(), retired: Vec::new() }
+        Self {
+            product,
+            contents: Contents::default(),
+            sightings: BTreeSet::new(),
+            lines: BTreeSet::new(),
+            primary: Vec::new(),
+            retired: Vec::new(),
+        }
     }
 
     pub(crate) const fn product(&self) -> &'a str {
@@ -76,20 +87,20 @@ impl<'a> Collector<'a> {
 
     /// Adds what a reader knows by itself to be a secret.
     pub(crate) fn add(&mut self, sighting: Sighting) {
-        let sightings = &mut self.contents.sightings;
-        if sightings.len() < MAX_SIGHTINGS && !sightings.contains(&sighting) {
-            sightings.push(sighting);
+        if self.sightings.len() < MAX_SIGHTINGS {
+            self.lines.extend(sighting.line);
+            self.sightings.insert(sighting);
         }
     }
 
     /// Whether something was seen on this line.
     pub(crate) fn has_line(&self, line: u64) -> bool {
-        self.contents.sightings.iter().any(|sighting| sighting.line == Some(line))
+        self.lines.contains(&line)
     }
 
     /// What was seen, sorted. Kept values are overwritten.
     pub(crate) fn finish(mut self) -> Contents {
-        self.contents.sightings.sort_unstable();
+        self.contents.sightings = std::mem::take(&mut self.sightings).into_iter().collect();
         let primaries = std::mem::take(&mut self.primary);
         let retired = std::mem::take(&mut self.retired).into_iter().map(|(facts, key)| KeyFacts {
             is_primary: primaries.iter().any(|(_, primary)| **primary == *key),

@@ -14,18 +14,8 @@ use crate::keystore;
 use crate::path::HostPath;
 use crate::snapshot::{Namespace, Observed, Trouble};
 
-/// Where a recording keeps what was seen.
-pub(crate) const RECORDED: &str = "/secrets.json";
-const RECORDED_JSON: usize = 64 << 20;
 /// More places than any node has; links between units and files of variables may not go round.
 const MAX_PLACES: usize = 5_000;
-/// Where systemd looks for units, `systemd.unit(5)`.
-const UNITS: [&str; 4] = [
-    "/etc/systemd/system",
-    "/run/systemd/system",
-    "/usr/lib/systemd/system",
-    "/lib/systemd/system",
-];
 
 /// What is known when the places are looked at.
 pub(crate) struct Known<'a> {
@@ -36,27 +26,14 @@ pub(crate) struct Known<'a> {
 
 /// Looks at every place; sorted.
 pub(crate) fn observe(host: &dyn Host, known: &Known<'_>) -> (Vec<Observation>, Vec<Gap>) {
-    match recorded(host) {
-        Ok(Some(recorded)) => return with_gaps(recorded),
-        Ok(None) => {}
-        Err(trouble) => {
-            let gap = Gap {
-                subject: RECORDED.to_owned(),
-                reason: trouble.reason,
-                detail: trouble.detail,
-                remedy: "make the recording again".to_owned(),
-            };
-            return (Vec::new(), vec![gap]);
-        }
-    }
     let mut look = Look { host, known, accounts: BTreeMap::new() };
     let mut todo: VecDeque<Place> = known.places.iter().cloned().collect();
-    todo.extend(units(host, known.places));
     // One file has one observation, however many names lead to it.
     let mut seen: BTreeSet<(Namespace, HostPath)> = BTreeSet::new();
     let mut observations = Vec::new();
     while let Some(place) = todo.pop_front() {
         if observations.len() >= MAX_PLACES {
+            todo.push_front(place);
             break;
         }
         let observation = look.at(place, &mut todo);
@@ -66,7 +43,16 @@ pub(crate) fn observe(host: &dyn Host, known: &Known<'_>) -> (Vec<Observation>, 
         }
     }
     observations.sort_by(|a, b| a.place.cmp(&b.place));
-    with_gaps(observations)
+    let (observations, mut gaps) = with_gaps(observations);
+    if !todo.is_empty() {
+        gaps.push(Gap {
+            subject: "secrets in plain text".to_owned(),
+            reason: Reason::Unreadable,
+            detail: format!("{} files beyond the first {MAX_PLACES} were not read", todo.len()),
+            remedy: "move what is no configuration out of the configuration directories".to_owned(),
+        });
+    }
+    (observations, gaps)
 }
 
 /// What of the directories was left out is a gap.
@@ -84,43 +70,6 @@ fn with_gaps(observations: Vec<Observation>) -> (Vec<Observation>, Vec<Gap>) {
     });
     let gaps = gaps.collect();
     (observations, gaps)
-}
-
-fn recorded(host: &dyn Host) -> Result<Option<Vec<Observation>>, Trouble> {
-    if host.is_live() {
-        return Ok(None);
-    }
-    let json = match host.read(&Namespace::Host, &RECORDED.into(), RECORDED_JSON) {
-        Ok(json) => json,
-        Err(trouble) if trouble.reason == Reason::NotFound => return Ok(None),
-        Err(trouble) => return Err(trouble),
-    };
-    let parsed = serde_json::from_slice(&json);
-    parsed
-        .map(Some)
-        .map_err(|error| Trouble::new(Reason::Unreadable, format!("{RECORDED}: {error}")))
-}
-
-/// The units of the host's own services, with their drop-ins.
-fn units(host: &dyn Host, places: &[Place]) -> Vec<Place> {
-    let mut products: BTreeMap<&str, &Place> = BTreeMap::new();
-    for place in
-        places.iter().filter(|place| place.namespace == Namespace::Host && !place.form.is_memory())
-    {
-        products.entry(&place.product).or_insert(place);
-    }
-    let mut units = Vec::new();
-    for (product, place) in products {
-        let unit = |path| Place { path, form: Form::Unit, ..place.clone() };
-        for directory in UNITS.map(HostPath::from) {
-            units.push(unit(directory.join(format!("{product}.service"))));
-            let drop_ins = directory.join(format!("{product}.service.d"));
-            let names = host.list(&Namespace::Host, &drop_ins).unwrap_or_default();
-            let names = names.iter().filter(|name| name.ends_with(b".conf"));
-            units.extend(names.map(|name| unit(drop_ins.join(name))));
-        }
-    }
-    units
 }
 
 struct Look<'a> {
@@ -393,6 +342,7 @@ mod tests {
         let places = [
             place("/etc/elasticsearch", Form::Directory),
             place("/etc/elasticsearch/link.yml", Form::Yaml),
+            place("/etc/systemd/system/elasticsearch.service.d/override.conf", Form::Unit),
         ];
         let (seen, _) = look(root.path(), &places);
         let there: Vec<String> = seen
@@ -463,16 +413,5 @@ mod tests {
         let (_, gaps) = look(root.path(), &[place("/etc/elasticsearch", Form::Directory)]);
         assert_eq!(gaps.len(), 1);
         assert_eq!(gaps[0].subject, "secrets in /etc/elasticsearch");
-    }
-
-    #[test]
-    fn a_damaged_recording_is_a_gap_and_no_host_without_secrets() {
-        let root = tempfile::tempdir().unwrap();
-        put(root.path(), RECORDED, "[{", 0o600);
-        let known = Known { places: &[], services: &[], keystores: &[] };
-        let host = crate::host::recorded::RecordedHost::new(root.path());
-        let (seen, gaps) = observe(&host, &known);
-        assert!(seen.is_empty());
-        assert_eq!(gaps[0].subject, RECORDED);
     }
 }

@@ -27,10 +27,10 @@ use super::{
 };
 use crate::boot::cmdline;
 use crate::core_dumps::Sink;
-use crate::discovery::{self, Declared, Discovery};
+use crate::discovery::{self, Declared};
 use crate::path::HostPath;
 use crate::snapshot::{BlockDevice, DeviceNumber, Mount, Namespace, Observed, Resolved, Target};
-use crate::{crypttab, dm_table, fstab, keystore, mounts, observe, secrets};
+use crate::{crypttab, dm_table, fstab, mounts, observe};
 
 /// Small files that are taken whole. None of them holds a secret.
 const WHOLE: &[&str] = &[
@@ -458,7 +458,6 @@ impl<'a> Writer<'a> {
                 self.existing(&target.path, &Resolution { at, nearest })?;
             }
         }
-        self.secrets(host, &discovery)?;
         let targets: Vec<Target> =
             discovery.places.iter().cloned().map(|place| observe::target(host, place)).collect();
         let walks = links::observe(host, &targets);
@@ -468,22 +467,5 @@ impl<'a> Writer<'a> {
         }
         let facts = observe::recorded_services(host, &discovery, targets);
         self.file(&SERVICES.into(), &serde_json::to_vec_pretty(&facts).unwrap_or_default())
-    }
-
-    /// What was seen in settings: names, lines and modes. None of the files is taken: they hold the secrets themselves.
-    fn secrets(&mut self, host: &dyn Host, discovery: &Discovery) -> Result<(), RecordError> {
-        let keystores: Vec<_> = discovery
-            .keystores
-            .iter()
-            .map(|place| keystore::observe::observe(host, place))
-            .collect();
-        let known = secrets::observe::Known {
-            places: &discovery.configurations,
-            services: &discovery.services,
-            keystores: &keystores,
-        };
-        let (seen, _gaps) = secrets::observe::observe(host, &known);
-        let json = serde_json::to_vec_pretty(&seen).unwrap_or_default();
-        self.file(&secrets::observe::RECORDED.into(), &json)
     }
 }
