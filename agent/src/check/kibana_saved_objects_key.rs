@@ -1,11 +1,13 @@
 //! `kibana_saved_objects_key`: Kibana encrypts its saved objects with a key that stays, is long enough, and is its own.
 
+use std::collections::BTreeMap;
+
 use atrest_proto::model::{Finding, Outcome, Reason, Severity};
 
 use super::outcome::{finding, unknown};
 use super::{Check, Context, ISO_8_24, NIST_SC_12, NIST_SC_28_1, SOC2_CC6_1};
 use crate::secrets::{Form, KeyFacts, Observation, Value};
-use crate::snapshot::Observed;
+use crate::snapshot::{Namespace, Observed};
 
 pub(super) const CHECK: Check = Check {
     id: "kibana_saved_objects_key",
@@ -27,30 +29,32 @@ pub(super) const CHECK: Check = Check {
 const SETTING: &str = "xpack.encryptedSavedObjects.encryptionKey";
 
 fn evaluate(context: &Context<'_>) -> Vec<Finding> {
-    let all = &context.snapshot.secrets;
-    let is_main = |seen: &&Observation| {
-        seen.place.product == "kibana"
-            && seen.place.form == Form::Yaml
-            && seen.place.path.file_name() == Some(b"kibana.yml")
-    };
-    all.iter()
-        .filter(is_main)
-        .map(|main| {
-            let own = |seen: &&Observation| {
-                seen.place.service == main.place.service
-                    && seen.place.product == "kibana"
-                    && seen.place.form.is_memory()
-            };
-            let others: Vec<&Observation> = all.iter().filter(own).collect();
-            judge(main, &others)
-        })
-        .collect()
+    // All places of one Kibana together: several files of settings, the environment, the arguments.
+    let mut instances: BTreeMap<(&Namespace, &str), Vec<&Observation>> = BTreeMap::new();
+    let own = context.snapshot.secrets.iter().filter(|seen| seen.place.product == "kibana");
+    for seen in own.clone().filter(|seen| is_main(seen)) {
+        instances.entry((&seen.place.namespace, service(seen))).or_default().push(seen);
+    }
+    for ((_, name), places) in &mut instances {
+        // What is in /proc is seen in the host's namespace.
+        let memory = own.clone().filter(|seen| seen.place.form.is_memory());
+        places.extend(memory.filter(|seen| service(seen) == *name));
+    }
+    instances.values().filter_map(|places| judge(places)).collect()
 }
 
-fn judge(main: &Observation, others: &[&Observation]) -> Finding {
-    let service = main.place.service.as_ref().unwrap_or(&main.place.product);
-    let asset = format!("setting:{SETTING}@{service}");
-    let places: Vec<&Observation> = std::iter::once(main).chain(others.iter().copied()).collect();
+/// A file of settings that Kibana reads, and no copy of one.
+fn is_main(seen: &Observation) -> bool {
+    let is_usual = seen.place.path.file_name() == Some(b"kibana.yml");
+    seen.place.form == Form::Yaml && (seen.is_named || is_usual)
+}
+
+fn service(seen: &Observation) -> &str {
+    seen.place.service.as_ref().unwrap_or(&seen.place.product)
+}
+
+fn judge(places: &[&Observation]) -> Option<Finding> {
+    let asset = format!("setting:{SETTING}@{}", service(places.first()?));
     let keys = |of: fn(&Observation) -> &[KeyFacts]| -> Vec<(&Observation, &KeyFacts)> {
         places.iter().flat_map(|seen| of(seen).iter().map(|key| (*seen, key))).collect()
     };
@@ -77,66 +81,56 @@ fn judge(main: &Observation, others: &[&Observation]) -> Finding {
     }
     if !problems.is_empty() {
         let summary = problems.join("; ");
-        return Finding { severity, ..finding(&CHECK, &asset, Outcome::Fail, summary) };
+        return Some(Finding { severity, ..finding(&CHECK, &asset, Outcome::Fail, summary) });
     }
     if primary.is_empty() {
-        return not_set(main, &places, &asset);
+        return not_set(places, &asset);
     }
     // A reference leads to the keystore or the environment.
     let unseen = primary.iter().chain(&retired).find(|(_, key)| key.value == Value::Reference);
     if let Some((seen, key)) = unseen {
-        return Finding {
+        let at = at(seen, key);
+        let summary = format!("the key {at} is a reference, and what it leads to is not known");
+        return Some(Finding {
             reasons: vec![Reason::Unreadable],
-            ..finding(
-                &CHECK,
-                &asset,
-                Outcome::Unknown,
-                format!(
-                    "the key {} is a reference, and what it leads to is not known",
-                    at(seen, key)
-                ),
-            )
-        };
+            ..finding(&CHECK, &asset, Outcome::Unknown, summary)
+        });
     }
     let places: Vec<String> = primary.iter().map(|(seen, key)| at(seen, key)).collect();
-    finding(
-        &CHECK,
-        &asset,
-        Outcome::Pass,
-        format!("a key of at least 32 characters is set {}", places.join(" and ")),
-    )
+    let summary = format!("a key of at least 32 characters is set {}", places.join(" and "));
+    Some(finding(&CHECK, &asset, Outcome::Pass, summary))
 }
 
-fn not_set(main: &Observation, places: &[&Observation], asset: &str) -> Finding {
+fn not_set(places: &[&Observation], asset: &str) -> Option<Finding> {
+    let main = places.first()?;
+    let path = &main.place.path;
     if matches!(main.contents, Observed::Absent) {
-        let summary = format!("there is no file {}", main.place.path);
-        return finding(&CHECK, asset, Outcome::NotApplicable, summary);
+        let summary = format!("there is no file {path}");
+        return Some(finding(&CHECK, asset, Outcome::NotApplicable, summary));
     }
     if let Some(trouble) = places.iter().find_map(|seen| seen.contents.trouble()) {
-        return unknown(&CHECK, asset, &format!("whether {SETTING} is set"), trouble);
+        let what = format!("whether {SETTING} is set");
+        return Some(unknown(&CHECK, asset, &what, trouble));
     }
-    let broken = main.contents.known().and_then(|contents| contents.broken_at);
-    let why = if let Some(line) = broken {
+    let broken =
+        places.iter().find_map(|seen| Some((&seen.place.path, seen.contents.known()?.broken_at?)));
+    let why = if let Some((path, line)) = broken {
+        format!("{path} makes no sense from line {line} on: whether it sets {SETTING} is not known")
+    } else if places.iter().any(|seen| seen.has_keystore) {
         format!(
-            "{} makes no sense from line {line} on: whether it sets {SETTING} is not known",
-            main.place.path
-        )
-    } else if main.has_keystore {
-        format!(
-            "{} does not set {SETTING}; it may be in the keystore, whose entries cannot be seen",
-            main.place.path
+            "{path} does not set {SETTING}; it may be in the keystore, whose entries cannot be seen"
         )
     } else {
         let summary = format!(
             "nothing sets {SETTING}: Kibana makes a key at each start, and cannot read what it encrypted before"
         );
-        return finding(&CHECK, asset, Outcome::Fail, summary);
+        return Some(finding(&CHECK, asset, Outcome::Fail, summary));
     };
-    Finding {
+    Some(Finding {
         reasons: vec![Reason::Unreadable],
         remedy: "`/usr/share/kibana/bin/kibana-keystore list` tells whether it is there".to_owned(),
         ..finding(&CHECK, asset, Outcome::Unknown, why)
-    }
+    })
 }
 
 fn primary(seen: &Observation) -> &[KeyFacts] {
@@ -184,7 +178,7 @@ mod tests {
     }
 
     fn outcome(primary: Vec<KeyFacts>, retired: Vec<KeyFacts>) -> Outcome {
-        judge(&kibana(primary, retired), &[]).outcome
+        judge(&[&kibana(primary, retired)]).unwrap().outcome
     }
 
     #[test]
@@ -197,7 +191,7 @@ mod tests {
         let short = KeyFacts { is_long_enough: false, ..key(Value::Set) };
         assert_eq!(outcome(vec![short.clone()], Vec::new()), Outcome::Fail);
         let default = KeyFacts { is_development_default: true, ..key(Value::WellKnown) };
-        let finding = judge(&kibana(vec![default], Vec::new()), &[]);
+        let finding = judge(&[&kibana(vec![default], Vec::new())]).unwrap();
         assert_eq!((finding.outcome, finding.severity), (Outcome::Fail, Severity::High));
         assert_eq!(outcome(vec![key(Value::Set)], vec![short]), Outcome::Fail);
         let same = KeyFacts { is_primary: true, ..key(Value::Set) };
@@ -208,7 +202,7 @@ mod tests {
     fn without_a_key_a_keystore_makes_the_difference() {
         assert_eq!(outcome(Vec::new(), Vec::new()), Outcome::Fail);
         let seen = Observation { has_keystore: true, ..kibana(Vec::new(), Vec::new()) };
-        let finding = judge(&seen, &[]);
+        let finding = judge(&[&seen]).unwrap();
         assert_eq!(finding.outcome, Outcome::Unknown);
         assert!(finding.summary.contains("keystore"));
     }
@@ -217,16 +211,34 @@ mod tests {
     fn the_environment_counts() {
         let mut environment = kibana(vec![key(Value::Set)], Vec::new());
         environment.place.form = Form::Environment;
-        let finding = judge(&kibana(Vec::new(), Vec::new()), &[&environment]);
+        let finding = judge(&[&kibana(Vec::new(), Vec::new()), &environment]).unwrap();
         assert_eq!(finding.outcome, Outcome::Pass);
         assert!(finding.summary.contains("in the environment"));
+    }
+
+    #[test]
+    fn one_kibana_with_several_places_has_one_finding() {
+        let mut environment = kibana(vec![key(Value::Set)], Vec::new());
+        environment.place.form = Form::Environment;
+        let mut second = kibana(Vec::new(), Vec::new());
+        second.place.path = "/etc/kibana/kibana.local.yml".into();
+        let mut copy = kibana(vec![key(Value::WellKnown)], Vec::new());
+        copy.place.path = "/etc/kibana/kibana.yml.bak".into();
+        copy.is_named = false;
+        let snapshot = crate::snapshot::Snapshot {
+            secrets: vec![environment, kibana(Vec::new(), Vec::new()), second, copy],
+            ..crate::snapshot::Snapshot::empty()
+        };
+        let posture = crate::posture::evaluate(&snapshot, &crate::policy::Policy::default());
+        let own = posture.findings.iter().filter(|finding| finding.check == CHECK.id);
+        assert_eq!(own.map(|finding| finding.outcome).collect::<Vec<_>>(), [Outcome::Pass]);
     }
 
     #[test]
     fn what_cannot_be_seen_is_unknown_and_what_is_not_there_not_applicable() {
         assert_eq!(outcome(vec![key(Value::Reference)], Vec::new()), Outcome::Unknown);
         let with = |contents| {
-            judge(&Observation { contents, ..kibana(Vec::new(), Vec::new()) }, &[]).outcome
+            judge(&[&Observation { contents, ..kibana(Vec::new(), Vec::new()) }]).unwrap().outcome
         };
         let trouble = Trouble::new(Reason::NoPermission, "no");
         assert_eq!(with(Observed::Unreadable(trouble)), Outcome::Unknown);

@@ -162,9 +162,20 @@ impl<'a> Collector<'a> {
             Naming::Variable => name == dotted.replace('.', ""),
             Naming::Foreign => false,
         };
+        let is_retired = is("xpack.encryptedsavedobjects.keyrotation.decryptiononlykeys");
+        // A list in one text, as the environment and the command line have it.
+        if let Some(list) = leaf.value.trim().strip_prefix('[')
+            && is_retired
+        {
+            for item in list.trim_end_matches(']').split(',') {
+                let value = item.trim().trim_matches(['"', '\'']).trim_start_matches('[');
+                self.facts(Leaf { value, ..leaf });
+            }
+            return;
+        }
         let keys = if is("xpack.encryptedsavedobjects.encryptionkey") {
             &mut self.primary
-        } else if is("xpack.encryptedsavedobjects.keyrotation.decryptiononlykeys") {
+        } else if is_retired {
             &mut self.retired
         } else {
             if is("cluster.state.encryption.required") {
@@ -267,6 +278,14 @@ mod tests {
             [true, false]
         );
         assert!(!format!("{contents:?}").contains(key));
+        let mut collector = Collector::new("kibana");
+        let name = "XPACK_ENCRYPTEDSAVEDOBJECTS_KEYROTATION_DECRYPTIONONLYKEYS";
+        let value = format!("[\"{key}\", 'short']");
+        let naming = Naming::Variable;
+        collector.take(Leaf { naming, ..Leaf::dotted(name, None, &value) });
+        let retired = collector.finish().saved_objects_keys.retired;
+        let long: Vec<bool> = retired.iter().map(|key| key.is_long_enough).collect();
+        assert_eq!(long, [false, true]);
         let default =
             seen("kibana", &[("xpack.encryptedSavedObjects.encryptionKey", &"a".repeat(32))]);
         assert!(default.saved_objects_keys.primary[0].is_development_default);
