@@ -54,7 +54,7 @@ const LONGEST_URL: usize = 4096;
 const EXAMPLES: &[&str] =
     &["w0rd", "pass", "secret", "example", "your", "my_", "token", "changeme", "key"];
 
-/// What may be said of a value. Shells and templates have their own ways to refer; all are known here.
+/// What may be said of a value. Products and templates have their own ways to refer; all are known here.
 pub fn class(text: &str) -> Value {
     let text = text.trim();
     if is_nothing(text) {
@@ -101,21 +101,6 @@ fn reference(text: &str) -> Option<&str> {
     if text.split_once("{{").is_some_and(|(_, rest)| rest.contains("}}")) {
         return Some("");
     }
-    // A shell's commands and variables. A password may begin with `$`, so only names in capitals count.
-    if (text.starts_with("$(") && text.ends_with(')'))
-        || (text.starts_with('`') && text.ends_with('`'))
-    {
-        return Some("");
-    }
-    let is_name = |name: &str| {
-        name.starts_with(|first: char| first.is_ascii_uppercase() || first == '_')
-            && name
-                .bytes()
-                .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
-    };
-    if text.strip_prefix('$').is_some_and(is_name) {
-        return Some("");
-    }
     let (_, rest) = text.split_once("${")?;
     let (inside, _) = rest.split_once('}')?;
     let is_variable = inside.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
@@ -136,6 +121,20 @@ fn reference(text: &str) -> Option<&str> {
     // `${env.A|env.B}` tries one after the other.
     let is_other = inside.contains('|') && !default.starts_with(['\'', '"']);
     Some(if is_other { "" } else { default.trim_matches(['"', '\'']) })
+}
+
+/// A shell's commands and variables: only files that shells source have them. A password may begin with `$`, so only
+/// names in capitals count.
+pub(super) fn is_shell_reference(text: &str) -> bool {
+    let is_name = |name: &str| {
+        name.starts_with(|first: char| first.is_ascii_uppercase() || first == '_')
+            && name
+                .bytes()
+                .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
+    };
+    (text.starts_with("$(") && text.ends_with(')'))
+        || (text.starts_with('`') && text.ends_with('`'))
+        || text.strip_prefix('$').is_some_and(is_name)
 }
 
 /// Whether a value cannot be the secret that its setting's name stands for: a switch, a time, a file.
@@ -341,9 +340,6 @@ mod tests {
             "elastic:${ES_PWD}",
             "${ES_PWD:}",
             "${env.PW}",
-            "$(cat /run/x)",
-            "$PASSWORD",
-            "`cat x`",
             "%{[@metadata][pw]}",
             "${PW:?not set}",
             "${PW:-}",
@@ -377,6 +373,17 @@ mod tests {
             "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
         ] {
             assert_eq!(class(text), Value::WellKnown, "{text}");
+        }
+    }
+
+    #[test]
+    fn only_shells_refer_as_shells_do() {
+        for text in ["$(cat /run/x)", "$PASSWORD", "`cat x`"] {
+            assert!(is_shell_reference(text), "{text}");
+            assert_eq!(class(text), Value::Set, "{text}");
+        }
+        for text in ["$ecret", "pa$$word", "$", "$1", "a`b`"] {
+            assert!(!is_shell_reference(text), "{text}");
         }
     }
 

@@ -21,7 +21,13 @@ pub(crate) fn read_file(text: &str, collector: &mut Collector<'_>) {
         }
         let statement = statement.strip_prefix("export ").unwrap_or(statement).trim();
         let Some((name, rest)) = statement.split_once('=') else { continue };
-        assigned(name.trim_end_matches('+'), scan::unquoted_whole(rest), Some(line), collector);
+        let value = scan::unquoted_whole(rest);
+        // In single quotes a shell takes everything as it stands.
+        if !rest.starts_with('\'') && value::is_shell_reference(value) {
+            assigned(name, "${SHELL}", Some(line), collector);
+            continue;
+        }
+        assigned(name.trim_end_matches('+'), value, Some(line), collector);
         // `A=1 B=2`, as shells have it.
         for word in Zeroizing::new(arguments::words(statement)).iter().skip(1) {
             if let Some((name, value)) = word.split_once('=')
@@ -205,7 +211,7 @@ mod tests {
     #[test]
     fn files_of_variables_are_read_as_shells_and_systemd_do() {
         let text = "# defaults\nES_PATH_CONF=/etc/es\nexport ELASTIC_PASSWORD='hunter2'\nA=1 DB_PASSWORD=hunter2\nLONG=\\\n\"x\"\n\
-                    ES_JAVA_OPTS=\"-Xms1g -Djavax.net.ssl.keyStorePassword=hunter2\"\nKEY_PASSPHRASE=\"a\nb\"\nX_TOKEN=$(cat /run/t)\nY_TOKEN=${Z}\n\
+                    ES_JAVA_OPTS=\"-Xms1g -Djavax.net.ssl.keyStorePassword=hunter2\"\nKEY_PASSPHRASE=\"a\nb\"\nX_TOKEN=$(cat /run/t)\nU_TOKEN='$QUOTED'\nV_TOKEN=$OTHER\nY_TOKEN=${Z}\n\
                     ES_KEYSTORE_PASSPHRASE_FILE=/etc/pw\n#OLD_PASSWORD=Zx81-uvula\n#ES_JAVA_OPTS=\nNEXT_PASSWORD=hunter2\n";
         assert_eq!(
             names(&contents(|collector| read_file(text, collector))),
@@ -214,8 +220,9 @@ mod tests {
                 (4, "DB_PASSWORD"),
                 (7, "javax.net.ssl.keyStorePassword"),
                 (8, "KEY_PASSPHRASE"),
-                (13, "OLD_PASSWORD"),
-                (15, "NEXT_PASSWORD"),
+                (11, "U_TOKEN"),
+                (15, "OLD_PASSWORD"),
+                (17, "NEXT_PASSWORD"),
             ]
         );
     }
