@@ -2,7 +2,7 @@
 
 use atrest_proto::model::{Finding, Outcome, Severity};
 
-use super::keystore_access::{Owner, clauses, command, severity, shut};
+use super::keystore_access::{Owner, Problem, clauses, command, severity, shell, shut};
 use super::outcome::{finding, unknown};
 use super::{CIS_3_11, Check, Context, ISO_8_24, NIST_SC_12, NIST_SC_28_1, SOC2_CC6_1};
 use crate::keystore::Observation;
@@ -48,6 +48,7 @@ fn judge(keystore: &Observation) -> Finding {
     let owner = Owner::of(keystore);
     let mut problems = owner.file(path, file, shut(keystore));
     problems.extend(keystore.parents.iter().flat_map(|parent| owner.directory(parent)));
+    problems.extend(vault(keystore));
     let judged = match (problems.as_slice(), keystore.troubles.first()) {
         ([], Some(trouble)) => unknown(&CHECK, &asset, &format!("who can reach {path}"), trouble),
         ([], None) => {
@@ -76,6 +77,21 @@ fn judge(keystore: &Observation) -> Finding {
     ];
     let evidence = evidence.into_iter().filter(|(_, value)| !value.is_empty());
     Finding { evidence: evidence.map(|(name, value)| (name.to_owned(), value)).collect(), ..judged }
+}
+
+/// Elastic Agent keeps the directory of its vault to itself and its group.
+fn vault(keystore: &Observation) -> Option<Problem> {
+    let directory = keystore.parents.first()?;
+    let mode = directory.access.metadata.mode;
+    if keystore.format != "elastic-agent-vault" || mode & 0o005 == 0 {
+        return None;
+    }
+    let path = &directory.path;
+    Some(Problem {
+        clause: format!("others may look into {path}, where the product wants 0750"),
+        severity: Severity::Low,
+        steps: vec![format!("chmod 0750 {}", shell(path))],
+    })
 }
 
 #[cfg(test)]
@@ -246,5 +262,186 @@ mod tests {
         let mut absent = keystore("elasticsearch", 7, None);
         absent.file = Observed::Absent;
         assert_eq!(judge(&absent).outcome, Outcome::NotApplicable);
+    }
+
+    /// What a row of the table does to a file of its product, and what is expected of the finding.
+    struct Row {
+        format: &'static str,
+        path: &'static str,
+        mode: u32,
+        /// `user:NAME:rights` on the file.
+        acl: Option<(Who, u16)>,
+        /// Mode and access-control entry of the directory.
+        directory: (u32, Option<(Who, u16)>),
+        /// A part of the summary of a failure and one of its remedy; `None` for a pass.
+        expected: Option<(&'static str, &'static str)>,
+    }
+
+    const SHUT: (u32, Option<(Who, u16)>) = (0o750, None);
+
+    /// Rows of real files, with the accounts of a root of their own: whoever runs this is the service.
+    fn table() -> Vec<Row> {
+        let row = |format, path, mode, expected| Row {
+            format,
+            path,
+            mode,
+            acl: None,
+            directory: (0o755, None),
+            expected,
+        };
+        let es = "/etc/elasticsearch/elasticsearch.keystore";
+        let kibana = "/opt/kibana/config/kibana.keystore";
+        let logstash = "/etc/logstash/logstash.keystore";
+        let beat = "/var/lib/filebeat/filebeat.keystore";
+        let seed = "/etc/elastic-agent/vault/.seed";
+        let fleet = "/var/lib/elastic-agent/fleet.enc";
+        let others = Some(("others may read it", "chmod 0660"));
+        vec![
+            row("elasticsearch", es, 0o660, None),
+            row("elasticsearch", es, 0o640, None),
+            row("elasticsearch", es, 0o600, None),
+            row("elasticsearch", es, 0o644, others),
+            row("elasticsearch", es, 0o666, Some(("others may read and write it", "chmod 0660"))),
+            row("kibana", kibana, 0o600, None),
+            row("kibana", kibana, 0o644, others),
+            row("logstash", logstash, 0o600, None),
+            row("logstash", logstash, 0o644, Some(("others may read it", "chmod 0600"))),
+            row("beats", beat, 0o600, None),
+            row("beats", beat, 0o400, None),
+            row("beats", beat, 0o640, Some(("where the product wants 0600", "chmod 0600"))),
+            row("beats", beat, 0o644, Some(("others may read it", "chmod 0600"))),
+            row("elastic-agent-store", fleet, 0o600, None),
+            row("elastic-agent-store", fleet, 0o660, Some(("wants 0600", "chmod 0600"))),
+            Row { directory: SHUT, ..row("elastic-agent-vault", seed, 0o600, None) },
+            row(
+                "elastic-agent-vault",
+                seed,
+                0o600,
+                Some(("look into /etc/elastic-agent/vault", "chmod 0750 /etc")),
+            ),
+            Row {
+                directory: (0o777, None),
+                ..row(
+                    "elasticsearch",
+                    es,
+                    0o660,
+                    Some(("write to /etc/elasticsearch", "chmod o-w /etc/elasticsearch")),
+                )
+            },
+            Row { directory: (0o1777, None), ..row("elasticsearch", es, 0o660, None) },
+            Row {
+                acl: Some((Who::User(4711), 4)),
+                ..row(
+                    "elasticsearch",
+                    es,
+                    0o660,
+                    Some((
+                        "user:eve:r--",
+                        "setfacl -b /etc/elasticsearch/elasticsearch.keystore && chmod 0660",
+                    )),
+                )
+            },
+            Row { acl: Some((Who::User(4711), 0)), ..row("elasticsearch", es, 0o660, None) },
+            Row {
+                directory: (0o755, Some((Who::User(4711), 7))),
+                ..row(
+                    "elasticsearch",
+                    es,
+                    0o660,
+                    Some((
+                        "user:eve:rwx, lets that account replace it",
+                        "setfacl -x user:eve /etc/elasticsearch",
+                    )),
+                )
+            },
+            Row {
+                directory: (0o755, Some((Who::User(4711), 5))),
+                ..row("elasticsearch", es, 0o660, None)
+            },
+        ]
+    }
+
+    /// The attribute for a mode and one more entry, as `setfacl` writes it.
+    fn list(mode: u32, who: Who, rights: u16) -> Vec<u8> {
+        let bits = |shift: u32| u16::try_from((mode >> shift) & 7).unwrap();
+        let entry = |tag: u16, rights: u16, id: u32| {
+            [&tag.to_le_bytes()[..], &rights.to_le_bytes(), &id.to_le_bytes()].concat()
+        };
+        let (tag, id) = match who {
+            Who::User(id) => (2, id),
+            Who::Group(id) => (8, id),
+        };
+        let none = u32::MAX;
+        let mask = bits(3) | rights;
+        let mut entries = vec![(1, bits(6), none), (4, bits(3), none), (tag, rights, id)];
+        entries.extend([(0x10, mask, none), (0x20, bits(0), none)]);
+        entries.sort_unstable();
+        let entries = entries.into_iter().flat_map(|(tag, rights, id)| entry(tag, rights, id));
+        2_u32.to_le_bytes().into_iter().chain(entries).collect()
+    }
+
+    #[test]
+    fn real_files_of_every_product_are_judged_by_their_modes_and_lists() {
+        use std::fs;
+        use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+
+        let set = |path: &std::path::Path, mode: u32, entry: Option<(Who, u16)>| {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+            let Some((who, rights)) = entry else { return true };
+            let list = list(mode, who, rights);
+            let attribute = crate::keystore::acl::ATTRIBUTE;
+            let flags = rustix::fs::XattrFlags::empty();
+            rustix::fs::setxattr(path, attribute, &list, flags).is_ok()
+        };
+        for row in table() {
+            let Row { format, path, mode, acl, directory, expected } = row;
+            let root = tempfile::tempdir().unwrap();
+            let file = root.path().join(path.trim_start_matches('/'));
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            for above in file.ancestors().skip(1).take_while(|above| *above != root.path()) {
+                fs::set_permissions(above, fs::Permissions::from_mode(0o755)).unwrap();
+            }
+            fs::write(&file, "x").unwrap();
+            let own = fs::metadata(&file).unwrap();
+            let (uid, gid) = (own.uid(), own.gid());
+            let etc = root.path().join("etc");
+            fs::create_dir_all(&etc).unwrap();
+            let passwd = format!("svc:x:{uid}:{gid}::/:/bin/sh\neve:x:4711:4711::/:/bin/sh\n");
+            fs::write(etc.join("passwd"), passwd).unwrap();
+            fs::write(etc.join("group"), format!("svc:x:{gid}:svc\n")).unwrap();
+            let has_lists =
+                set(&file, mode, acl) && set(file.parent().unwrap(), directory.0, directory.1);
+            if !has_lists {
+                println!("skipped: this file system has no access-control lists");
+                continue;
+            }
+            let seen = crate::keystore::observe::observe(
+                &crate::host::recorded::RecordedHost::new(root.path()),
+                &crate::keystore::observe::Place {
+                    path: crate::path::HostPath::from(path),
+                    namespace: crate::snapshot::Namespace::Host,
+                    product: "svc".to_owned(),
+                    format,
+                    service: None,
+                    run_as: Some(crate::keystore::Account {
+                        uid,
+                        gid,
+                        user: "svc".to_owned(),
+                        group: "svc".to_owned(),
+                    }),
+                    password_sources: Vec::new(),
+                },
+            );
+            let finding = judge(&seen);
+            let row = format!("{format} {path} {mode:o} {acl:?} {directory:?}: {finding:?}");
+            match expected {
+                None => assert_eq!(finding.outcome, Outcome::Pass, "{row}"),
+                Some((summary, remedy)) => {
+                    assert_eq!(finding.outcome, Outcome::Fail, "{row}");
+                    assert!(finding.summary.contains(summary), "{row}");
+                    assert!(finding.remedy.contains(remedy), "{row}");
+                }
+            }
+        }
     }
 }

@@ -264,6 +264,23 @@ pub(crate) mod fixture {
         seal(bytes)
     }
 
+    /// A keystore of version 1 or 2 around a store that something else made.
+    pub(crate) fn around(name: &str, version: u32, store: &[u8]) -> Vec<u8> {
+        let mut bytes = MAGIC.to_be_bytes().to_vec();
+        string(&mut bytes, name);
+        bytes.extend_from_slice(&version.to_be_bytes());
+        bytes.push(0);
+        for text in ["PKCS12", "PBE", "PBE"].iter().take(if version == 1 { 2 } else { 3 }) {
+            string(&mut bytes, text);
+        }
+        if version == 2 {
+            bytes.push(0);
+        }
+        bytes.extend_from_slice(&u32::try_from(store.len()).unwrap().to_be_bytes());
+        bytes.extend_from_slice(store);
+        seal(bytes)
+    }
+
     /// The entries as `DataOutputStream` of Java writes them.
     fn plaintext(version: u32, entries: &[(&str, &[u8])]) -> Vec<u8> {
         let mut bytes = u32::try_from(entries.len()).unwrap().to_be_bytes().to_vec();

@@ -55,7 +55,7 @@ pub struct Leftovers {
 /// Names that are looked at in one directory.
 const MAX_NAMES: usize = 4096;
 /// Files whose bytes are looked at in one directory.
-const MAX_READ: usize = 256;
+const MAX_READ: usize = 1024;
 /// In bytes, of all those files together.
 const MAX_BYTES: u64 = 32 << 20;
 /// Files beside one keystore on which the empty password is tried.

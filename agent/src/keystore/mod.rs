@@ -16,6 +16,8 @@ pub mod observe;
 pub mod password_source;
 pub mod pkcs12;
 pub mod reader;
+#[cfg(test)]
+mod tests;
 
 use access::{Access, Directory};
 pub use password_source::PasswordSource;
