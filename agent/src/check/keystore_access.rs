@@ -133,7 +133,19 @@ impl<'a> Owner<'a> {
         let Rule { mode: wanted, group_may, owner } = &self.rule;
         let (metadata, rights) = (&access.metadata, access.group_rights);
         let chown = || vec![format!("chown {} {quoted}", shell_word(owner))];
-        let chmod = || vec![format!("chmod {wanted:04o} {quoted}")];
+        // Rights that are taken away must leave those of the service.
+        let serves = match self.run_as {
+            Some(account) => {
+                account.uid == 0
+                    || account.uid == metadata.uid
+                    || (account.gid == metadata.gid && wanted & 0o040 != 0)
+            }
+            None => true,
+        };
+        let chmod = || {
+            let first = if serves { Vec::new() } else { chown() };
+            first.into_iter().chain([format!("chmod {wanted:04o} {quoted}")]).collect::<Vec<_>>()
+        };
         let mut add = |clause: String, severity, steps| {
             problems.push(Problem { clause, severity, steps });
         };

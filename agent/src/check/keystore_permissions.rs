@@ -132,7 +132,15 @@ mod tests {
         fails(&with(0o664, |_, _| {}), "others may read it");
         fails(&with(0o644, |_, _| {}), "others may read it");
         fails(&with(0o662, |_, _| {}), "others may write it");
-        assert!(with(0o644, |_, _| {}).remedy.contains("chmod 0660"));
+        let path = "/etc/elasticsearch/elasticsearch.keystore";
+        assert_eq!(with(0o644, |_, _| {}).remedy, format!("`chmod 0660 {path}`"));
+        // Of root and its group, it would be out of the service's reach then.
+        let of_root = with(0o644, |_, file| {
+            file.metadata.gid = 0;
+            file.group = "root".to_owned();
+        });
+        let both = format!("`chown root:elasticsearch {path} && chmod 0660 {path}`");
+        assert_eq!(of_root.remedy, both);
     }
 
     #[test]

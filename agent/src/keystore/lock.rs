@@ -91,7 +91,26 @@ impl Gcm {
 pub(crate) mod fixture {
     //! Seals plaintext as the products do.
 
+    use std::collections::BTreeMap;
+    use std::sync::Mutex;
+
     use super::*;
+
+    type Asked = (Vec<u8>, u32, usize);
+
+    /// Keys that were derived before: without an optimising compiler it takes a second each.
+    static KEYS: Mutex<BTreeMap<Asked, Vec<u8>>> = Mutex::new(BTreeMap::new());
+
+    fn key(password: &[u8], iterations: NonZeroU32, salt: &[u8], length: usize) -> Vec<u8> {
+        let asked = (password.to_vec(), iterations.get(), length);
+        let mut keys = KEYS.lock().unwrap();
+        let derive = || {
+            let mut key = vec![0; length];
+            pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA512, iterations, salt, password, &mut key);
+            key
+        };
+        keys.entry(asked).or_insert_with(derive).clone()
+    }
 
     /// `plaintext`, under `password`, with salt and nonce from fixed bytes.
     pub(crate) fn seal(
@@ -104,8 +123,7 @@ pub(crate) mod fixture {
         let (salt, nonce) = ([0xaa; SALT], [0xbb; NONCE]);
         let algorithm = if cipher == Cipher::Aes128 { &AES_128_GCM } else { &AES_256_GCM };
         let iterations = NonZeroU32::new(iterations).unwrap();
-        let mut key = vec![0; algorithm.key_len()];
-        pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA512, iterations, &salt, password, &mut key);
+        let key = key(password, iterations, &salt, algorithm.key_len());
         let key = LessSafeKey::new(UnboundKey::new(algorithm, &key).unwrap());
         let mut ciphertext = plaintext.to_vec();
         let data: &[u8] = if salt_is_authenticated { &salt } else { b"" };

@@ -155,7 +155,7 @@ mod tests {
         let config = root.path().join("etc/elasticsearch");
         fs::create_dir_all(&config).unwrap();
         let file = config.join("elasticsearch.keystore");
-        fs::write(&file, fixture::keystore("elasticsearch.keystore", 7, 1)).unwrap();
+        fs::write(&file, fixture::keystore("elasticsearch.keystore", 5, 1)).unwrap();
         fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
         let owner = fs::metadata(&file).unwrap();
         let passwd = format!(
@@ -193,7 +193,7 @@ mod tests {
             seen.parents.iter().map(|parent| parent.path.to_string()).collect();
         assert_eq!(parents, ["/etc/elasticsearch", "/etc"]);
         let contents = seen.contents.known().unwrap();
-        assert_eq!((contents.version, contents.has_password), (7, Some(true)));
+        assert_eq!((contents.version, contents.has_password), (5, Some(true)));
         assert_eq!(contents.opens_without_password, Some(false));
         assert!(file.entries.is_empty() && seen.troubles.is_empty(), "{seen:?}");
     }
@@ -249,7 +249,7 @@ mod tests {
     fn a_keystore_that_is_damaged_says_why_and_where() {
         let root = root();
         let file = root.path().join(KEYSTORE.trim_start_matches('/'));
-        let mut bytes = fixture::keystore("elasticsearch.keystore", 7, 1);
+        let mut bytes = fixture::keystore("elasticsearch.keystore", 5, 1);
         bytes[50] ^= 1;
         fs::write(&file, bytes).unwrap();
         let seen = look(&root, KEYSTORE);

@@ -11,6 +11,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::LazyLock;
 
+use atrest_proto::model::Service;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
@@ -184,6 +185,45 @@ fn nothing_that_is_told_about_a_keystore_holds_its_secrets() {
             }
         }
     }
+}
+
+#[test]
+fn nodes_of_one_cluster_can_be_compared_by_the_fingerprint() {
+    let fingerprint = |fixture: &Fixture, cluster: &str| {
+        let mut seen = look(fixture);
+        seen.service = Some("x".to_owned());
+        let mut snapshot = Snapshot::empty();
+        snapshot.keystores = vec![seen];
+        snapshot.services = vec![Service {
+            product: "elasticsearch".to_owned(),
+            name: "x".to_owned(),
+            state: "running".to_owned(),
+            version: None,
+            cluster_name: Some(cluster.to_owned()),
+            cluster_uuid: None,
+            node_name: None,
+            roles: Vec::new(),
+            config_dir: None,
+            pid: None,
+        }];
+        posture::evaluate(&snapshot, &Policy::default()).keystores.remove(0).fingerprint.unwrap()
+    };
+    let of = |seed: &[u8], password: &[u8]| Fixture {
+        format: "elasticsearch",
+        name: ES.to_owned(),
+        password: "",
+        bytes: elasticsearch::fixture::sealed(
+            ES,
+            5,
+            u8::from(!password.is_empty()),
+            password,
+            &[("keystore.seed", seed)],
+        ),
+    };
+    let one = fingerprint(&of(b"abcdefghijklmnopqrst", b""), "prod");
+    assert_eq!(one, fingerprint(&of(b"tsrqponmlkjihgfedcba", b""), "prod"));
+    assert_ne!(one, fingerprint(&of(b"abcdefghijklmnopqrst", b""), "test"));
+    assert_ne!(one, fingerprint(&of(b"abcdefghijklmnopqrst", b"secret"), "prod"));
 }
 
 #[test]
