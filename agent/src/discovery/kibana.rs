@@ -8,7 +8,7 @@ use atrest_proto::model::Use;
 use super::arguments;
 use super::instance::{AS_ROOT, Instance, absolute};
 use super::process::{self, Process, gap};
-use super::stack::{self, Candidate, Description, Lookup, Package, Values};
+use super::stack::{self, Candidate, Description, Lookup, Naming, Package, Values};
 use super::yaml::Settings;
 use super::{Discovery, Scene};
 use crate::host::Host;
@@ -275,11 +275,15 @@ fn describe(
         values.text("server.name", lookup).filter(|name| !family.packages.contains(&name.as_str()));
     let name = stack::name(
         host,
-        family.product,
-        package.as_ref(),
         instance,
-        (&file, is_usual),
-        node_name.as_deref(),
+        &Naming {
+            product: family.product,
+            package: package.as_ref(),
+            config: &instance.config,
+            settings: &file,
+            is_usual,
+            node_name: node_name.as_deref(),
+        },
     );
     let data = data(host, instance, package.as_ref(), is_read, &mut values, lookup);
     let claims = values.claims("path.data", &instance.home, lookup);

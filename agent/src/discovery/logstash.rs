@@ -10,9 +10,9 @@ use atrest_proto::model::{Gap, Reason, Use};
 use super::arguments::{java_places, property, values};
 use super::instance::{AS_ROOT, Instance, absolute};
 use super::process::{Process, gap};
-use super::stack::{self, Candidate, Description, Lookup, Package, Values};
+use super::stack::{self, Candidate, Description, Lookup, Naming, Package, Values};
 use super::yaml::{self, Settings};
-use super::{Discovery, Scene, jvm_options, log4j2, pipelines};
+use super::{Discovery, Scene, jvm_options, log4j2, patterns};
 use crate::host::Host;
 use crate::path::HostPath;
 use crate::secrets::Form;
@@ -193,8 +193,18 @@ fn describe(host: &dyn Host, candidate: &Candidate) -> Description {
         own_path,
     );
     let node_name = values.text("node.name", lookup);
-    let name =
-        stack::name(host, PRODUCT, Some(&package), instance, (&file, true), node_name.as_deref());
+    let name = stack::name(
+        host,
+        instance,
+        &Naming {
+            product: PRODUCT,
+            package: Some(&package),
+            config: &instance.config,
+            settings: &file,
+            is_usual: true,
+            node_name: node_name.as_deref(),
+        },
+    );
     let mut claims = values.claims("path.data", &instance.cwd, lookup);
     claims.extend(values.claims("path.logs", &instance.cwd, lookup));
 
@@ -357,14 +367,14 @@ impl Queues<'_> {
             let start = if lower.starts_with("file://") { "file://".len() } else { 0 };
             let pattern = HostPath::new(pattern.as_bytes().get(start..).unwrap_or_default());
             let pattern = absolute(&instance.cwd, &pattern);
-            match pipelines::files(self.host, &instance.namespace, &pattern) {
+            match patterns::files(self.host, &instance.namespace, &pattern) {
                 Some(files) => {
                     configurations.extend(files.into_iter().map(|path| (path, Form::Pipeline)));
                 }
                 None => values.gaps.push(Gap {
                     subject: pattern.to_string(),
                     reason: Reason::Unreadable,
-                    detail: format!("more than {} files of pipelines", pipelines::MAX_FILES),
+                    detail: format!("more than {} files of pipelines", patterns::MAX_FILES),
                     remedy: "name fewer files in `path.config`".to_owned(),
                 }),
             }

@@ -3,8 +3,10 @@
 //! Reads through [`Host`] only. Names and paths leave this module, never the value of a setting that may be secret.
 
 pub(crate) mod arguments;
+mod beats;
 mod containers;
 mod core_dumps;
+mod elastic_agent;
 mod elasticsearch;
 mod instance;
 mod jvm_options;
@@ -14,7 +16,7 @@ mod logstash;
 mod open_files;
 mod opensearch;
 mod password_sources;
-mod pipelines;
+mod patterns;
 pub(crate) mod process;
 mod stack;
 mod unit;
@@ -113,6 +115,18 @@ pub static PRODUCTS: &[Product] = &[
         is_own: logstash::may_be,
         units: &["logstash"],
         discover: logstash::discover,
+    },
+    Product {
+        name: "beats",
+        is_own: beats::may_be,
+        units: &["beat", "apm-server", "fleet-server"],
+        discover: beats::discover,
+    },
+    Product {
+        name: "elastic-agent",
+        is_own: elastic_agent::may_be,
+        units: &["elastic-agent"],
+        discover: elastic_agent::discover,
     },
 ];
 

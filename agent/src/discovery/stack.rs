@@ -179,6 +179,15 @@ pub(super) fn running(
     Some((candidate, running.environment_trouble))
 }
 
+/// The program that a process runs, as far as that can be told.
+pub(super) fn executable(host: &dyn Host, pid: i32) -> Option<HostPath> {
+    let path =
+        host.read_link(&Namespace::Host, &HostPath::from(format!("/proc/{pid}/exe"))).ok()?;
+    // `proc_pid_exe(5)`: after an upgrade the file is another.
+    let bytes = path.as_bytes();
+    Some(HostPath::new(bytes.strip_suffix(b" (deleted)").unwrap_or(bytes)))
+}
+
 /// What the units start of the programs that `is_program` accepts. The program is the first argument.
 pub(super) fn started_by_units(
     scene: &Scene<'_>,
@@ -276,6 +285,32 @@ fn is_path_of(word: &str, is_program: &dyn Fn(&HostPath) -> bool) -> bool {
     word.contains('/') && is_program(&HostPath::from(word))
 }
 
+/// Replaces the script that a unit starts by the program that the script hands over to, with what it gives it.
+///
+/// Packages have such a script of two lines in `/usr/bin`: `exec PROGRAM OPTIONS… "$@"`.
+pub(super) fn open_script(host: &dyn Host, instance: &mut Instance) {
+    const LENGTH: usize = 16 << 10;
+    let Some(script) = instance.arguments.first().map(|path| HostPath::new(path.clone())) else {
+        return;
+    };
+    let start = host.read_start(&Namespace::Host, &absolute(&instance.cwd, &script), LENGTH);
+    let Some(text) = start.ok().and_then(|bytes| String::from_utf8(bytes).ok()) else { return };
+    if !text.starts_with("#!") {
+        return;
+    }
+    let text = text.replace("\\\n", " ");
+    let Some(command) = text.lines().find_map(|line| line.trim().strip_prefix("exec ")) else {
+        return;
+    };
+    let words = variables::words(command);
+    let given = words.iter().take_while(|word| !matches!(word.as_str(), "$@" | "$*"));
+    let mut arguments: Vec<Vec<u8>> = given.map(|word| word.clone().into_bytes()).collect();
+    if arguments.first().is_some_and(|program| program.starts_with(b"/")) {
+        arguments.extend(instance.arguments.drain(1..));
+        instance.arguments = arguments;
+    }
+}
+
 /// Where archives are usually unpacked, in these directories or one level below.
 const UNPACKED: [&str; 6] = ["/opt", "/usr/local", "/usr/share", "/srv", "/home", "/data"];
 
@@ -284,7 +319,7 @@ pub(super) fn unpacked(host: &dyn Host) -> Vec<HostPath> {
     /// More entries of a directory than this are not looked through.
     const ENTRIES: usize = 1000;
     /// Nor more directories than this.
-    const DIRECTORIES: usize = 20_000;
+    const DIRECTORIES: usize = 5000;
     let below = |directory: &HostPath| -> Vec<HostPath> {
         let names = host.list(&Namespace::Host, directory).unwrap_or_default();
         names.iter().take(ENTRIES).map(|name| directory.join(name)).collect()
@@ -464,17 +499,21 @@ impl Values<'_> {
     }
 }
 
+/// What the name of an instance is made of.
+pub(super) struct Naming<'a> {
+    pub(super) product: &'a str,
+    pub(super) package: Option<&'a Package>,
+    pub(super) config: &'a HostPath,
+    /// The last file of settings that is read.
+    pub(super) settings: &'a HostPath,
+    /// It is the file that would be read without being told.
+    pub(super) is_usual: bool,
+    pub(super) node_name: Option<&'a str>,
+}
+
 /// What tells this instance from others of the host, the same after a restart.
-///
-/// `is_usual`: it reads the settings file that it would read without being told.
-pub(super) fn name(
-    host: &dyn Host,
-    product: &str,
-    package: Option<&Package>,
-    instance: &Instance,
-    (settings, is_usual): (&HostPath, bool),
-    node_name: Option<&str>,
-) -> String {
+pub(super) fn name(host: &dyn Host, instance: &Instance, naming: &Naming<'_>) -> String {
+    let &Naming { product, package, config, settings, is_usual, node_name } = naming;
     if let Some(container) = &instance.container {
         let hostname = || {
             let path = HostPath::from("/etc/hostname");
@@ -490,8 +529,8 @@ pub(super) fn name(
         return format!("{product}:{settings}");
     }
     package
-        .filter(|package| package.config == instance.config)
-        .map_or_else(|| format!("{product}:{}", instance.config), |package| package.name.clone())
+        .filter(|package| package.config == *config)
+        .map_or_else(|| format!("{product}:{config}"), |package| package.name.clone())
 }
 
 /// Whether both names lead to one file of the host: archives are often reached by a link without the version.

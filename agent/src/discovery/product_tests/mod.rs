@@ -1,5 +1,7 @@
 //! Whole hosts with one product of the stack each: installed in one of the usual ways, running or not.
 
+mod beats;
+mod elastic_agent;
 mod kibana;
 mod logstash;
 

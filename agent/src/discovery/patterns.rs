@@ -1,6 +1,4 @@
-//! The pipelines of Logstash: which there are, which files define them, and where they queue events.
-//!
-//! `logstash-core/lib/logstash/config/source/{local,multi_local}.rb` of Logstash.
+//! The files that a setting such as `path.config` names by a pattern, as Ruby's `Dir.glob` and Go's `filepath.Glob` take it.
 
 use glob::{MatchOptions, Pattern};
 
@@ -8,16 +6,16 @@ use crate::host::{FileKind, Host};
 use crate::path::HostPath;
 use crate::snapshot::Namespace;
 
-/// More files of pipelines than this are not looked at.
+/// More files than this are not looked at.
 pub(super) const MAX_FILES: usize = 1000;
 /// Nor more directories, which `**` may lead to.
 const MAX_DIRECTORIES: usize = 1000;
 /// Alternatives of `{a,b}{c,d}…`.
 const MAX_ALTERNATIVES: usize = 64;
 
-/// The files that `path.config` names: a file, a directory, or a pattern as Ruby's `Dir.glob` takes it.
+/// The files that are named by a path, a directory of them, or a pattern; sorted.
 ///
-/// `None` when it names none of this host, or more than are looked at.
+/// `None` when it names more than are looked at.
 pub(super) fn files(
     host: &dyn Host,
     seen_by: &Namespace,
