@@ -17,7 +17,7 @@ use crate::run::InGuest;
 pub(crate) fn save(guest: &mut InGuest<'_>, scenario: &Scenario, to: &Path) -> Result<()> {
     let paths = match scenario.question {
         Question::Paths(paths) | Question::Process(_, paths) => serde_json::to_string(paths)?,
-        Question::Swap(_) => "[]".to_owned(),
+        Question::Swap(_) | Question::Place(..) => "[]".to_owned(),
     };
     let archive = guest.script(&format!(
         "mkdir -p /tmp\ncat >/tmp/agent.toml <<'TOML'\npaths = {paths}\nTOML\n\

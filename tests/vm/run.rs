@@ -145,7 +145,9 @@ fn measure(tier: &Tier, frozen: &Frozen, agent: bool, outcome: &mut Outcome) -> 
     outcome.naive = Some(guest.naive(scenario)?);
     let ours = if agent { guest.ours(scenario)? } else { Ours::Missing };
     guest.script(scenario.afterwards).context("it does not hold after the answer")?;
-    if let Some(to) = std::env::var_os("ATREST_VM_RECORD").filter(|_| agent) {
+    // A recording is asked about paths that are named, which here none is.
+    let is_kept = agent && !matches!(scenario.question, Question::Place(..));
+    if let Some(to) = std::env::var_os("ATREST_VM_RECORD").filter(|_| is_kept) {
         record::save(&mut guest, scenario, Path::new(&to)).context("recording failed")?;
     }
     let truth = Truth::measure(&machine.disks(), &markers)?;
@@ -170,8 +172,14 @@ fn write(scenario: &Scenario) -> String {
         return String::new();
     }
     let puts = scenario.writes.iter().map(|dir| format!("put {} {}", quote(dir), scenario.mib));
-    let swaps = matches!(scenario.question, Question::Swap(_)).then(|| "swap_out".to_owned());
-    puts.chain(swaps).chain(["settle".to_owned()]).collect::<Vec<_>>().join("\n")
+    let more = match scenario.question {
+        Question::Paths(_) | Question::Process(..) => None,
+        Question::Swap(_) => Some("swap_out".to_owned()),
+        Question::Place(_, path) => {
+            Some(format!("put \"$(seen {})\" {}", quote(path), scenario.mib))
+        }
+    };
+    puts.chain(more).chain(["settle".to_owned()]).collect::<Vec<_>>().join("\n")
 }
 
 /// A machine in which one scenario runs.
@@ -208,6 +216,7 @@ impl InGuest<'_> {
             Question::Process(pid, [first, ..]) => format!("{} $(cat {pid})", quote(first)),
             Question::Paths([]) | Question::Process(_, []) => bail!("the scenario asks nothing"),
             Question::Swap(device) => quote(device),
+            Question::Place(_, path) => format!("{} $(cat /run/pid || :)", quote(path)),
         };
         if scenario.within.is_none() {
             return Ok(Naive::read(&self.script(&format!("naive {of}"))?));
@@ -232,7 +241,7 @@ impl InGuest<'_> {
         let read = if scenario.question.paths().is_some() {
             answer::check(&output.stdout).map(|paths| Ours::Check(paths, output.status))
         } else {
-            answer::scan(&output.stdout).map(|findings| Ours::Scan(findings, output.status))
+            answer::scan(&output.stdout).map(|posture| Ours::Scan(posture, output.status))
         };
         Ok(read.unwrap_or_else(|error| {
             let (status, stderr) = (output.status, output.stderr.trim());
@@ -254,7 +263,9 @@ fn ask(scenario: &Scenario) -> String {
         None => "exec".to_owned(),
     };
     let agent = match scenario.question {
-        Question::Swap(_) => return format!("{how} atrest-agent scan --format json"),
+        Question::Swap(_) | Question::Place(..) => {
+            return format!("{how} atrest-agent scan --format json");
+        }
         Question::Paths(_) => "atrest-agent check --format json".to_owned(),
         Question::Process(pid, _) => {
             format!("atrest-agent check --format json --pid $(cat {pid})")

@@ -50,7 +50,28 @@ pub fn check(json: &str) -> Result<Vec<PathAnswer>> {
 #[derive(Debug, Deserialize)]
 struct ScanDocument {
     schema: String,
-    findings: Vec<Finding>,
+    #[serde(flatten)]
+    posture: Posture,
+}
+
+/// What a scan found.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub struct Posture {
+    /// Every place where data rest.
+    pub paths: Vec<Place>,
+    /// What is said of them and of everything else.
+    pub findings: Vec<Finding>,
+}
+
+/// A path that a service was found to write to.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Place {
+    /// What for.
+    #[serde(rename = "use")]
+    pub usage: String,
+    /// What is said of it.
+    #[serde(flatten)]
+    pub answer: PathAnswer,
 }
 
 /// One finding of a scan.
@@ -64,13 +85,13 @@ pub struct Finding {
     pub asset: String,
 }
 
-/// Reads the findings in the output of `scan --format json`.
-pub fn scan(json: &str) -> Result<Vec<Finding>> {
+/// Reads the output of `scan --format json`.
+pub fn scan(json: &str) -> Result<Posture> {
     let document: ScanDocument = serde_json::from_str(json).context("not a posture document")?;
     if document.schema != "atrest.posture/1" {
         bail!("not a posture document: schema {:?}", document.schema);
     }
-    Ok(document.findings)
+    Ok(document.posture)
 }
 
 /// What the rule of other tools says: `crypt` anywhere below the device.
@@ -118,6 +139,20 @@ mod tests {
         let paths = check(json).unwrap();
         assert_eq!(paths[0].verdict, Verdict::Partial);
         assert_eq!(paths[0].plain(), BTreeSet::from(["/dev/vdb"]));
+    }
+
+    #[test]
+    fn a_scan_says_what_each_path_is_used_for() {
+        let json = |usage: &str| {
+            format!(
+                r#"{{"schema":"atrest.posture/1","paths":[{{"asset":"data:/d","path":"/d",{usage}
+                "verdict":"encrypted","reasons":[],"plain":[]}}],"findings":[]}}"#
+            )
+        };
+        let posture = scan(&json(r#""use":"data","#)).unwrap();
+        let [place] = posture.paths.as_slice() else { panic!("{posture:?}") };
+        assert_eq!((place.usage.as_str(), place.answer.path.as_str()), ("data", "/d"));
+        assert!(scan(&json("")).is_err());
     }
 
     #[test]

@@ -34,6 +34,11 @@ const LINKS: &[(&str, &str)] = &[
     ("lvm", "vgs"),
 ];
 
+const ACCOUNTS: &[u8] = b"root:x:0:0:root:/root:/bin/sh\n\
+    elasticsearch:x:101:101::/nonexistent:/bin/false\n\
+    opensearch:x:102:102::/nonexistent:/bin/false\n";
+const GROUPS: &[u8] = b"root:x:0:\nelasticsearch:x:101:\nopensearch:x:102:\n";
+
 /// Programs with debug information above this size are stripped for the guest.
 const STRIP_ABOVE: u64 = 8 << 20;
 
@@ -97,8 +102,8 @@ fn skeleton<W: Write>(archive: &mut Archive<W>) -> Result<()> {
     archive.file(Path::new("/init"), 0o755, INIT)?;
     archive.file(Path::new("/lib/vm.sh"), 0o644, LIBRARY)?;
     archive.file(Path::new("/etc/lvm/lvm.conf"), 0o644, LVM_CONF)?;
-    archive.file(Path::new("/etc/passwd"), 0o644, b"root:x:0:0:root:/root:/bin/sh\n")?;
-    archive.file(Path::new("/etc/group"), 0o644, b"root:x:0:\n")?;
+    archive.file(Path::new("/etc/passwd"), 0o644, ACCOUNTS)?;
+    archive.file(Path::new("/etc/group"), 0o644, GROUPS)?;
     archive.file(Path::new("/etc/hostname"), 0o644, b"vm\n")?;
     archive.file(Path::new("/etc/hosts"), 0o644, b"127.0.0.1 localhost vm\n")?;
     archive.symlink(Path::new("/bin/sh"), "busybox")?;

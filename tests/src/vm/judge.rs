@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::answer::{Finding, Naive, PathAnswer};
+use super::answer::{Finding, Naive, PathAnswer, Posture};
 use super::scenario::{Question, Scenario, Verdict};
 use super::truth::Truth;
 
@@ -23,8 +23,8 @@ pub enum Ours {
     Broken(String),
     /// `check` with its exit code.
     Check(Vec<PathAnswer>, i32),
-    /// The findings of `scan` with its exit code.
-    Scan(Vec<Finding>, i32),
+    /// `scan` with its exit code.
+    Scan(Posture, i32),
 }
 
 /// Whether the disks are as the scenario says; if not, the scenario or the search is broken.
@@ -58,10 +58,13 @@ pub fn ours(scenario: &Scenario, truth: &Truth, ours: &Ours) -> Vec<String> {
         (Ours::Check(answers, exit), Question::Paths(paths) | Question::Process(_, paths)) => {
             check(scenario, paths, truth, answers, *exit)
         }
-        (Ours::Scan(findings, exit), Question::Swap(asset)) => {
-            scan(scenario, asset, truth, findings, *exit)
+        (Ours::Scan(posture, exit), Question::Swap(asset)) => {
+            swap(scenario, asset, truth, &posture.findings, *exit)
         }
-        (Ours::Check(..), Question::Swap(_))
+        (Ours::Scan(posture, exit), Question::Place(usage, path)) => {
+            place(scenario, usage, path, truth, posture, *exit)
+        }
+        (Ours::Check(..), Question::Swap(_) | Question::Place(..))
         | (Ours::Scan(..), Question::Paths(_) | Question::Process(..)) => {
             vec!["the answer to another question".to_owned()]
         }
@@ -78,14 +81,18 @@ pub fn word(scenario: &Scenario, ours: &Ours) -> String {
         (Ours::Check(answers, _), _) => {
             let about =
                 |answer: &&PathAnswer| scenario.also.is_none_or(|(also, _)| answer.path != also);
-            let about = answers.iter().filter(about);
-            let verdicts: BTreeSet<_> = about.map(|answer| answer.verdict.to_string()).collect();
-            verdicts.into_iter().collect::<Vec<_>>().join("/")
+            verdicts(answers.iter().filter(about))
         }
-        (Ours::Scan(findings, _), Question::Swap(asset)) => match swap_finding(findings, asset) {
-            Some(finding) => swap_verdict(scenario, finding).to_string(),
-            None => "no finding".to_owned(),
-        },
+        (Ours::Scan(posture, _), Question::Swap(asset)) => {
+            match swap_finding(&posture.findings, asset) {
+                Some(finding) => swap_verdict(scenario, finding).to_string(),
+                None => "no finding".to_owned(),
+            }
+        }
+        (Ours::Scan(posture, _), Question::Place(usage, path)) => {
+            let found = found(posture, usage, path);
+            if found.is_empty() { "not found".to_owned() } else { verdicts(found) }
+        }
     }
 }
 
@@ -95,6 +102,11 @@ pub fn naive_is_wrong(scenario: &Scenario, naive: Naive) -> bool {
         Naive::Encrypted => scenario.verdict != Verdict::Encrypted,
         Naive::Unencrypted | Naive::Silent => scenario.verdict == Verdict::Encrypted,
     }
+}
+
+fn verdicts<'a>(answers: impl IntoIterator<Item = &'a PathAnswer>) -> String {
+    let verdicts = answers.into_iter().map(|answer| answer.verdict.to_string());
+    verdicts.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join("/")
 }
 
 fn check(
@@ -111,35 +123,7 @@ fn check(
     if answered != asked && answered != escaped {
         wrong.push(format!("asked about {asked:?}, answered {answered:?}"));
     }
-    for answer in answers {
-        if let Some((_, right)) = scenario.also.filter(|(also, _)| answer.path == *also) {
-            // The disks say what is true of all paths together.
-            if answer.verdict != right && !open_question(scenario, answer.verdict) {
-                wrong.push(format!("{:?} is {right}, not {}", answer.path, answer.verdict));
-            }
-            continue;
-        }
-        wrong.extend(against_truth(answer.verdict, truth, &answer.path));
-        if open_question(scenario, answer.verdict) {
-            continue;
-        }
-        let path = &answer.path;
-        if answer.verdict != scenario.verdict {
-            wrong.push(format!("{path:?} is {}, not {}", scenario.verdict, answer.verdict));
-        }
-        let reasons: BTreeSet<_> = answer.reasons.iter().map(String::as_str).collect();
-        let expected = scenario.reasons.iter().copied().collect();
-        if reasons != expected {
-            let (reasons, expected) = (list(&reasons), list(&expected));
-            wrong.push(format!("the reasons for {path:?} are {expected}, not {reasons}"));
-        }
-        let plain = answer.plain();
-        let expected = scenario.plain.iter().copied().collect();
-        if plain != expected {
-            let (plain, expected) = (list(&plain), list(&expected));
-            wrong.push(format!("plain under {path:?} is {expected}, not {plain}"));
-        }
-    }
+    wrong.extend(answers.iter().flat_map(|answer| path(scenario, truth, answer)));
     let verdicts = answers.iter().map(|answer| answer.verdict.exit_code());
     // Failing outranks not knowing, which outranks passing.
     let expected = verdicts.max_by_key(|code| (*code == 1, *code)).unwrap_or(0);
@@ -149,7 +133,75 @@ fn check(
     wrong
 }
 
-fn scan(
+/// What is wrong with what was said of one path.
+fn path(scenario: &Scenario, truth: &Truth, answer: &PathAnswer) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let path = &answer.path;
+    if let Some((_, right)) = scenario.also.filter(|(also, _)| path == also) {
+        // The disks say what is true of all paths together.
+        if answer.verdict != right && !open_question(scenario, answer.verdict) {
+            wrong.push(format!("{path:?} is {right}, not {}", answer.verdict));
+        }
+        return wrong;
+    }
+    wrong.extend(against_truth(answer.verdict, truth, path));
+    if open_question(scenario, answer.verdict) {
+        return wrong;
+    }
+    if answer.verdict != scenario.verdict {
+        wrong.push(format!("{path:?} is {}, not {}", scenario.verdict, answer.verdict));
+    }
+    let reasons: BTreeSet<_> = answer.reasons.iter().map(String::as_str).collect();
+    let expected = scenario.reasons.iter().copied().collect();
+    if reasons != expected {
+        let (reasons, expected) = (list(&reasons), list(&expected));
+        wrong.push(format!("the reasons for {path:?} are {expected}, not {reasons}"));
+    }
+    let plain = answer.plain();
+    let expected = scenario.plain.iter().copied().collect();
+    if plain != expected {
+        let (plain, expected) = (list(&plain), list(&expected));
+        wrong.push(format!("plain under {path:?} is {expected}, not {plain}"));
+    }
+    wrong
+}
+
+/// What a scan says of a path that it had to find. Two services that use one path must get one answer.
+fn found<'a>(posture: &'a Posture, usage: &str, path: &str) -> Vec<&'a PathAnswer> {
+    let places = posture.paths.iter().filter(|place| place.usage == usage);
+    places.map(|place| &place.answer).filter(|answer| answer.path == path).collect()
+}
+
+fn place(
+    scenario: &Scenario,
+    usage: &str,
+    asked: &str,
+    truth: &Truth,
+    posture: &Posture,
+    exit: i32,
+) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for asked in [asked].into_iter().chain(scenario.also.map(|(also, _)| also)) {
+        let answers = found(posture, usage, asked);
+        if answers.is_empty() {
+            let places: Vec<_> = posture
+                .paths
+                .iter()
+                .map(|place| format!("{}:{}", place.usage, place.answer.path))
+                .collect();
+            wrong.push(format!("{usage}:{asked} is not found, only {places:?}"));
+        }
+        wrong.extend(answers.into_iter().flat_map(|answer| path(scenario, truth, answer)));
+    }
+    // The code is that of the whole host, of which the scenario tells a part.
+    let fails = found(posture, usage, asked).iter().any(|answer| answer.verdict.exit_code() == 1);
+    if ![0, 1, 3].contains(&exit) || (fails && exit != 1) {
+        wrong.push(format!("exit code {exit}, and whether {usage}:{asked} fails: {fails}"));
+    }
+    wrong
+}
+
+fn swap(
     scenario: &Scenario,
     asset: &str,
     truth: &Truth,
@@ -330,11 +382,60 @@ mod tests {
             outcome: outcome.into(),
             asset: "/dev/vda".into(),
         };
-        let said = |outcome: &str, exit| Ours::Scan(vec![finding(outcome)], exit);
+        let scan = |findings| Posture { findings, ..Posture::default() };
+        let said = |outcome: &str, exit| Ours::Scan(scan(vec![finding(outcome)]), exit);
         assert_eq!(ours(&plain, &leak(&["vda"]), &said("fail", 1)), [""; 0]);
         let wrong = ours(&plain, &leak(&["vda"]), &said("pass", 0));
         assert!(wrong[0].contains("A FALSE PASS"), "{wrong:?}");
-        assert_eq!(ours(&plain, &leak(&["vda"]), &Ours::Scan(Vec::new(), 0)).len(), 1);
+        assert_eq!(ours(&plain, &leak(&["vda"]), &Ours::Scan(scan(Vec::new()), 0)).len(), 1);
+    }
+
+    /// A scan that found places, each with a use, a path and a verdict; what is not encrypted is so by vda.
+    fn posture(places: &[(&str, &str, &str)], exit: i32) -> Ours {
+        let place = |(usage, path, verdict): &(&str, &str, &str)| {
+            let (reasons, plain) = match *verdict {
+                "encrypted" => ("", ""),
+                _ => (r#""plain_device""#, r#"{"device":"/dev/vda"}"#),
+            };
+            format!(
+                r#"{{"use":"{usage}","path":"{path}","verdict":"{verdict}","reasons":[{reasons}],"plain":[{plain}]}}"#
+            )
+        };
+        let places = places.iter().map(place).collect::<Vec<_>>().join(",");
+        let json = format!(r#"{{"schema":"atrest.posture/1","paths":[{places}],"findings":[]}}"#);
+        Ours::Scan(answer::scan(&json).unwrap(), exit)
+    }
+
+    #[test]
+    fn a_place_is_judged_by_its_use_and_path() {
+        let logs = PLAIN.finding("logs", "/logs");
+        let truth = leak(&["vda"]);
+        let plain = ("logs", "/logs", "unencrypted");
+        let others = [("data", "/logs", "encrypted"), ("logs", "/other", "encrypted")];
+        assert_eq!(ours(&logs, &truth, &posture(&[plain, others[0], others[1]], 1)), [""; 0]);
+        assert_eq!(word(&logs, &posture(&[plain], 1)), "unencrypted");
+        let missing = posture(&others, 1);
+        assert!(ours(&logs, &truth, &missing)[0].contains("logs:/logs is not found"));
+        assert_eq!(word(&logs, &missing), "not found");
+        let wrong = ours(&logs, &truth, &posture(&[plain, ("logs", "/logs", "encrypted")], 1));
+        assert!(wrong[0].contains("A FALSE PASS"), "{wrong:?}");
+        // Something else may be why a scan fails, but what fails must show in its code.
+        assert_eq!(ours(&logs, &truth, &posture(&[plain], 0)).len(), 1);
+        assert_eq!(ours(&logs, &truth, &posture(&[plain], 70)).len(), 1);
+        let encrypted = Scenario::new("x", "").encrypted().finding("logs", "/logs");
+        let passes = posture(&[("logs", "/logs", "encrypted")], 1);
+        assert_eq!(ours(&encrypted, &leak(&[]), &passes), [""; 0]);
+    }
+
+    #[test]
+    fn a_second_place_of_the_same_use_has_a_verdict_of_its_own() {
+        let two = PLAIN.finding("data", "/b").also("/a", Verdict::Encrypted);
+        let truth = leak(&["vda"]);
+        let plain = ("data", "/b", "unencrypted");
+        assert_eq!(ours(&two, &truth, &posture(&[plain, ("data", "/a", "encrypted")], 1)), [""; 0]);
+        assert_eq!(ours(&two, &truth, &posture(&[plain], 1)).len(), 1);
+        let wrong = posture(&[plain, ("data", "/a", "unencrypted")], 1);
+        assert_eq!(ours(&two, &truth, &wrong), [r#""/a" is encrypted, not unencrypted"#]);
     }
 
     #[test]

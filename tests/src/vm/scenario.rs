@@ -59,14 +59,16 @@ pub enum Question {
     Process(&'static str, &'static [&'static str]),
     /// `scan`, and in it the finding about this swap area.
     Swap(&'static str),
+    /// `scan`, and in it the path of this use, which nobody has named to the agent.
+    Place(&'static str, &'static str),
 }
 
 impl Question {
-    /// The paths and devices that are asked about.
+    /// The paths and devices that are named to the agent.
     pub fn paths(self) -> Option<&'static [&'static str]> {
         match self {
             Self::Paths(paths) | Self::Process(_, paths) => Some(paths),
-            Self::Swap(_) => None,
+            Self::Swap(_) | Self::Place(..) => None,
         }
     }
 }
@@ -80,13 +82,13 @@ pub struct Scenario {
     pub kernel: Flavour,
     /// The shell script that builds it; `guest/lib.sh` has what it may call.
     pub setup: &'static str,
-    /// The directories that get a file full of one marker and one named by the other.
+    /// The directories that get a file full of one marker and one named by the other, as the host sees them.
     pub writes: &'static [&'static str],
     /// The size of the file, for stacks where a small one might miss a leg.
     pub mib: u32,
     /// What is asked.
     pub question: Question,
-    /// A path that is asked about in the same run, with its own right verdict.
+    /// A path, of the same use where uses are asked about, in the same answer, with its own right verdict.
     pub also: Option<(&'static str, Verdict)>,
     /// How many seconds the agent may take, where the stack is one that may hang it.
     pub within: Option<u32>,
@@ -223,6 +225,15 @@ impl Scenario {
     #[must_use]
     pub const fn swap(mut self, device: &'static str) -> Self {
         self.question = Question::Swap(device);
+        self.writes = &[];
+        self
+    }
+
+    /// A `scan` without a word of it must find that this path is used for that, by the service that the setup
+    /// starts. Writes there, in the eyes of the process whose number is in `/run/pid`, if there is one.
+    #[must_use]
+    pub const fn finding(mut self, usage: &'static str, path: &'static str) -> Self {
+        self.question = Question::Place(usage, path);
         self.writes = &[];
         self
     }

@@ -15,6 +15,7 @@ mod mounts;
 mod network;
 mod plain;
 mod processes;
+mod services;
 mod swap;
 mod targets;
 
@@ -34,6 +35,7 @@ const FAMILIES: &[&[Scenario]] = &[
     mounts::ALL,
     swap::ALL,
     processes::ALL,
+    services::ALL,
     network::ALL,
     hang::ALL,
     bcache::ALL,

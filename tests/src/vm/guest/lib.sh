@@ -328,6 +328,166 @@ swap_out() {
 	cat /proc/swaps
 }
 
+# A node is a real process with the arguments of a real one. What a scenario may set before it starts one:
+# its product, home and configuration directory,
+product=elasticsearch
+home=/usr/share/elasticsearch
+conf=/etc/elasticsearch
+# where it is started, if not in its home,
+cwd=
+# its root directory as the host sees it, and the command that runs it there,
+root=
+enter=
+# and a script that the server runs first, as its user, such as one that opens files.
+does=
+
+# setting KEY VALUE: one more of the node's settings.
+setting() {
+	mkdir -p "$root$conf"
+	echo "$1: $2" >>"$root$conf/$product.yml"
+}
+
+# own DIR...: makes them for the node to write to.
+own() {
+	for dir; do
+		mkdir -p "$root$dir"
+		chown $product:$product "$root$dir"
+	done
+}
+
+# java LAUNCH: the program for `node`, which takes any arguments: a server does what it is told and stays, a
+# launcher runs this script.
+java() {
+	mkdir -p "$root$home/jdk/bin"
+	cat >"$root$home/jdk/bin/java" <<-SCRIPT
+		#!/bin/sh
+		case "\$*" in
+		*.launcher.*)
+			$1
+			;;
+		esac
+		$does
+		echo \$\$
+		exec >/dev/null 2>&1
+		# By its path it is another program with arguments of its own.
+		/bin/busybox sleep 100000
+	SCRIPT
+	chmod 755 "$root$home/jdk/bin/java"
+}
+
+# node [NAME=VALUE...] JAVA ARGUMENT...: starts it as the product's user; the server's number is in /run/pid.
+node() {
+	run='cd "$0" && exec /bin/busybox env "$@"'
+	$enter /bin/busybox su -s /bin/sh -c "$run" -- $product "${cwd:-$home}" "$@" \
+		</dev/null >/run/node 2>/run/node.log &
+	left=100
+	# It says its number, and then writes nowhere.
+	until [ -s /run/node ] && [ ! /run/node -ef "/proc/$(cat /run/node)/fd/1" ]; do
+		left=$((left - 1))
+		[ $left -gt 0 ] || {
+			cat /run/node.log
+			return 1
+		}
+		usleep 100000
+	done
+	mv /run/node /run/pid
+	tr '\000' ' ' <"/proc/$(cat /run/pid)/cmdline"
+}
+
+# elasticsearch [OPTION...]: a node of one process, with these options of Java.
+elasticsearch() {
+	java :
+	node "$home/jdk/bin/java" -Xshare:auto -Xms1g "$@" "-Des.path.home=$home" "-Des.path.conf=$conf" \
+		-Des.distribution.type=deb -cp "$home/lib/*" org.elasticsearch.bootstrap.Elasticsearch \
+		-p /var/run/elasticsearch/elasticsearch.pid --quiet
+}
+
+# opensearch [OPTION...]: the same of OpenSearch, for which the variables above are set.
+opensearch() {
+	java :
+	node "$home/jdk/bin/java" -Xshare:auto -Xms1g "$@" "-Dopensearch.path.home=$home" \
+		"-Dopensearch.path.conf=$conf" -Dopensearch.distribution.type=deb -cp "$home/lib/*" \
+		org.opensearch.bootstrap.OpenSearch -p /var/run/opensearch/opensearch.pid --quiet
+}
+
+# server [OPTION...]: the words that a launcher starts the server with: nothing of its configuration.
+server() {
+	printf "'%s' " "$home/jdk/bin/java" -Des.networkaddress.cache.ttl=60 -Xms1g "$@" \
+		-Des.distribution.type=deb -Des.java.type=bundled --module-path "$home/lib" --add-modules=jdk.net \
+		-m org.elasticsearch.server/org.elasticsearch.bootstrap.Elasticsearch
+}
+
+# launcher [SETTING...]: the launcher with these settings.
+launcher() {
+	node "$home/jdk/bin/java" -Xms4m -XX:+UseSerialGC -Dcli.name=server \
+		"-Dcli.script=$home/bin/elasticsearch" -Dcli.libs=lib/tools/server-cli "-Des.path.home=$home" \
+		"-Des.path.conf=$conf" -Des.distribution.type=deb -cp "$home/lib/*:$home/lib/cli-launcher/*" \
+		org.elasticsearch.launcher.CliToolLauncher "$@"
+}
+
+# launched SETTING [OPTION...]: a node of two processes: a launcher with the setting, and below it a server with
+# the options of Java.
+launched() {
+	setting=$1
+	shift
+	java "$(server "$@") &
+			exec >/dev/null 2>&1
+			wait"
+	launcher -p /var/run/elasticsearch/elasticsearch.pid --quiet "$setting"
+}
+
+# daemonised [OPTION...]: the server, whose launcher is gone: its environment alone names its configuration.
+daemonised() {
+	java "ES_PATH_CONF=$conf $(server "$@") &
+			exit"
+	launcher -d
+}
+
+# jail DIR: the root directory of a node, with what it needs to run there.
+jail() {
+	root=$1
+	mkdir -p "$root/bin" "$root/dev" "$root/etc" "$root/tmp"
+	cp /bin/busybox "$root/bin"
+	ln -s busybox "$root/bin/sh"
+	cp /etc/passwd /etc/group "$root/etc"
+	mknod -m 666 "$root/dev/null" c 1 3
+}
+
+# contained COMMAND...: runs it where the node's root directory is the root of all mounts, as in a container.
+contained() {
+	# The first root of a kernel cannot be exchanged, one of its own can.
+	unshare -m sh -euc 'root=$1
+		shift
+		mkdir -p /stage
+		/usr/sbin/mount -t tmpfs tmpfs /stage
+		mkdir /stage/bin /stage/root
+		cp /bin/busybox /stage/bin
+		/usr/sbin/mount --rbind "$root" /stage/root
+		exec chroot /stage /bin/busybox sh -euc "
+			cd /root
+			/bin/busybox mkdir old
+			/bin/busybox pivot_root . old
+			/bin/busybox umount -l /old
+			/bin/busybox rmdir /old
+			exec \"\$@\"" sh "$@"' sh "$root" "$@"
+}
+
+# private_tmp DIR COMMAND...: runs it where DIR is mounted at /tmp, as in a unit with `PrivateTmp=`.
+private_tmp() {
+	unshare -m sh -euc '/usr/sbin/mount -o bind "$1" /tmp
+		shift
+		exec "$@"' sh "$@"
+}
+
+# seen PATH: the path for the host of what the process in /run/pid, if there is one, calls so.
+seen() {
+	if [ -s /run/pid ]; then
+		echo "/proc/$(cat /run/pid)/root$1"
+	else
+		echo "$1"
+	fi
+}
+
 # naive PATH [PID]: the types of everything below the device of a path or of a device.
 naive() {
 	device=$1

@@ -1,0 +1,241 @@
+//! What a node writes to is found by nobody's word: from the arguments, the environment, the settings and the open
+//! files of real processes, each path in the eyes of the process.
+//!
+//! Where a process is what must be found, its configuration directory is not that of the package, which is looked
+//! for anyway.
+
+use atrest_tests::vm::scenario::{Scenario, Verdict};
+
+pub(super) const ALL: &[Scenario] = &[
+    Scenario::new(
+        "services-one-jvm-on-luks",
+        "luks2 a /dev/vda
+        ext4 /dev/mapper/a /srv/es
+        conf=/srv/conf
+        setting path.data /srv/es
+        elasticsearch",
+    )
+    .finding("data", "/srv/es")
+    .encrypted(),
+    Scenario::new(
+        "services-one-jvm-on-plain",
+        "ext4 /dev/vda /srv/es
+        conf=/srv/conf
+        setting path.data /srv/es
+        elasticsearch",
+    )
+    .finding("data", "/srv/es")
+    .unencrypted(&["plain_device"], &["/dev/vda"]),
+    // Nothing sets it: it is below the home.
+    Scenario::new(
+        "services-data-by-default",
+        "ext4 /dev/vda /usr/share/elasticsearch/data
+        conf=/srv/conf
+        setting cluster.name prod
+        elasticsearch",
+    )
+    .finding("data", "/usr/share/elasticsearch/data")
+    .unencrypted(&["plain_device"], &["/dev/vda"]),
+    Scenario::new(
+        "services-one-of-two-data-paths-plain",
+        "luks2 a /dev/vda
+        ext4 /dev/mapper/a /srv/a
+        ext4 /dev/vdb /srv/b
+        conf=/srv/conf
+        setting path.data '[/srv/a, /srv/b]'
+        elasticsearch",
+    )
+    .finding("data", "/srv/b")
+    .also("/srv/a", Verdict::Encrypted)
+    .unencrypted(&["plain_device"], &["/dev/vdb"]),
+    // The settings file is overruled by what only the launcher was told.
+    Scenario::new(
+        "services-launcher-names-the-data",
+        "luks2 a /dev/vda
+        ext4 /dev/mapper/a /srv/a
+        ext4 /dev/vdb /srv/b
+        setting path.data /srv/a
+        launched -Epath.data=/srv/b",
+    )
+    .finding("data", "/srv/b")
+    .unencrypted(&["plain_device"], &["/dev/vdb"]),
+    Scenario::new(
+        "services-launcher-gone",
+        "luks2 a /dev/vda
+        ext4 /dev/mapper/a /srv/a
+        ext4 /dev/vdb /srv/b
+        setting path.data /srv/a
+        conf=/opt/conf
+        setting path.data /srv/b
+        daemonised",
+    )
+    .finding("data", "/srv/b")
+    .unencrypted(&["plain_device"], &["/dev/vdb"]),
+    Scenario::new(
+        "services-private-tmp-on-plain",
+        "luks2 a /dev/vda
+        ext4 /dev/mapper/a /tmp
+        ext4 /dev/vdb /var/tmp
+        mkdir -p /tmp/elasticsearch-1 /var/tmp/private/elasticsearch-1
+        setting path.data /srv/es
+        enter='private_tmp /var/tmp/private'
+        launched --verbose -Djava.io.tmpdir=/tmp/elasticsearch-1",
+    )
+    .needs("unshare")
+    .finding("temp", "/tmp/elasticsearch-1")
+    .unencrypted(&["plain_device"], &["/dev/vdb"]),
+    Scenario::new(
+        "services-private-tmp-on-luks",
+        "luks2 a /dev/vda
+        ext4 /dev/mapper/a /var/tmp
+        ext4 /dev/vdb /tmp
+        mkdir -p /tmp/elasticsearch-1 /var/tmp/private/elasticsearch-1
+        setting path.data /srv/es
+        enter='private_tmp /var/tmp/private'
+        elasticsearch -Djava.io.tmpdir=/tmp/elasticsearch-1",
+    )
+    .needs("unshare")
+    .finding("temp", "/tmp/elasticsearch-1")
+    .encrypted(),
+    Scenario::new(
+        "services-in-a-chroot",
+        "luks2 a /dev/vda
+        ext4 /dev/mapper/a /var/lib/elasticsearch
+        ext4 /dev/vdb /jail/var/lib/elasticsearch
+        jail /jail
+        enter='chroot /jail'
+        setting path.data /var/lib/elasticsearch
+        elasticsearch",
+    )
+    .finding("data", "/var/lib/elasticsearch")
+    .unencrypted(&["plain_device"], &["/dev/vdb"]),
+    Scenario::new(
+        "services-in-a-container-on-luks",
+        "luks2 a /dev/vda
+        ext4 /dev/mapper/a /volume
+        ext4 /dev/vdb /layers
+        mkdir /layers/upper /layers/work /lower /merged
+        mount -t overlay -o lowerdir=/lower,upperdir=/layers/upper,workdir=/layers/work overlay /merged
+        jail /merged
+        conf=$home/config
+        mkdir -p /merged$home/data
+        mount -o bind /volume /merged$home/data
+        enter=contained
+        setting cluster.name docker-cluster
+        elasticsearch",
+    )
+    .needs("unshare")
+    .finding("data", "/usr/share/elasticsearch/data")
+    .encrypted(),
+    Scenario::new(
+        "services-container-logs-to-its-layer",
+        "luks2 a /dev/vda
+        ext4 /dev/mapper/a /volume
+        ext4 /dev/vdb /layers
+        mkdir /layers/upper /layers/work /lower /merged
+        mount -t overlay -o lowerdir=/lower,upperdir=/layers/upper,workdir=/layers/work overlay /merged
+        jail /merged
+        conf=$home/config
+        mkdir -p /merged$home/data /merged$home/logs
+        mount -o bind /volume /merged$home/data
+        enter=contained
+        setting cluster.name docker-cluster
+        elasticsearch",
+    )
+    .needs("unshare")
+    .finding("logs", "/usr/share/elasticsearch/logs")
+    .unencrypted(&["plain_device"], &["/dev/vdb"]),
+    Scenario::new(
+        "services-log-appender-on-plain",
+        "luks2 a /dev/vda
+        ext4 /dev/mapper/a /var/log/elasticsearch
+        ext4 /dev/vdb /srv/audit
+        conf=/srv/conf
+        setting path.logs /var/log/elasticsearch
+        cat >/srv/conf/log4j2.properties <<'END'
+appender.rolling.fileName = ${sys:es.logs.base_path}${sys:file.separator}${sys:es.logs.cluster_name}_server.json
+appender.audit.type = RollingFile
+appender.audit.fileName = /srv/audit/${sys:es.logs.cluster_name}_audit.json
+END
+        launched --verbose",
+    )
+    .finding("logs", "/srv/audit")
+    .also("/var/log/elasticsearch", Verdict::Encrypted)
+    .unencrypted(&["plain_device"], &["/dev/vdb"]),
+    Scenario::new(
+        "services-heap-dump-where-it-works",
+        "luks2 a /dev/vda
+        ext4 /dev/mapper/a /srv/es
+        ext4 /dev/vdb /work
+        mkdir /work/data
+        setting path.data /srv/es
+        cwd=/work
+        elasticsearch -XX:+HeapDumpOnOutOfMemoryError -XX:HeapDumpPath=data",
+    )
+    .finding("heap-dump", "/work/data")
+    .unencrypted(&["plain_device"], &["/dev/vdb"]),
+    Scenario::new(
+        "services-open-log-that-nothing-names",
+        "luks2 a /dev/vda
+        ext4 /dev/mapper/a /srv/es
+        ext4 /dev/vdb /mnt/plain
+        own /mnt/plain
+        setting path.data /srv/es
+        does='exec 3>>/mnt/plain/x.log'
+        elasticsearch",
+    )
+    .finding("logs", "/mnt/plain")
+    .unencrypted(&["plain_device"], &["/dev/vdb"]),
+    // It runs with the settings that it was started with.
+    Scenario::new(
+        "services-settings-changed-since",
+        "luks2 a /dev/vda
+        ext4 /dev/mapper/a /srv/new
+        ext4 /dev/vdb /srv/old
+        own /srv/old
+        setting path.data /srv/old
+        does='exec 3>>/srv/old/node.lock'
+        elasticsearch
+        rm /etc/elasticsearch/elasticsearch.yml
+        setting path.data /srv/new",
+    )
+    .finding("data", "/srv/old")
+    .also("/srv/new", Verdict::Encrypted)
+    .unencrypted(&["plain_device"], &["/dev/vdb"]),
+    Scenario::new(
+        "services-opensearch-on-luks",
+        "luks2 a /dev/vda
+        ext4 /dev/mapper/a /var/lib/opensearch
+        product=opensearch home=/usr/share/opensearch conf=/srv/conf
+        setting path.data /var/lib/opensearch
+        opensearch -XX:HeapDumpPath=data",
+    )
+    .finding("data", "/var/lib/opensearch")
+    .encrypted(),
+    Scenario::new(
+        "services-stopped-node-of-a-unit",
+        "luks2 a /dev/vda
+        ext4 /dev/mapper/a /var/lib/elasticsearch
+        ext4 /dev/vdb /srv/hot
+        setting path.data /var/lib/elasticsearch
+        conf=/srv/conf
+        setting path.data /srv/hot
+        mkdir -p /etc/systemd/system
+        printf '%s\\n' '[Service]' Environment=ES_HOME=/usr/share/elasticsearch Environment=ES_PATH_CONF=/srv/conf \
+            ExecStart=/usr/share/elasticsearch/bin/elasticsearch >/etc/systemd/system/es-hot.service",
+    )
+    .finding("data", "/srv/hot")
+    .also("/var/lib/elasticsearch", Verdict::Encrypted)
+    .unencrypted(&["plain_device"], &["/dev/vdb"]),
+    Scenario::new(
+        "services-keystore-on-plain",
+        "luks2 a /dev/vda
+        ext4 /dev/mapper/a /srv/es
+        ext4 /dev/vdb /srv/conf
+        conf=/srv/conf
+        setting path.data /srv/es
+        elasticsearch",
+    )
+    .finding("config", "/srv/conf")
+    .unencrypted(&["plain_device"], &["/dev/vdb"]),
+];
