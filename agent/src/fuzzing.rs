@@ -13,18 +13,21 @@ use prost::Message as _;
 use crate::accounts::Accounts;
 use crate::boot::cmdline;
 use crate::boot::initramfs::{self, Variable};
-use crate::discovery::{arguments, process, yaml};
+use crate::discovery::{Discovery, arguments, process, yaml};
 use crate::host::filesystem_facts::{ext, f2fs};
 use crate::keystore::{acl, beats, elastic_agent_store, elasticsearch, kibana, logstash};
 use crate::layer::device_mapper::cipher;
+use crate::node_api::{Answer, Endpoint, Outcome, answer};
 use crate::path::HostPath;
-use crate::snapshot::{BlockDevice, DeviceNumber, DmFacts, DmTarget, FilesystemFacts, Observed};
+use crate::snapshot::{
+    BlockDevice, DeviceNumber, DmFacts, DmTarget, FilesystemFacts, Namespace, Observed,
+};
 use crate::transport::client::Address;
 use crate::transport::spool::frame;
 use crate::transport::tls;
 use crate::{
-    config, core_dumps, crypttab, dm_table, filesystem, fstab, host, ini, layer, luks, mounts,
-    secrets, swaps, zfs,
+    config, core_dumps, crypttab, dm_table, drift, filesystem, fstab, host, ini, layer, luks,
+    mounts, node_api, secrets, swaps, zfs,
 };
 
 /// The name of a target, and what it does with the bytes.
@@ -57,6 +60,7 @@ pub static TARGETS: &[Target] = &[
     ("luks_layout", luks_layout),
     ("luks_metadata", luks_metadata),
     ("mountinfo", mountinfo),
+    ("node_answers", node_answers),
     ("os_release", |bytes| drop(host::identity::pretty_name(&text(bytes)))),
     ("path", path),
     ("posix_acl", posix_acl),
@@ -222,6 +226,31 @@ fn mountinfo(bytes: &[u8]) {
         drop(filesystem::dissect(mount, &facts));
         drop(index.covering(&mount.mount_point, None));
         let _ambiguous = index.is_ambiguous(&mount.mount_point);
+    }
+}
+
+fn node_answers(bytes: &[u8]) {
+    drop((answer::root(bytes), answer::filesystems(bytes)));
+    let Ok(told) = answer::nodes_info(bytes) else { return };
+    // Whatever it is, it is only added to what was found.
+    let endpoint = Endpoint {
+        service: "es".to_owned(),
+        product: "elasticsearch".to_owned(),
+        pid: 1,
+        own_pid: 1,
+        namespace: Namespace::Host,
+        cwd: HostPath::root(),
+        listeners: Ok(Vec::new()),
+        tls: false,
+        authorities: Vec::new(),
+    };
+    let mut found = Discovery { endpoints: vec![endpoint], ..Discovery::default() };
+    let outcome = Outcome::Told(Box::new(told));
+    let answer = Answer { service: "es".to_owned(), outcome, gaps: Vec::new() };
+    node_api::merge(&mut found, &[answer]);
+    assert!(found.places.iter().all(|place| place.path.is_absolute()), "a relative path");
+    for compared in drift::compare(&found.claims, "es", &HostPath::clone) {
+        assert!(compared.agree, "one source differs from itself");
     }
 }
 

@@ -31,6 +31,7 @@ pub mod links;
 pub mod luks;
 pub mod memory;
 pub mod mounts;
+pub mod node_api;
 pub mod observe;
 pub mod path;
 pub mod policy;

@@ -99,6 +99,7 @@ pub fn observe(host: &dyn Host, discovery: Discovery, now: Timestamp) -> Snapsho
         secrets: found.secrets,
         repositories: discovery.repositories,
         claims: found.claims,
+        sights: discovery.sights,
         gaps,
         devices,
     }

@@ -367,6 +367,8 @@ pub struct Snapshot {
     pub secrets: Vec<crate::secrets::Observation>,
     pub repositories: Vec<crate::repository::Declared>,
     pub claims: Vec<crate::drift::Claim>,
+    /// Which APIs of running nodes were asked.
+    pub sights: Vec<crate::node_api::Sight>,
     /// Of running services.
     pub memory: Vec<crate::memory::ServiceMemory>,
     pub hibernation: crate::hibernation::Hibernation,
@@ -395,6 +397,7 @@ impl Snapshot {
             secrets: Vec::new(),
             repositories: Vec::new(),
             claims: Vec::new(),
+            sights: Vec::new(),
             memory: Vec::new(),
             hibernation: crate::hibernation::Hibernation::default(),
             core_dumps: None,

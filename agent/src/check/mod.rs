@@ -39,6 +39,7 @@ mod plaintext_secret;
 mod reencryption_complete;
 #[cfg(test)]
 mod secret_fixture;
+mod service_drift;
 mod spare_encrypted;
 mod swap_encrypted;
 mod symlink_leaves;
@@ -126,6 +127,7 @@ pub static ALL: &[&Check] = &[
     &plaintext_secret::CHECK,
     &kibana_saved_objects_key::CHECK,
     &cluster_state_encryption::CHECK,
+    &service_drift::CHECK,
     &agent_sight::CHECK,
 ];
 

@@ -102,7 +102,7 @@ fn account(host: &dyn Host, namespace: &Namespace, status: Status) -> Account {
 }
 
 /// As `Path.toAbsolutePath().normalize()` of Java: `..` goes by the text, before any symbolic link.
-pub(super) fn absolute(cwd: &HostPath, path: &HostPath) -> HostPath {
+pub(crate) fn absolute(cwd: &HostPath, path: &HostPath) -> HostPath {
     let joined = cwd.join(path.as_bytes());
     let mut parts: Vec<&[u8]> = Vec::new();
     for part in joined.components() {

@@ -8,7 +8,7 @@ mod containers;
 mod core_dumps;
 mod elastic_agent;
 mod elasticsearch;
-mod instance;
+pub(crate) mod instance;
 mod jvm_options;
 mod kibana;
 mod log4j2;
@@ -32,7 +32,7 @@ use crate::host::Host;
 use crate::keystore::observe::Place as KeystorePlace;
 use crate::path::HostPath;
 use crate::snapshot::Namespace;
-use crate::{repository, secrets};
+use crate::{node_api, repository, secrets};
 use instance::AS_ROOT;
 use process::{Process, gap};
 use unit::Unit;
@@ -54,6 +54,10 @@ pub struct Discovery {
     pub configurations: Vec<secrets::Place>,
     /// What the sources say of settings that they may disagree on.
     pub claims: Vec<Claim>,
+    /// The APIs of running nodes, to be asked by what may use the network.
+    pub endpoints: Vec<node_api::Endpoint>,
+    /// Which of them were asked.
+    pub sights: Vec<node_api::Sight>,
     pub repositories: Vec<repository::Declared>,
     /// Where crashes write; not looked at without a discovery.
     pub core_dumps: Option<CoreDumps>,
