@@ -17,7 +17,9 @@ use crate::report::Style;
 use crate::snapshot::Namespace;
 use crate::transport::StateDir;
 use crate::transport::enroll::Existing;
-use crate::{check, config, daemon, leavable, observe, posture, report, status, transport};
+use crate::{
+    check, config, daemon, leavable, node_api, observe, posture, report, status, transport,
+};
 
 /// Exit code for a wrong command line or configuration (`EX_USAGE` of sysexits.h).
 pub const USAGE: u8 = 64;
@@ -188,7 +190,10 @@ fn now() -> jiff::Timestamp {
 fn scan(cli: &Cli, format: Format, style: Style) -> anyhow::Result<u8> {
     let config = config::load(cli.global.config.as_deref())?;
     let host = open_host(&cli.global.root)?;
-    let discovery = discovery::discover(&*host, &config.declared);
+    let mut discovery = discovery::discover(&*host, &config.declared);
+    for warning in node_api::consult(&*host, &mut discovery, &config.node_api) {
+        say(&format!("atrest-agent: {warning}"));
+    }
     let snapshot = observe::observe(&*host, discovery, now());
     drop(host);
     let posture = posture::evaluate(&snapshot, &config.policy);
@@ -279,7 +284,10 @@ fn run_daemon(cli: &Cli) -> anyhow::Result<u8> {
     }
     options.timing.scan_interval = config.scan_interval;
     let scan = move || {
-        let discovery = discovery::discover(&*host, &config.declared);
+        let mut discovery = discovery::discover(&*host, &config.declared);
+        for warning in node_api::consult(&*host, &mut discovery, &config.node_api) {
+            tracing::warn!("{warning}");
+        }
         let snapshot = observe::observe(&*host, discovery, now());
         posture::evaluate(&snapshot, &config.policy)
     };

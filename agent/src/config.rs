@@ -7,6 +7,7 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use crate::discovery::Declared;
+use crate::node_api;
 use crate::path::HostPath;
 use crate::policy::Policy;
 use crate::repository;
@@ -29,6 +30,21 @@ struct Raw {
     paths: Vec<PathBuf>,
     repositories: Vec<RawRepository>,
     policy: Policy,
+    node_api: RawNodeApi,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawNodeApi {
+    enabled: Option<bool>,
+    /// Empty, as are the other paths and the name, where there is none.
+    api_key_file: PathBuf,
+    username: String,
+    password_file: PathBuf,
+    ca_file: PathBuf,
+    /// In seconds.
+    timeout: Option<u64>,
+    users: Option<Vec<String>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -49,6 +65,7 @@ impl Default for Raw {
             paths: Vec::new(),
             repositories: Vec::new(),
             policy: Policy::default(),
+            node_api: RawNodeApi::default(),
         }
     }
 }
@@ -62,6 +79,7 @@ pub struct Config {
     pub spool_limit: u64,
     pub declared: Declared,
     pub policy: Policy,
+    pub node_api: node_api::Settings,
 }
 
 impl Default for Config {
@@ -73,6 +91,7 @@ impl Default for Config {
             spool_limit: 64 << 20,
             declared: Declared::default(),
             policy: Policy::default(),
+            node_api: node_api::Settings::default(),
         })
     }
 }
@@ -146,6 +165,7 @@ fn validate(raw: Raw) -> Result<Config, Vec<String>> {
             mistakes.push(format!("repositories: the location of `{name}` is not absolute"));
         }
     }
+    let node_api = node_api(raw.node_api, &mut mistakes);
     if !mistakes.is_empty() {
         return Err(mistakes);
     }
@@ -170,7 +190,46 @@ fn validate(raw: Raw) -> Result<Config, Vec<String>> {
             repositories,
         },
         policy: raw.policy,
+        node_api,
     })
+}
+
+fn node_api(raw: RawNodeApi, mistakes: &mut Vec<String>) -> node_api::Settings {
+    let default = node_api::Settings::default();
+    let mut path = |key: &str, path: PathBuf| {
+        if path.as_os_str().is_empty() {
+            return None;
+        }
+        if !path.is_absolute() {
+            mistakes.push(format!("node_api.{key}: `{}` is not absolute", path.display()));
+        }
+        Some(path)
+    };
+    let api_key_file = path("api_key_file", raw.api_key_file);
+    let password_file = path("password_file", raw.password_file);
+    let ca_file = path("ca_file", raw.ca_file);
+    let username = Some(raw.username).filter(|name| !name.is_empty());
+    if api_key_file.is_some() && (username.is_some() || password_file.is_some()) {
+        mistakes.push("node_api: an API key or a username with a password, not both".to_owned());
+    } else if username.is_some() != password_file.is_some() {
+        mistakes.push("node_api: username and password_file go together".to_owned());
+    }
+    if username.as_ref().is_some_and(|name| name.contains(':') || name.contains(char::is_control)) {
+        mistakes.push("node_api.username: no colon and no control character".to_owned());
+    }
+    let seconds = raw.timeout.unwrap_or(default.timeout.as_secs());
+    if !(1..=60).contains(&seconds) {
+        mistakes.push("node_api.timeout: 1 to 60 (seconds)".to_owned());
+    }
+    node_api::Settings {
+        enabled: raw.enabled.unwrap_or(default.enabled),
+        api_key_file,
+        username,
+        password_file,
+        ca_file,
+        timeout: Duration::from_secs(seconds),
+        users: raw.users.unwrap_or(default.users),
+    }
 }
 
 #[cfg(test)]
@@ -198,9 +257,22 @@ mod tests {
             .fold(String::new(), |text, line| text + line + "\n");
         assert_eq!(parsed(reference).unwrap(), Config::default());
         assert_eq!(parsed(&shown).unwrap(), Config::default());
-        for key in ["state_dir", "scan_interval", "spool_mib", "paths", "argon2_time"] {
+        for key in
+            ["state_dir", "scan_interval", "spool_mib", "paths", "argon2_time", "api_key_file"]
+        {
             assert!(shown.contains(&format!("\n{key} = ")), "{key} is not shown");
         }
+    }
+
+    #[test]
+    fn a_password_needs_a_name_and_a_name_a_password() {
+        for text in ["username = \"a\"", "password_file = \"/p\""] {
+            let error = parsed(&format!("[node_api]\n{text}\n")).unwrap_err().to_string();
+            assert!(error.contains("go together"), "{error}");
+        }
+        let both = "[node_api]\nusername = \"a\"\npassword_file = \"/p\"\nca_file = \"\"\n";
+        let found = parsed(both).unwrap().node_api;
+        assert_eq!((found.username.as_deref(), found.ca_file), (Some("a"), None));
     }
 
     #[test]
@@ -214,9 +286,19 @@ mod tests {
     #[test]
     fn every_wrong_value_is_reported_at_once() {
         let text = "state_dir = \"x\"\nscan_interval = 1\npaths = [\"a\", \"/b\"]\n\
+                    [node_api]\napi_key_file = \"k\"\nusername = \"a:b\"\ntimeout = 0\n\
                     [[repositories]]\nname = \"r\"\ntype = \"fs\"\nlocation = \"rel\"\n";
         let error = parsed(text).unwrap_err().to_string();
-        for part in ["state_dir", "scan_interval", "`a`", "location of `r`"] {
+        for part in [
+            "state_dir",
+            "scan_interval",
+            "`a`",
+            "location of `r`",
+            "node_api.api_key_file",
+            "not both",
+            "no colon",
+            "node_api.timeout",
+        ] {
             assert!(error.contains(part), "{error}");
         }
     }

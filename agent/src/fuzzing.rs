@@ -238,6 +238,7 @@ fn node_answers(bytes: &[u8]) {
         product: "elasticsearch".to_owned(),
         pid: 1,
         own_pid: 1,
+        user: None,
         namespace: Namespace::Host,
         cwd: HostPath::root(),
         listeners: Ok(Vec::new()),

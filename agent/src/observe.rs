@@ -70,6 +70,7 @@ pub fn observe(host: &dyn Host, discovery: Discovery, now: Timestamp) -> Snapsho
     found.keystores.extend(kept.keystores);
     found.secrets.extend(kept.secrets);
     found.claims.extend(kept.claims);
+    found.sights.extend(kept.sights);
     found.memory.extend(kept.memory);
     gaps.extend(discovery.gaps);
     gaps.extend(kept.gaps);
@@ -99,7 +100,7 @@ pub fn observe(host: &dyn Host, discovery: Discovery, now: Timestamp) -> Snapsho
         secrets: found.secrets,
         repositories: discovery.repositories,
         claims: found.claims,
-        sights: discovery.sights,
+        sights: found.sights,
         gaps,
         devices,
     }
@@ -157,6 +158,7 @@ fn services(host: &dyn Host, discovery: &Discovery) -> ServiceFacts {
         keystores,
         secrets,
         claims: discovery.claims.clone(),
+        sights: discovery.sights.clone(),
         memory: memory(host, &discovery.services),
         gaps,
         ..ServiceFacts::default()

@@ -337,6 +337,7 @@ pub struct ServiceFacts {
     pub keystores: Vec<crate::keystore::Observation>,
     pub secrets: Vec<crate::secrets::Observation>,
     pub claims: Vec<crate::drift::Claim>,
+    pub sights: Vec<crate::node_api::Sight>,
     pub memory: Vec<crate::memory::ServiceMemory>,
     /// The mount tables of processes that have their own.
     pub mounts: Vec<(Namespace, MountTable)>,

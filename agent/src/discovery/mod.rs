@@ -8,6 +8,7 @@ mod containers;
 mod core_dumps;
 mod elastic_agent;
 mod elasticsearch;
+mod endpoint;
 pub(crate) mod instance;
 mod jvm_options;
 mod kibana;

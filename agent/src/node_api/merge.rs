@@ -174,6 +174,7 @@ mod tests {
             product: "elasticsearch".to_owned(),
             pid: 13102,
             own_pid: 7,
+            user: None,
             namespace: Namespace::Process(13102),
             cwd: "/usr/share/elasticsearch".into(),
             listeners: Ok(Vec::new()),

@@ -3,8 +3,13 @@
 //! Discovery names the [`Endpoint`]s and touches no network. [`ask()`] talks, and judges nothing. [`merge()`] is pure: it adds
 //! what only the API knows to what was discovered, and keeps what the API claims beside the claims of the other sources.
 
+mod access;
 pub(crate) mod answer;
+mod ask;
+mod client;
 mod merge;
+pub(crate) mod sockets;
+mod tls;
 
 use std::net::SocketAddr;
 
@@ -13,7 +18,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::path::HostPath;
 use crate::snapshot::{Namespace, Trouble};
+pub use access::{Access, Settings};
 pub use answer::Told;
+pub use ask::{ask, consult};
 pub use merge::merge;
 
 /// The API of one running node, and how its answer is told from that of another.
@@ -27,12 +34,14 @@ pub struct Endpoint {
     pub pid: i32,
     /// As the node itself counts, in its own pid namespace.
     pub own_pid: i32,
+    /// The account that it runs as, as the host names it; `None` where that is not known.
+    pub user: Option<String>,
     /// In which its paths mean something.
     pub namespace: Namespace,
     /// What relative paths of the Java machine are relative to.
     pub cwd: HostPath,
     /// Where the process listens, best first; or why it cannot be asked.
-    pub listeners: Result<Vec<Listener>, String>,
+    pub listeners: Result<Vec<Listener>, Trouble>,
     /// Whether the settings say that it speaks TLS there.
     pub tls: bool,
     /// Files of authorities that its certificate may come from, as the process sees them.

@@ -10,7 +10,7 @@ use crate::discovery::instance::{AS_ROOT, Instance, absolute};
 use crate::discovery::process::gap;
 use crate::discovery::yaml::{self, Settings};
 use crate::discovery::{
-    Discovery, KeystorePlace, Place, jvm_options, log4j2, open_files, password_sources,
+    Discovery, KeystorePlace, Place, endpoint, jvm_options, log4j2, open_files, password_sources,
 };
 use crate::drift::{Claim, Source};
 use crate::host::Host;
@@ -79,6 +79,9 @@ pub(super) fn describe(
     };
     let places = node.places(&mut found.gaps);
     found.claims.extend(node.claims(&name, is_read));
+    let values = |key: &str| node.list(key, &mut Vec::new());
+    let endpoint = endpoint::of(host, family.product, &name, instance, &values, is_read);
+    found.endpoints.extend(endpoint);
     let is_known = |path: &HostPath| places.iter().any(|(_, known)| path.is_at_or_below(known));
     let mut others = BTreeSet::new();
     for (usage, path) in open_files::written(host, instance) {
@@ -430,7 +433,7 @@ fn settings(
     gaps: &mut Vec<Gap>,
 ) -> (Settings, bool) {
     let path = node.config.join(family.settings_file);
-    let keep = |key: &str| SETTINGS.contains(&key);
+    let keep = |key: &str| SETTINGS.contains(&key) || endpoint::SETTINGS.contains(&key);
     let parsed = match host.read(&node.namespace, &path, yaml::MAX_SIZE) {
         Ok(bytes) => Settings::parse(&bytes, &keep)
             .map_err(|error| (Trouble::new(Reason::Unreadable, format!("{path}: {error}")), "")),

@@ -1,0 +1,314 @@
+//! Asks every node: which requests, in which order, and what a failure means.
+
+use std::fmt::Display;
+use std::sync::Arc;
+use std::time::Duration;
+
+use atrest_proto::model::{Gap, Reason};
+use bytes::Bytes;
+use hyper::StatusCode;
+use rustls::ClientConfig;
+
+use super::access::{self, Access, Secret, Settings};
+use super::answer::{self, Told};
+use super::client::{self, Failure, Question};
+use super::{Answer, Endpoint, Listener, Outcome, merge, sockets, tls};
+use crate::daemon;
+use crate::discovery::Discovery;
+use crate::host::Host;
+use crate::snapshot::Trouble;
+
+/// What the node runs with.
+const INFO: &str = "/_nodes/_local/settings,process,jvm?flat_settings=true&filter_path=cluster_name,nodes.*.name,\
+                    nodes.*.version,nodes.*.roles,nodes.*.settings.path*,nodes.*.process.id,nodes.*.process.mlockall,\
+                    nodes.*.jvm.pid,nodes.*.jvm.input_arguments";
+/// Which cluster it is in.
+const ROOT: &str = "/?filter_path=cluster_uuid";
+/// Where it keeps its indices.
+const FILESYSTEMS: &str = "/_nodes/_local/stats/fs?filter_path=nodes.*.fs.data.path";
+/// On more sockets than this a node is not looked for.
+const LISTENERS: usize = 4;
+
+const FOR_ELASTICSEARCH: &str =
+    "name an API key in node_api.api_key_file that has the cluster privilege `monitor`";
+const FOR_OPENSEARCH: &str = "name an account in [node_api] whose role has the cluster permissions \
+                              cluster:monitor/main, cluster:monitor/nodes/info and cluster:monitor/nodes/stats";
+
+/// Asks every endpoint over loopback, one after the other.
+pub async fn ask(host: &dyn Host, endpoints: &[Endpoint], access: &Access) -> Vec<Answer> {
+    let mut answers = Vec::new();
+    for endpoint in endpoints {
+        answers.push(ask_one(host, endpoint, access).await);
+    }
+    answers
+}
+
+/// Asks the nodes that were discovered, and adds what they answer. Returns what is to be logged.
+///
+/// Only this machine itself has nodes that can be asked: a recording has none, and the loopback of another root may be
+/// another.
+pub fn consult(host: &dyn Host, found: &mut Discovery, settings: &Settings) -> Vec<String> {
+    let is_here = host.is_live() && host.sees_own_root();
+    if !settings.enabled || !is_here || found.endpoints.is_empty() {
+        return Vec::new();
+    }
+    let access = Access::load(settings);
+    found.gaps.extend(access.gaps.iter().cloned());
+    match daemon::runtime() {
+        Ok(runtime) => {
+            let answers = runtime.block_on(ask(host, &found.endpoints, &access));
+            merge(found, &answers);
+        }
+        Err(error) => found.gaps.push(Gap {
+            subject: "APIs of nodes".to_owned(),
+            reason: Reason::Unreadable,
+            detail: error.to_string(),
+            remedy: "look at the limits of processes and files".to_owned(),
+        }),
+    }
+    access.warnings
+}
+
+/// What has been learnt so far: what came before the time was up counts.
+#[derive(Default)]
+struct Progress {
+    told: Option<Told>,
+    gaps: Vec<Gap>,
+}
+
+async fn ask_one(host: &dyn Host, endpoint: &Endpoint, access: &Access) -> Answer {
+    let inquiry = Inquiry { host, endpoint, access, trust: Trust::of(host, endpoint, access) };
+    let mut progress = Progress::default();
+    let asked = inquiry.converse(&mut progress);
+    let ended = tokio::time::timeout(access.timeout, asked).await;
+    let Progress { told, mut gaps } = progress;
+    let outcome = match (told, ended) {
+        (Some(told), ended) => {
+            if ended.is_err() {
+                let outcome = late(access.timeout);
+                gaps.extend(gap(&format!("API of {}", endpoint.service), outcome));
+            }
+            Outcome::Told(Box::new(told))
+        }
+        (None, Ok(outcome)) => outcome,
+        (None, Err(_)) => late(access.timeout),
+    };
+    Answer { service: endpoint.service.clone(), outcome, gaps }
+}
+
+fn late(timeout: Duration) -> Outcome {
+    failed(
+        Reason::Timeout,
+        format!("no answer in {} s", timeout.as_secs()),
+        "find out why the node does not answer, or raise node_api.timeout",
+    )
+}
+
+fn failed(reason: Reason, detail: impl Display, remedy: &str) -> Outcome {
+    let trouble = Trouble::new(reason, detail.to_string());
+    Outcome::Failed { trouble, remedy: remedy.to_owned() }
+}
+
+fn gap(subject: &str, outcome: Outcome) -> Option<Gap> {
+    match outcome {
+        Outcome::Failed { trouble: Trouble { reason, detail }, remedy } => {
+            Some(Gap { subject: subject.to_owned(), reason, detail, remedy })
+        }
+        Outcome::Told(_) | Outcome::NotAsked(_) => None,
+    }
+}
+
+/// Whom the agent believes, and what it shows him.
+struct Trust<'a> {
+    tls: Option<Arc<ClientConfig>>,
+    secret: Option<&'a Secret>,
+    /// There are credentials, and this node may not see them.
+    is_withheld: bool,
+}
+
+impl<'a> Trust<'a> {
+    /// Anybody can start a program that looks like a node, with an authority of his own. So credentials are shown to the
+    /// accounts that the configuration trusts, or to whom the configuration's own authority vouches for.
+    fn of(host: &dyn Host, endpoint: &Endpoint, access: &'a Access) -> Self {
+        let is_trusted = endpoint
+            .user
+            .as_ref()
+            .is_some_and(|user| user == "root" || access.users.contains(user));
+        let own = access.authorities.clone();
+        if access.secret.is_some() && !is_trusted && endpoint.tls && !own.is_empty() {
+            return Self {
+                tls: tls::trusting(&own),
+                secret: access.secret.as_ref(),
+                is_withheld: false,
+            };
+        }
+        let read = |path| host.read(&endpoint.namespace, path, access::AUTHORITIES).ok();
+        let files = endpoint.authorities.iter().filter_map(read);
+        let mut authorities = own;
+        authorities.extend(files.flat_map(|pem| tls::certificates(&pem)));
+        Self {
+            tls: tls::trusting(&authorities),
+            secret: access.secret.as_ref().filter(|_| is_trusted),
+            is_withheld: access.secret.is_some() && !is_trusted,
+        }
+    }
+}
+
+struct Inquiry<'a> {
+    host: &'a dyn Host,
+    endpoint: &'a Endpoint,
+    access: &'a Access,
+    trust: Trust<'a>,
+}
+
+impl Inquiry<'_> {
+    /// What it comes to when nothing was told.
+    async fn converse(&self, progress: &mut Progress) -> Outcome {
+        let listeners = match &self.endpoint.listeners {
+            Ok(listeners) => listeners,
+            Err(trouble) if trouble.reason == Reason::NotFound || self.access.secret.is_none() => {
+                return Outcome::NotAsked(trouble.detail.clone());
+            }
+            // Nothing shows that the socket is the node's.
+            Err(trouble) => {
+                return failed(trouble.reason, &trouble.detail, "run the agent as root");
+            }
+        };
+        let mut outcome = Outcome::NotAsked("it does not listen".to_owned());
+        for listener in listeners.iter().take(LISTENERS) {
+            let (info, is_tls) = match self.first(listener).await {
+                Ok(found) => found,
+                Err(failure) => {
+                    let goes_on = matches!(failure, Failure::Connect(_) | Failure::NotTheNodes(_));
+                    outcome = self.judge(&failure);
+                    if goes_on {
+                        continue;
+                    }
+                    return outcome;
+                }
+            };
+            return match answer::nodes_info(&info) {
+                Ok(told) => {
+                    progress.told = Some(told);
+                    self.go_on(listener, is_tls, progress).await;
+                    // What was told counts.
+                    Outcome::NotAsked(String::new())
+                }
+                Err(error) => failed(Reason::Unreadable, error, LOOK),
+            };
+        }
+        outcome
+    }
+
+    /// The first answer, and whether it came over TLS.
+    async fn first(&self, listener: &Listener) -> Result<(Bytes, bool), Failure> {
+        if self.endpoint.tls {
+            return self.get(listener, true, INFO).await.map(|bytes| (bytes, true));
+        }
+        match self.get(listener, false, INFO).await {
+            Ok(bytes) => Ok((bytes, false)),
+            // The settings may have been changed since it was started: then it still speaks TLS.
+            Err(failure @ Failure::Http(_)) if self.trust.tls.is_some() => {
+                match self.get(listener, true, INFO).await {
+                    Ok(bytes) => Ok((bytes, true)),
+                    Err(other @ (Failure::Status(_) | Failure::Unverified(_))) => Err(other),
+                    Err(_) => Err(failure),
+                }
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// The other two answers. Without them what is known is less, not nothing.
+    async fn go_on(&self, listener: &Listener, is_tls: bool, progress: &mut Progress) {
+        for target in [ROOT, FILESYSTEMS] {
+            let answered = self.get(listener, is_tls, target).await;
+            let outcome = match (answered, &mut progress.told) {
+                (Err(failure), _) => Some(self.judge(&failure)),
+                (Ok(bytes), Some(told)) => {
+                    let read = if target == ROOT {
+                        answer::root(&bytes).map(|uuid| told.cluster_uuid = uuid)
+                    } else {
+                        answer::filesystems(&bytes).map(|data| told.data = data)
+                    };
+                    read.err().map(|error| failed(Reason::Unreadable, error, LOOK))
+                }
+                (Ok(_), None) => None,
+            };
+            let path = target.split('?').next().unwrap_or_default();
+            let subject = format!("API of {}: {path}", self.endpoint.service);
+            progress.gaps.extend(outcome.and_then(|outcome| gap(&subject, outcome)));
+        }
+    }
+
+    async fn get(&self, listener: &Listener, tls: bool, target: &str) -> Result<Bytes, Failure> {
+        let config = self.trust.tls.as_ref().filter(|_| tls);
+        if tls && config.is_none() {
+            let error = rustls::Error::General("no authority is known".to_owned());
+            return Err(Failure::Unverified(error));
+        }
+        let is_nodes = || sockets::still_holds(self.host, self.endpoint.pid, listener);
+        client::get(Question {
+            address: listener.address,
+            target,
+            tls: config,
+            secret: self.trust.secret,
+            is_nodes: &is_nodes,
+        })
+        .await
+    }
+
+    /// What a failure means. Where no credentials are configured, that they are wanted is no trouble.
+    fn judge(&self, failure: &Failure) -> Outcome {
+        let privileges =
+            if self.endpoint.product == "opensearch" { FOR_OPENSEARCH } else { FOR_ELASTICSEARCH };
+        let has_secret = self.access.secret.is_some();
+        match failure {
+            Failure::Status(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
+                if self.trust.is_withheld =>
+            {
+                let user = self.endpoint.user.as_deref().unwrap_or("unknown");
+                failed(
+                    Reason::NoPermission,
+                    format!("credentials are not shown to a process of the account {user}"),
+                    "name the account in node_api.users, or the authority of its certificate in node_api.ca_file",
+                )
+            }
+            Failure::Status(StatusCode::UNAUTHORIZED) if !has_secret => Outcome::NotAsked(
+                "it wants credentials, and [node_api] of the configuration names none".to_owned(),
+            ),
+            Failure::Status(StatusCode::FORBIDDEN) if !has_secret => {
+                Outcome::NotAsked("it does not tell without credentials".to_owned())
+            }
+            Failure::Status(StatusCode::UNAUTHORIZED) => {
+                let detail = "answered 401: it does not accept the credentials";
+                failed(Reason::NoPermission, detail, privileges)
+            }
+            Failure::Status(StatusCode::FORBIDDEN) => {
+                let detail = "answered 403: the credentials lack a privilege";
+                failed(Reason::NoPermission, detail, privileges)
+            }
+            Failure::Status(status) if status.is_redirection() => {
+                let detail = format!("{failure}, to another place, which is not followed");
+                failed(Reason::Unreadable, detail, LOOK)
+            }
+            Failure::Unverified(_) | Failure::Tls(_) if !has_secret => {
+                Outcome::NotAsked(failure.to_string())
+            }
+            Failure::Unverified(_) => failed(
+                Reason::Unreadable,
+                failure,
+                "name the authority of its certificate in node_api.ca_file",
+            ),
+            Failure::NotLoopback(_)
+            | Failure::Connect(_)
+            | Failure::NotTheNodes(_)
+            | Failure::Tls(_)
+            | Failure::Http(_)
+            | Failure::Status(_)
+            | Failure::Body => failed(Reason::Unreadable, failure, LOOK),
+        }
+    }
+}
+
+const LOOK: &str = "look at the log of the node, and at what answers on its port";
