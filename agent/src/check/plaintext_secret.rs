@@ -73,7 +73,7 @@ fn judge(seen: &Observation, volume: &PathPosture, policy: &Policy) -> Option<Fi
     }
     let plain: Vec<&Sighting> = contents.sightings.iter().filter(|seen| seen.is_plain()).collect();
     let judged = if plain.is_empty() {
-        nothing_plain(&asset, &what, seen, contents)
+        nothing_plain(&asset, &what, seen, contents)?
     } else {
         fails(&asset, &what, seen, volume, policy, &plain)
     };
@@ -114,16 +114,25 @@ fn directory(asset: &str, what: &str, swept: &Swept) -> Option<Finding> {
     (swept.found == 0).then(|| finding(&CHECK, asset, Outcome::Pass, summary))
 }
 
-fn nothing_plain(asset: &str, what: &str, seen: &Observation, contents: &Contents) -> Finding {
+fn nothing_plain(
+    asset: &str,
+    what: &str,
+    seen: &Observation,
+    contents: &Contents,
+) -> Option<Finding> {
     if let Some(line) = contents.broken_at {
         let summary = format!(
             "{what} makes no sense from line {line} on: no secret was seen, and there may be one"
         );
-        return Finding {
+        return Some(Finding {
             reasons: vec![Reason::Unreadable],
             remedy: format!("correct line {line} of {what}, then scan again"),
             ..finding(&CHECK, asset, Outcome::Unknown, summary)
-        };
+        });
+    }
+    // Of what was come across and holds nothing there is nothing to say.
+    if !seen.is_named && seen.place.form != Form::Other {
+        return None;
     }
     let references =
         contents.sightings.iter().filter(|seen| seen.value == Value::Reference).count();
@@ -133,7 +142,7 @@ fn nothing_plain(asset: &str, what: &str, seen: &Observation, contents: &Content
         (_, 1) => format!("{what} holds no secret: one setting refers to where it is"),
         (_, _) => format!("{what} holds no secret: {references} settings refer to where they are"),
     };
-    finding(&CHECK, asset, Outcome::Pass, summary)
+    Some(finding(&CHECK, asset, Outcome::Pass, summary))
 }
 
 /// How far a secret is open to others than the service.
@@ -225,7 +234,19 @@ fn fails(
         .and_then(|contents| contents.broken_at)
         .map(|line| format!("; from line {line} on it makes no sense, and there may be more"))
         .unwrap_or_default();
-    let summary = format!("{what} holds in plain text: {}; {clause}{broken}", names(plain));
+    let holds = match seen.place.form {
+        Form::Other if plain.iter().all(|seen| seen.kind == Kind::OpenFile) => "is",
+        Form::Other => "holds",
+        Form::Yaml
+        | Form::JavaOptions
+        | Form::Variables
+        | Form::Unit
+        | Form::Environment
+        | Form::Arguments
+        | Form::Directory
+        | Form::Pipeline => "holds in plain text:",
+    };
+    let summary = format!("{what} {holds} {}; {clause}{broken}", names(plain));
     let reasons = if exposure == Exposure::PlainDisk { volume.reasons.clone() } else { Vec::new() };
     Finding {
         severity: severity(exposure, plain),
@@ -306,8 +327,10 @@ fn remedy(seen: &Observation, exposure: Exposure, plain: &[&Sighting]) -> String
     let has = |kind: Kind| plain.iter().any(|seen| seen.kind == kind);
     if seen.place.form == Form::Other {
         if has(Kind::PrivateKey) {
+            let is_text = plain.iter().any(|seen| seen.line.is_some());
+            let form = if is_text { "" } else { " -inform DER" };
             steps.push(format!(
-                "encrypt the key, `openssl pkcs8 -topk8 -in {path} -out {path}.new`, with its passphrase in the keystore, or move it onto an encrypted volume"
+                "encrypt the key, `openssl pkcs8 -topk8{form} -in {path} -out {path}.new`, with its passphrase in the keystore, or move it onto an encrypted volume"
             ));
         }
         if has(Kind::Key) {
@@ -329,8 +352,8 @@ fn remedy(seen: &Observation, exposure: Exposure, plain: &[&Sighting]) -> String
     if exposure == Exposure::Open {
         steps.push(format!("`chmod o= {path}`"));
     }
-    let is_harmless = matches!(exposure, Exposure::Encrypted | Exposure::Memory);
-    if !is_harmless && !plain.iter().all(|seen| seen.kind == Kind::OpenFile) {
+    let lay_open = matches!(exposure, Exposure::Open | Exposure::PlainDisk | Exposure::MemoryOpen);
+    if lay_open && !plain.iter().all(|seen| seen.kind == Kind::OpenFile) {
         steps.push("replace what has lain open by something new".to_owned());
     }
     steps.join(", then ")
@@ -466,6 +489,17 @@ mod tests {
         assert_eq!(finding.outcome, Outcome::Pass);
         assert!(finding.summary.contains("one setting refers"), "{}", finding.summary);
         assert_eq!(judged(Form::Other, Vec::new(), Verdict::Unencrypted).outcome, Outcome::Pass);
+    }
+
+    #[test]
+    fn what_was_come_across_is_told_when_it_holds_something() {
+        let with = |sightings| {
+            let contents = Contents { sightings, ..Contents::default() };
+            let seen = Observation { is_named: false, ..observation(Form::Unit, FILE, contents) };
+            judge(&seen, &volume(Verdict::Encrypted), &Policy::default()).map(|found| found.outcome)
+        };
+        assert_eq!(with(Vec::new()), None);
+        assert_eq!(with(vec![twin(1)]), Some(Outcome::Fail));
     }
 
     #[test]

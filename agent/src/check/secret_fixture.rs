@@ -17,6 +17,7 @@ pub(super) fn observation(form: Form, path: &str, contents: Contents) -> Observa
             product: "elasticsearch".to_owned(),
             service: Some("elasticsearch".to_owned()),
         },
+        is_named: true,
         version: Some("9.5.0".to_owned()),
         has_keystore: true,
         file: Observed::Known(Metadata {

@@ -312,6 +312,7 @@ mod tests {
             paths: &paths,
             swaps: &[],
             keystore_volumes: &[],
+            secret_volumes: &[],
             spares: &[],
             evaluator: &evaluator,
             boot_volumes: &[],

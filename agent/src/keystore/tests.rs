@@ -203,6 +203,7 @@ fn nodes_of_one_cluster_can_be_compared_by_the_fingerprint() {
             cluster_uuid: None,
             node_name: None,
             roles: Vec::new(),
+            tiers: Vec::new(),
             config_dir: None,
             pid: None,
         }];

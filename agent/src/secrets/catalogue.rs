@@ -369,7 +369,12 @@ fn look_up_in(family: &Family, name: &str, spelling: Spelling) -> Option<Known> 
         return None;
     }
     let squashed = squash(name, spelling);
-    let is = |pattern: &str| matches(&squash(pattern, spelling), &squashed);
+    let last = squashed.as_bytes().last().copied();
+    let is = |pattern: &str| {
+        // Most patterns end otherwise than the name does.
+        let end = pattern.bytes().next_back().map(|end| end.to_ascii_lowercase());
+        (end == last || end == Some(b'*')) && matches(&squash(pattern, spelling), &squashed)
+    };
     if HARMLESS.iter().any(|pattern| is(pattern)) {
         return None;
     }

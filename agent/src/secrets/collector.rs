@@ -51,6 +51,8 @@ pub(crate) struct Collector<'a> {
     contents: Contents,
     sightings: BTreeSet<Sighting>,
     lines: BTreeSet<u64>,
+    plain: usize,
+    others: usize,
     primary: Vec<(KeyFacts, Zeroizing<String>)>,
     retired: Vec<(KeyFacts, Zeroizing<String>)>,
 }
@@ -62,6 +64,8 @@ impl<'a> Collector<'a> {
             contents: Contents::default(),
             sightings: BTreeSet::new(),
             lines: BTreeSet::new(),
+            plain: 0,
+            others: 0,
             primary: Vec::new(),
             retired: Vec::new(),
         }
@@ -87,7 +91,10 @@ impl<'a> Collector<'a> {
 
     /// Adds what a reader knows by itself to be a secret.
     pub(crate) fn add(&mut self, sighting: Sighting) {
-        if self.sightings.len() < MAX_SIGHTINGS {
+        // Any number of references must not crowd out a secret.
+        let counted = if sighting.is_plain() { &mut self.plain } else { &mut self.others };
+        if *counted < MAX_SIGHTINGS {
+            *counted += 1;
             self.lines.extend(sighting.line);
             self.sightings.insert(sighting);
         }
@@ -162,20 +169,9 @@ impl<'a> Collector<'a> {
             Naming::Variable => name == dotted.replace('.', ""),
             Naming::Foreign => false,
         };
-        let is_retired = is("xpack.encryptedsavedobjects.keyrotation.decryptiononlykeys");
-        // A list in one text, as the environment and the command line have it.
-        if let Some(list) = leaf.value.trim().strip_prefix('[')
-            && is_retired
-        {
-            for item in list.trim_end_matches(']').split(',') {
-                let value = item.trim().trim_matches(['"', '\'']).trim_start_matches('[');
-                self.facts(Leaf { value, ..leaf });
-            }
-            return;
-        }
         let keys = if is("xpack.encryptedsavedobjects.encryptionkey") {
             &mut self.primary
-        } else if is_retired {
+        } else if is("xpack.encryptedsavedobjects.keyrotation.decryptiononlykeys") {
             &mut self.retired
         } else {
             if is("cluster.state.encryption.required") {
@@ -278,17 +274,21 @@ mod tests {
             [true, false]
         );
         assert!(!format!("{contents:?}").contains(key));
-        let mut collector = Collector::new("kibana");
-        let name = "XPACK_ENCRYPTEDSAVEDOBJECTS_KEYROTATION_DECRYPTIONONLYKEYS";
-        let value = format!("[\"{key}\", 'short']");
-        let naming = Naming::Variable;
-        collector.take(Leaf { naming, ..Leaf::dotted(name, None, &value) });
-        let retired = collector.finish().saved_objects_keys.retired;
-        let long: Vec<bool> = retired.iter().map(|key| key.is_long_enough).collect();
-        assert_eq!(long, [false, true]);
         let default =
             seen("kibana", &[("xpack.encryptedSavedObjects.encryptionKey", &"a".repeat(32))]);
         assert!(default.saved_objects_keys.primary[0].is_development_default);
+    }
+
+    #[test]
+    fn references_do_not_crowd_out_a_secret() {
+        let mut collector = Collector::new("kibana");
+        for line in 0..2 * MAX_SIGHTINGS as u64 {
+            collector.take(Leaf::dotted("a.password", Some(line), "${PW}"));
+        }
+        collector.take(Leaf::dotted("b.password", Some(9999), "hunter2"));
+        let contents = collector.finish();
+        assert_eq!(contents.sightings.len(), MAX_SIGHTINGS + 1);
+        assert!(contents.sightings.iter().any(Sighting::is_plain));
     }
 
     #[test]

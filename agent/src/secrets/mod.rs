@@ -76,6 +76,8 @@ impl Form {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Observation {
     pub place: Place,
+    /// A service was found to have it; others were come across.
+    pub is_named: bool,
     /// The version of the service, when known.
     pub version: Option<String>,
     /// A keystore of the product lies on this host.

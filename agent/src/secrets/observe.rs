@@ -113,8 +113,10 @@ impl Look<'_> {
             service.version.clone()
         });
         let has_keystore = self.has_keystore(&place);
+        let is_named = self.known.places.contains(&place);
         Observation {
             place,
+            is_named,
             version,
             has_keystore,
             file,
