@@ -367,7 +367,7 @@ fn every_secret_of_the_settings_is_named_and_a_recording_says_the_same() {
     let directory = recorded.path().join("recording");
     agent(host.path(), &["record", directory.to_str().unwrap()]);
     fs::copy(host.path().join("agent.toml"), directory.join("agent.toml")).unwrap();
-    assert!(directory.join("secrets.json").exists());
+    assert!(directory.join("services.json").exists());
     assert!(!directory.join("etc/elasticsearch/elasticsearch.yml").exists());
     assert_eq!(secrets_of(&directory), seen);
 }

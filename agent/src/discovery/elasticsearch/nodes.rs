@@ -154,7 +154,11 @@ fn started_by(family: &Family, host: &dyn Host, unit: &Unit) -> Option<Instance>
     });
     let mut pairs = unit.environment(host);
     let has = |name: &str| pairs.iter().any(|(found, _)| found == name);
-    if script.is_none() && !has(family.config_variable) && !has(family.home_variable) {
+    // The unit of a package is known by its name, whatever is dropped in.
+    let stem = unit.name.trim_end_matches(".service").split('@').next().unwrap_or_default();
+    let named = family.packagings.iter().find(|packaging| packaging.name == stem);
+    let has_variable = has(family.config_variable) || has(family.home_variable);
+    if script.is_none() && !has_variable && named.is_none() {
         return None;
     }
     let packaging = family.packagings.iter().find(|packaging| {
@@ -163,6 +167,7 @@ fn started_by(family: &Family, host: &dyn Host, unit: &Unit) -> Option<Instance>
         });
         home || script.is_some_and(|script| script.starts_with(&format!("{}/", packaging.home)))
     });
+    let packaging = packaging.or_else(|| named.filter(|_| script.is_none() && !has_variable));
     // The scripts source these files after systemd has set the environment.
     pairs.extend(packaging.into_iter().flat_map(|packaging| sourced(host, packaging)));
     let pairs = pairs.iter().map(|(name, value)| (name.as_str(), value.as_str()));

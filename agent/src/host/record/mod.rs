@@ -462,10 +462,16 @@ impl<'a> Writer<'a> {
             discovery.places.iter().cloned().map(|place| observe::target(host, place)).collect();
         let walks = links::observe(host, &targets);
         self.file(&LINKS.into(), &serde_json::to_vec(&walks).unwrap_or_default())?;
-        if discovery.services.is_empty() {
-            return Ok(());
-        }
-        let facts = observe::recorded_services(host, &discovery, targets);
+        let facts = match host.services() {
+            // A recording of a recording.
+            Observed::Known(kept) => kept,
+            Observed::Absent | Observed::Unreadable(_) if discovery.services.is_empty() => {
+                return Ok(());
+            }
+            Observed::Absent | Observed::Unreadable(_) => {
+                observe::recorded_services(host, &discovery, targets)
+            }
+        };
         self.file(&SERVICES.into(), &serde_json::to_vec_pretty(&facts).unwrap_or_default())
     }
 }
