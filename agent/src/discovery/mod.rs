@@ -9,6 +9,7 @@ mod core_dumps;
 mod elastic_agent;
 mod elasticsearch;
 mod endpoint;
+mod identity;
 pub(crate) mod instance;
 mod jvm_options;
 mod kibana;

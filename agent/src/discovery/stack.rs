@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use atrest_proto::model::{Gap, Reason, Service, Use};
 
+use super::identity::is_same_file;
 use super::instance::{AS_ROOT, Instance, Running, absolute, account_named};
 use super::process::{self, Environment, Process, gap};
 use super::unit::Unit;
@@ -13,7 +14,7 @@ use crate::drift::{Claim, Source};
 use crate::host::{FileKind, Host};
 use crate::path::HostPath;
 use crate::secrets::{self, Form};
-use crate::snapshot::{Namespace, Observed, Trouble};
+use crate::snapshot::{Namespace, Trouble};
 use crate::variables::{self, expanded};
 
 /// Where a package puts things: all of the stack's are laid out alike.
@@ -533,15 +534,6 @@ pub(super) fn name(host: &dyn Host, instance: &Instance, naming: &Naming<'_>) ->
         .map_or_else(|| format!("{product}:{config}"), |package| package.name.clone())
 }
 
-/// Whether both names lead to one file of the host: archives are often reached by a link without the version.
-fn is_same_file(host: &dyn Host, one: &HostPath, other: &HostPath) -> bool {
-    let real = |path: &HostPath| match host.resolve(&Namespace::Host, path).at {
-        Observed::Known(resolved) => Some(resolved.path),
-        Observed::Absent | Observed::Unreadable(_) => None,
-    };
-    one == other || matches!((real(one), real(other)), (Some(one), Some(other)) if one == other)
-}
-
 /// Writes down every instance once, whichever ways lead to it.
 pub(super) fn write_down(
     host: &dyn Host,
@@ -557,7 +549,12 @@ pub(super) fn write_down(
             candidate.origin != Origin::Process
                 && other.instance.container.is_none()
                 && known.product == description.product
-                && is_same_file(host, &known.settings, &description.settings)
+                // Archives are often reached by a link without the version.
+                && is_same_file(
+                    host,
+                    (&other.instance.namespace, &known.settings),
+                    (&candidate.instance.namespace, &description.settings),
+                )
                 // Only a unit knows that another instance with the same settings keeps its data elsewhere.
                 && (candidate.origin != Origin::Unit || known.data == description.data)
         });

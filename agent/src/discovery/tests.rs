@@ -253,6 +253,36 @@ fn a_process_in_another_mount_namespace_is_seen_with_its_own_eyes() {
 }
 
 #[test]
+fn what_is_installed_is_found_beside_a_node_with_another_root() {
+    let root = Root::new();
+    root.file("proc/self/mountinfo", "20 1 8:1 / / rw - ext4 /dev/sda1 rw\n");
+    root.file("etc/elasticsearch/elasticsearch.yml", "path.data: /srv/host\n");
+    root.process(77, 1, ONE_JVM, &[]);
+    root.link("mnt:[4026532999]", "proc/77/ns/mnt");
+    // PrivateTmp of its unit: its configuration is the one that is installed.
+    root.file("proc/77/mountinfo", "30 1 8:1 / / rw - ext4 /dev/sda1 rw\n");
+    assert_eq!(root.discover().services.len(), 1);
+
+    fs::remove_file(root.path().join("proc/77/root")).unwrap();
+    root.file("proc/77/root/etc/elasticsearch/elasticsearch.yml", "path.data: /srv/own\n");
+    root.file("proc/77/mountinfo", "30 1 8:2 / / rw - ext4 /dev/sda2 rw\n");
+    let found = root.discover();
+    let place = |path: &str, namespace| Place {
+        path: path.into(),
+        usage: Use::Data,
+        service: found
+            .services
+            .iter()
+            .find(|s| s.pid.is_some() == (path == "/srv/own"))
+            .map(|s| s.name.clone()),
+        namespace,
+    };
+    assert_eq!(found.services.len(), 2, "{:?}", found.services);
+    assert!(found.places.contains(&place("/srv/own", Namespace::Process(77))), "{found:?}");
+    assert!(found.places.contains(&place("/srv/host", Namespace::Host)), "{found:?}");
+}
+
+#[test]
 fn containers_of_one_image_are_told_apart() {
     let root = Root::new();
     for (pid, node) in [(77, "es-a"), (78, "es-b")] {

@@ -6,8 +6,11 @@
 mod describe;
 mod nodes;
 
+use super::identity::is_same_file;
+use super::instance::Instance;
 use super::{Discovery, Scene};
 use crate::path::HostPath;
+use crate::snapshot::Namespace;
 use describe::describe;
 pub(super) use describe::setting_of_variable;
 use nodes::{installed, running, servers};
@@ -81,25 +84,31 @@ impl Family {
 
 /// Finds the nodes of one product.
 pub(super) fn discover(family: &Family, scene: &Scene<'_>, found: &mut Discovery) {
-    let mut configs = Vec::new();
+    // With whose eyes they are seen: a node with another root has a directory of its own under the same name.
+    let mut configs: Vec<(Namespace, HostPath)> = Vec::new();
+    let is_same = |(seen_by, config): (&Namespace, &HostPath), node: &Instance| {
+        *config == node.config
+            && is_same_file(scene.host, (seen_by, config), (&node.namespace, &node.config))
+    };
     let mut installed = installed(family, scene);
     for (server, launcher) in servers(family, scene) {
         let Some(mut node) = running(family, scene.host, server, launcher, &mut found.gaps) else {
             continue;
         };
         if node.container.is_none() {
+            let config = (node.namespace.clone(), node.config.clone());
             // What starts it says nothing new of a process that can be asked, and is a file with settings.
-            for known in installed.iter().filter(|known| known.config == node.config) {
+            for known in installed.iter().filter(|known| is_same((&config.0, &config.1), known)) {
                 node.unit_files.extend(known.unit_files.iter().cloned());
                 node.environment_files.extend(known.environment_files.iter().cloned());
             }
-            configs.push(node.config.clone());
+            configs.push(config);
         }
         describe(family, scene.host, &node, found);
     }
     for node in installed.drain(..) {
-        if !configs.contains(&node.config) {
-            configs.push(node.config.clone());
+        if !configs.iter().any(|(seen_by, config)| is_same((seen_by, config), &node)) {
+            configs.push((node.namespace.clone(), node.config.clone()));
             describe(family, scene.host, &node, found);
         }
     }
