@@ -36,8 +36,11 @@ const LINKS: &[(&str, &str)] = &[
 
 const ACCOUNTS: &[u8] = b"root:x:0:0:root:/root:/bin/sh\n\
     elasticsearch:x:101:101::/nonexistent:/bin/false\n\
-    opensearch:x:102:102::/nonexistent:/bin/false\n";
-const GROUPS: &[u8] = b"root:x:0:\nelasticsearch:x:101:\nopensearch:x:102:\n";
+    opensearch:x:102:102::/nonexistent:/bin/false\n\
+    kibana:x:103:103::/nonexistent:/bin/false\n\
+    logstash:x:104:104::/nonexistent:/bin/false\n";
+const GROUPS: &[u8] =
+    b"root:x:0:\nelasticsearch:x:101:\nopensearch:x:102:\nkibana:x:103:\nlogstash:x:104:\n";
 
 /// Programs with debug information above this size are stripped for the guest.
 const STRIP_ABOVE: u64 = 8 << 20;

@@ -78,7 +78,7 @@ pub(super) const ALL: &[Scenario] = &[
         ext4 /dev/vdb /var/tmp
         mkdir -p /tmp/elasticsearch-1 /var/tmp/private/elasticsearch-1
         setting path.data /srv/es
-        enter='private_tmp /var/tmp/private'
+        enter='bound /var/tmp/private /tmp'
         launched --verbose -Djava.io.tmpdir=/tmp/elasticsearch-1",
     )
     .needs("unshare")
@@ -91,7 +91,7 @@ pub(super) const ALL: &[Scenario] = &[
         ext4 /dev/vdb /tmp
         mkdir -p /tmp/elasticsearch-1 /var/tmp/private/elasticsearch-1
         setting path.data /srv/es
-        enter='private_tmp /var/tmp/private'
+        enter='bound /var/tmp/private /tmp'
         elasticsearch -Djava.io.tmpdir=/tmp/elasticsearch-1",
     )
     .needs("unshare")
@@ -237,5 +237,227 @@ END
         elasticsearch",
     )
     .finding("config", "/srv/conf")
+    .unencrypted(&["plain_device"], &["/dev/vdb"]),
+    // A node with another root has a configuration directory of the same name.
+    Scenario::new(
+        "services-stopped-beside-a-chroot",
+        "luks2 a /dev/vda
+        ext4 /dev/mapper/a /jail/srv/jailed
+        ext4 /dev/vdb /srv/es
+        setting path.data /srv/es
+        jail /jail
+        enter='chroot /jail'
+        setting path.data /srv/jailed
+        elasticsearch
+        mv /run/pid /run/jailed",
+    )
+    .finding("data", "/srv/es")
+    .also("/srv/jailed", Verdict::Encrypted)
+    .unencrypted(&["plain_device"], &["/dev/vdb"]),
+    Scenario::new(
+        "services-gc-log-on-plain",
+        "luks2 a /dev/vda
+        ext4 /dev/mapper/a /srv/es
+        ext4 /dev/vdb /srv/gc
+        conf=/srv/conf
+        setting path.data /srv/es
+        launched --verbose -XX:ErrorFile=/srv/es/hs_err_pid%p.log \
+            '-Xlog:gc*,gc+age=trace,safepoint:file=/srv/gc/gc.log:utctime,level,pid,tags:filecount=32,filesize=64m'",
+    )
+    .finding("logs", "/srv/gc")
+    .also("/srv/es", Verdict::Encrypted)
+    .unencrypted(&["plain_device"], &["/dev/vdb"]),
+    Scenario::new(
+        "services-repository-on-plain",
+        "luks2 a /dev/vda
+        ext4 /dev/mapper/a /srv/es
+        ext4 /dev/vdb /mnt/backup
+        conf=/srv/conf
+        setting path.data /srv/es
+        setting path.repo '[\"/mnt/backup\"]'
+        elasticsearch",
+    )
+    .finding("repository", "/mnt/backup")
+    .unencrypted(&["plain_device"], &["/dev/vdb"]),
+    // The option that turns it on, without the one that says where to.
+    Scenario::new(
+        "services-heap-dump-without-a-path",
+        "luks2 a /dev/vda
+        ext4 /dev/mapper/a /srv/es
+        ext4 /dev/vdb /work
+        conf=/srv/conf
+        setting path.data /srv/es
+        cwd=/work
+        launched --verbose -XX:+HeapDumpOnOutOfMemoryError",
+    )
+    .finding("heap-dump", "/work")
+    .unencrypted(&["plain_device"], &["/dev/vdb"]),
+    Scenario::new(
+        "services-core-dump-where-it-works",
+        "luks2 a /dev/vda
+        ext4 /dev/mapper/a /srv/es
+        ext4 /dev/vdb /work
+        conf=/srv/conf
+        setting path.data /srv/es
+        echo core >/proc/sys/kernel/core_pattern
+        ulimit -c unlimited
+        cwd=/work
+        elasticsearch",
+    )
+    .finding("core-dump", "/work")
+    .unencrypted(&["plain_device"], &["/dev/vdb"]),
+    Scenario::new(
+        "services-data-behind-a-link",
+        "luks2 a /dev/vda
+        ext4 /dev/mapper/a /var/lib
+        ext4 /dev/vdb /mnt/plain
+        mkdir /mnt/plain/es
+        ln -s /mnt/plain/es /var/lib/elasticsearch
+        conf=/srv/conf
+        setting path.data /var/lib/elasticsearch
+        elasticsearch",
+    )
+    .finding("data", "/var/lib/elasticsearch")
+    .unencrypted(&["plain_device"], &["/dev/vdb"]),
+    Scenario::new(
+        "services-data-named-by-a-variable",
+        "luks2 a /dev/vda
+        ext4 /dev/mapper/a /srv/a
+        ext4 /dev/vdb /srv/b
+        mkdir /srv/b/es
+        conf=/srv/conf
+        setting path.data '${DATA}/es'
+        export DATA=/srv/b
+        daemonised",
+    )
+    .finding("data", "/srv/b/es")
+    .unencrypted(&["plain_device"], &["/dev/vdb"]),
+    Scenario::new(
+        "services-second-node-on-plain",
+        "luks2 a /dev/vda
+        ext4 /dev/mapper/a /srv/a
+        ext4 /dev/vdb /srv/b
+        conf=/srv/conf
+        setting node.name none
+        launched -Epath.data=/srv/a
+        launched -Epath.data=/srv/b",
+    )
+    .finding("data", "/srv/b")
+    .also("/srv/a", Verdict::Encrypted)
+    .unencrypted(&["plain_device"], &["/dev/vdb"]),
+    // On the host the same name is a directory on LUKS.
+    Scenario::new(
+        "services-data-bound-by-its-unit",
+        "luks2 a /dev/vda
+        ext4 /dev/mapper/a /srv
+        ext4 /dev/vdb /mnt/plain
+        mkdir /srv/es /mnt/plain/es
+        conf=/srv/conf
+        setting path.data /srv/es
+        enter='bound /mnt/plain/es /srv/es'
+        elasticsearch",
+    )
+    .needs("unshare")
+    .finding("data", "/srv/es")
+    .unencrypted(&["plain_device"], &["/dev/vdb"]),
+    Scenario::new(
+        "services-open-log-in-a-chroot",
+        "luks2 a /dev/vda
+        ext4 /dev/mapper/a /jail
+        ext4 /dev/vdb /jail/extra
+        jail /jail
+        own /extra
+        enter='chroot /jail'
+        conf=/srv/conf
+        setting path.data /srv/es
+        does='exec 3>>/extra/x.log'
+        elasticsearch",
+    )
+    .finding("logs", "/extra")
+    .unencrypted(&["plain_device"], &["/dev/vdb"]),
+    // What the image makes of a variable, of a container that its control group tells.
+    Scenario::new(
+        "services-container-variable-on-plain",
+        "luks2 a /dev/vda
+        ext4 /dev/mapper/a /layers
+        ext4 /dev/vdb /volume
+        mkdir /layers/upper /layers/work /lower /merged
+        mount -t overlay -o lowerdir=/lower,upperdir=/layers/upper,workdir=/layers/work overlay /merged
+        jail /merged
+        conf=$home/config
+        mkdir -p /merged$home/data /merged/plain
+        mount -o bind /volume /merged/plain
+        enter=\"in_cgroup docker-$(hex 32).scope contained\"
+        export ES_SETTING_PATH_DATA=/plain
+        setting cluster.name docker-cluster
+        elasticsearch",
+    )
+    .needs("unshare")
+    .finding("data", "/plain")
+    .unencrypted(&["plain_device"], &["/dev/vdb"]),
+    Scenario::new(
+        "services-kibana-data-on-plain",
+        "luks2 a /dev/vda
+        ext4 /dev/mapper/a /var/lib/kibana
+        ext4 /dev/vdb /srv/kibana
+        product=kibana home=/usr/share/kibana conf=/srv/conf
+        setting path.data /srv/kibana
+        kibana",
+    )
+    .finding("data", "/srv/kibana")
+    .unencrypted(&["plain_device"], &["/dev/vdb"]),
+    Scenario::new(
+        "services-kibana-log-on-plain",
+        "luks2 a /dev/vda
+        ext4 /dev/mapper/a /var/lib/kibana
+        ext4 /dev/vdb /var/log/kibana
+        product=kibana home=/usr/share/kibana conf=/srv/conf
+        setting path.data /var/lib/kibana
+        setting logging.appenders.file.type file
+        setting logging.appenders.file.fileName /var/log/kibana/kibana.log
+        kibana",
+    )
+    .finding("logs", "/var/log/kibana")
+    .unencrypted(&["plain_device"], &["/dev/vdb"]),
+    Scenario::new(
+        "services-logstash-queue-on-plain",
+        "luks2 a /dev/vda
+        ext4 /dev/mapper/a /var/lib/logstash
+        ext4 /dev/vdb /srv/queue
+        mkdir /srv/queue/main
+        product=logstash home=/usr/share/logstash conf=/srv/conf
+        setting path.data /var/lib/logstash
+        printf '%s\\n' '- pipeline.id: main' '  queue.type: persisted' '  path.queue: /srv/queue' \
+            >/srv/conf/pipelines.yml
+        logstash",
+    )
+    .finding("queue", "/srv/queue/main")
+    .unencrypted(&["plain_device"], &["/dev/vdb"]),
+    Scenario::new(
+        "services-logstash-data-on-luks",
+        "luks2 a /dev/vda
+        ext4 /dev/mapper/a /srv/logstash
+        ext4 /dev/vdb /var/lib/logstash
+        product=logstash home=/usr/share/logstash conf=/srv/conf
+        setting path.data /var/lib/logstash
+        logstash --path.data /srv/logstash",
+    )
+    .finding("data", "/srv/logstash")
+    .encrypted(),
+    Scenario::new(
+        "services-stopped-logstash-by-a-jail",
+        "luks2 a /dev/vda
+        ext4 /dev/mapper/a /jail/srv/jailed
+        ext4 /dev/vdb /srv/logstash
+        product=logstash home=/usr/share/logstash conf=/etc/logstash
+        setting path.data /srv/logstash
+        jail /jail
+        enter='chroot /jail'
+        setting path.data /srv/jailed
+        logstash
+        mv /run/pid /run/jailed",
+    )
+    .finding("data", "/srv/logstash")
+    .also("/srv/jailed", Verdict::Encrypted)
     .unencrypted(&["plain_device"], &["/dev/vdb"]),
 ];

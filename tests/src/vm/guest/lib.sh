@@ -355,15 +355,15 @@ own() {
 	done
 }
 
-# java LAUNCH: the program for `node`, which takes any arguments: a server does what it is told and stays, a
+# program FILE [LAUNCH]: one for `node`, which takes any arguments: a server does what it is told and stays, a
 # launcher runs this script.
-java() {
-	mkdir -p "$root$home/jdk/bin"
-	cat >"$root$home/jdk/bin/java" <<-SCRIPT
+program() {
+	mkdir -p "$root${1%/*}"
+	cat >"$root$1" <<-SCRIPT
 		#!/bin/sh
 		case "\$*" in
 		*.launcher.*)
-			$1
+			${2:-:}
 			;;
 		esac
 		$does
@@ -372,10 +372,10 @@ java() {
 		# By its path it is another program with arguments of its own.
 		/bin/busybox sleep 100000
 	SCRIPT
-	chmod 755 "$root$home/jdk/bin/java"
+	chmod 755 "$root$1"
 }
 
-# node [NAME=VALUE...] JAVA ARGUMENT...: starts it as the product's user; the server's number is in /run/pid.
+# node [NAME=VALUE...] PROGRAM ARGUMENT...: starts it as the product's user; the server's number is in /run/pid.
 node() {
 	run='cd "$0" && exec /bin/busybox env "$@"'
 	$enter /bin/busybox su -s /bin/sh -c "$run" -- $product "${cwd:-$home}" "$@" \
@@ -396,7 +396,7 @@ node() {
 
 # elasticsearch [OPTION...]: a node of one process, with these options of Java.
 elasticsearch() {
-	java :
+	program "$home/jdk/bin/java"
 	node "$home/jdk/bin/java" -Xshare:auto -Xms1g "$@" "-Des.path.home=$home" "-Des.path.conf=$conf" \
 		-Des.distribution.type=deb -cp "$home/lib/*" org.elasticsearch.bootstrap.Elasticsearch \
 		-p /var/run/elasticsearch/elasticsearch.pid --quiet
@@ -404,7 +404,7 @@ elasticsearch() {
 
 # opensearch [OPTION...]: the same of OpenSearch, for which the variables above are set.
 opensearch() {
-	java :
+	program "$home/jdk/bin/java"
 	node "$home/jdk/bin/java" -Xshare:auto -Xms1g "$@" "-Dopensearch.path.home=$home" \
 		"-Dopensearch.path.conf=$conf" -Dopensearch.distribution.type=deb -cp "$home/lib/*" \
 		org.opensearch.bootstrap.OpenSearch -p /var/run/opensearch/opensearch.pid --quiet
@@ -430,7 +430,7 @@ launcher() {
 launched() {
 	setting=$1
 	shift
-	java "$(server "$@") &
+	program "$home/jdk/bin/java" "$(server "$@") &
 			exec >/dev/null 2>&1
 			wait"
 	launcher -p /var/run/elasticsearch/elasticsearch.pid --quiet "$setting"
@@ -438,9 +438,25 @@ launched() {
 
 # daemonised [OPTION...]: the server, whose launcher is gone: its environment alone names its configuration.
 daemonised() {
-	java "ES_PATH_CONF=$conf $(server "$@") &
+	program "$home/jdk/bin/java" "ES_PATH_CONF=$conf $(server "$@") &
 			exit"
 	launcher -d
+}
+
+# kibana [OPTION...]: Kibana with the configuration directory that its environment names.
+kibana() {
+	mkdir -p "$root$home/bin"
+	: >"$root$home/bin/kibana"
+	program "$home/node/glibc-217/bin/node"
+	node "KBN_PATH_CONF=$conf" "$home/bin/../node/glibc-217/bin/node" "$home/bin/../src/cli/dist" "$@"
+}
+
+# logstash [OPTION...]: Logstash, which has no launcher.
+logstash() {
+	program "$home/jdk/bin/java"
+	node "$home/jdk/bin/java" -Xms1g "-Djruby.home=$home/vendor/jruby" \
+		-cp "$home/vendor/jruby/lib/jruby.jar:$home/logstash-core/lib/jars/logstash-core.jar" \
+		org.logstash.Logstash --path.settings "$conf" "$@"
 }
 
 # jail DIR: the root directory of a node, with what it needs to run there.
@@ -455,7 +471,7 @@ jail() {
 
 # contained COMMAND...: runs it where the node's root directory is the root of all mounts, as in a container.
 contained() {
-	# The first root of a kernel cannot be exchanged, one of its own can.
+	# The kernel's first root directory cannot be exchanged, one of its own can.
 	unshare -m sh -euc 'root=$1
 		shift
 		mkdir -p /stage
@@ -472,11 +488,20 @@ contained() {
 			exec \"\$@\"" sh "$@"' sh "$root" "$@"
 }
 
-# private_tmp DIR COMMAND...: runs it where DIR is mounted at /tmp, as in a unit with `PrivateTmp=`.
-private_tmp() {
-	unshare -m sh -euc '/usr/sbin/mount -o bind "$1" /tmp
-		shift
+# bound DIR AT COMMAND...: runs it where the directory is mounted there, as in a unit with `BindPaths=` or
+# `PrivateTmp=`.
+bound() {
+	unshare -m sh -euc '/usr/sbin/mount -o bind "$1" "$2"
+		shift 2
 		exec "$@"' sh "$@"
+}
+
+# in_cgroup NAME COMMAND...: runs it in a control group of its own.
+in_cgroup() {
+	mkdir "/sys/fs/cgroup/$1"
+	sh -c 'echo $PPID' >"/sys/fs/cgroup/$1/cgroup.procs"
+	shift
+	"$@"
 }
 
 # seen PATH: the path for the host of what the process in /run/pid, if there is one, calls so.
