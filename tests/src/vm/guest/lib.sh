@@ -20,18 +20,18 @@ mount() {
 
 # luks2 NAME DEVICE [OPTION...]: formats and opens.
 luks2() {
-	name=$1 device=$2
+	volume=$1 device=$2
 	shift 2
 	# The whole area of the keyslots is wiped: a small one is faster. The data stay where they would be.
 	cryptsetup luksFormat --type luks2 $fast --offset 32768 --luks2-keyslots-size 512k "$@" "$device"
-	cryptsetup open --key-file "$key" "$device" "$name"
+	cryptsetup open --key-file "$key" "$device" "$volume"
 }
 
 luks1() {
-	name=$1 device=$2
+	volume=$1 device=$2
 	shift 2
 	cryptsetup luksFormat --type luks1 $fast "$@" "$device"
-	cryptsetup open --key-file "$key" "$device" "$name"
+	cryptsetup open --key-file "$key" "$device" "$volume"
 }
 
 # reencrypt_until CONDITION DEVICE [OPTION...]: goes on with it until that holds, and stops in the middle.
@@ -85,10 +85,10 @@ apart() {
 
 # crypt NAME DEVICE [OPTION...]: dm-crypt without a header.
 crypt() {
-	name=$1 device=$2
+	volume=$1 device=$2
 	shift 2
 	cryptsetup open --type plain --cipher aes-xts-plain64 --key-size 512 --hash sha512 \
-		--key-file "$key" --keyfile-size 64 "$@" "$device" "$name"
+		--key-file "$key" --keyfile-size 64 "$@" "$device" "$volume"
 }
 
 # md LEVEL DEVICE...: /dev/md0 over these.
