@@ -13,7 +13,7 @@ use prost::Message as _;
 use crate::accounts::Accounts;
 use crate::boot::cmdline;
 use crate::boot::initramfs::{self, Variable};
-use crate::discovery::{Discovery, arguments, process, yaml};
+use crate::discovery::{self, Discovery, arguments, patterns, process, yaml};
 use crate::host::filesystem_facts::{ext, f2fs};
 use crate::keystore::{acl, beats, elastic_agent_store, elasticsearch, kibana, logstash};
 use crate::layer::device_mapper::cipher;
@@ -63,6 +63,7 @@ pub static TARGETS: &[Target] = &[
     ("node_answers", node_answers),
     ("os_release", |bytes| drop(host::identity::pretty_name(&text(bytes)))),
     ("path", path),
+    ("path_pattern", |bytes| drop(patterns::alternatives(&text(bytes)))),
     ("posix_acl", posix_acl),
     ("process_status", process_status),
     ("secret_pipeline", |bytes| secrets_in(bytes, "logstash", secrets::pipeline::read)),
@@ -104,6 +105,12 @@ fn command_line(bytes: &[u8]) {
     drop((
         arguments::property(&arguments, "es.path.home"),
         arguments::argument_after(&arguments, "-c"),
+        arguments::values(&arguments, &["-c", "--config"]),
+    ));
+    drop((
+        discovery::is_known(&arguments),
+        discovery::beats::given(&arguments),
+        discovery::kibana::given(&arguments),
     ));
 }
 
@@ -324,10 +331,12 @@ fn wire_posture(bytes: &[u8]) {
 }
 
 fn yaml_settings(bytes: &[u8]) {
+    drop(yaml::Settings::parse_list(bytes, &|_| true));
     let Ok(mut settings) = yaml::Settings::parse(bytes, &|_| true) else { return };
     settings.set("cluster.name", "x");
     for key in ["path.data", "path.logs", "cluster.name", ""] {
-        drop(settings.list(key, &|name| (name == "HOME").then(|| "/root".to_owned())));
+        let lookup = |name: &str| (name == "HOME").then(|| "/root".to_owned());
+        drop((settings.list(key, &lookup), settings.texts(key, &lookup)));
     }
 }
 

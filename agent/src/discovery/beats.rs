@@ -232,7 +232,7 @@ fn is_pattern(key: &str) -> bool {
 }
 
 /// What the command line gives: options for paths, and `-E KEY=VALUE`, in order.
-fn given(arguments: &[Vec<u8>]) -> Vec<(String, HostPath)> {
+pub(crate) fn given(arguments: &[Vec<u8>]) -> Vec<(String, HostPath)> {
     let mut given = Vec::new();
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {

@@ -224,7 +224,7 @@ fn is_appender(key: &str) -> bool {
 }
 
 /// The settings that the command line gives: `--KEY=VALUE`, `--KEY VALUE`.
-fn given(arguments: &[Vec<u8>]) -> Vec<(String, HostPath)> {
+pub(crate) fn given(arguments: &[Vec<u8>]) -> Vec<(String, HostPath)> {
     let mut given = Vec::new();
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {

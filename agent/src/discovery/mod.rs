@@ -3,7 +3,7 @@
 //! Reads through [`Host`] only. Names and paths leave this module, never the value of a setting that may be secret.
 
 pub(crate) mod arguments;
-mod beats;
+pub(crate) mod beats;
 mod containers;
 mod core_dumps;
 mod elastic_agent;
@@ -12,13 +12,13 @@ mod endpoint;
 mod identity;
 pub(crate) mod instance;
 mod jvm_options;
-mod kibana;
+pub(crate) mod kibana;
 mod log4j2;
 mod logstash;
 mod open_files;
 mod opensearch;
 mod password_sources;
-mod patterns;
+pub(crate) mod patterns;
 pub(crate) mod process;
 mod stack;
 mod unit;
@@ -136,6 +136,11 @@ pub static PRODUCTS: &[Product] = &[
     },
 ];
 
+/// Whether a process with these arguments may belong to a product.
+pub(crate) fn is_known(argv: &[Vec<u8>]) -> bool {
+    PRODUCTS.iter().any(|product| (product.is_own)(argv))
+}
+
 /// What the products are looked for in.
 struct Scene<'a> {
     host: &'a dyn Host,
@@ -148,12 +153,11 @@ struct Scene<'a> {
 /// Looks for every product, and adds what is declared.
 pub fn discover(host: &dyn Host, declared: &Declared) -> Discovery {
     let mut found = Discovery::default();
-    let is_own = |argv: &[Vec<u8>]| PRODUCTS.iter().any(|product| (product.is_own)(argv));
     let mentions_product =
         |text: &str| PRODUCTS.iter().any(|p| p.units.iter().any(|part| text.contains(part)));
     let (units, troubles) = unit::services(host, &mentions_product);
     found.gaps.extend(troubles.iter().map(|trouble| gap("units of systemd", trouble, AS_ROOT)));
-    let scene = Scene { host, processes: process::table(host, &is_own, &mut found.gaps), units };
+    let scene = Scene { host, processes: process::table(host, &is_known, &mut found.gaps), units };
     for product in PRODUCTS {
         (product.discover)(&scene, &mut found);
     }

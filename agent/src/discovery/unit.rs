@@ -40,6 +40,7 @@ pub(super) fn services(
     is_wanted: &dyn Fn(&str) -> bool,
 ) -> (Vec<Unit>, Vec<Trouble>) {
     let mut paths: BTreeMap<String, HostPath> = BTreeMap::new();
+    let mut enabled = Vec::new();
     let mut troubles = Vec::new();
     for directory in DIRECTORIES {
         let directory = HostPath::from(directory);
@@ -50,11 +51,22 @@ pub(super) fn services(
                     if name.ends_with(".service") {
                         let path = directory.join(&name);
                         paths.entry(name).or_insert(path);
+                    } else if [".wants", ".requires"].iter().any(|end| name.ends_with(end)) {
+                        let links = host.list(&Namespace::Host, &directory.join(&name));
+                        enabled.extend(links.unwrap_or_default());
                     }
                 }
             }
             Err(trouble) if trouble.reason == Reason::NotFound => {}
             Err(trouble) => troubles.push(trouble),
+        }
+    }
+    // `elasticsearch@hot.service` is enabled by a link of that name to the template.
+    for name in enabled.into_iter().filter_map(|name| String::from_utf8(name).ok()) {
+        if let Some(template) = template_of(&name)
+            && let Some(path) = paths.get(&template).cloned()
+        {
+            paths.entry(name).or_insert(path);
         }
     }
     let mut units = Vec::new();
@@ -70,6 +82,12 @@ pub(super) fn services(
         }
     }
     (units, troubles)
+}
+
+/// `elasticsearch@.service` for `elasticsearch@hot.service`.
+fn template_of(name: &str) -> Option<String> {
+    let (prefix, instance) = name.strip_suffix(".service")?.split_once('@')?;
+    (!instance.is_empty()).then(|| format!("{prefix}@.service"))
 }
 
 /// The text of a unit file; `None` when it is masked.
@@ -286,6 +304,27 @@ mod tests {
             Some("ES_PATH_CONF=/etc/elasticsearch/hot 100%")
         );
         assert_eq!(unit.last("User").as_deref(), Some("elasticsearch-hot"));
+    }
+
+    #[test]
+    fn instances_are_known_by_the_links_that_enable_them() {
+        let root = tempfile::tempdir().unwrap();
+        let directory = root.path().join("etc/systemd/system");
+        let wants = directory.join("multi-user.target.wants");
+        std::fs::create_dir_all(&wants).unwrap();
+        std::fs::write(directory.join("es@.service"), "[Service]\nUser=%i\n").unwrap();
+        for (name, target) in [
+            ("es@hot.service", "es@.service"),
+            ("a@b.service", "a@.service"),
+            ("ssh.service", "ssh.service"),
+        ] {
+            std::os::unix::fs::symlink(format!("../{target}"), wants.join(name)).unwrap();
+        }
+        let (units, _) = services(&RecordedHost::new(root.path()), &|_| true);
+        let found: Vec<(&str, Option<String>)> =
+            units.iter().map(|unit| (unit.name.as_str(), unit.last("User"))).collect();
+        let user = |name: &str| Some(name.to_owned());
+        assert_eq!(found, [("es@.service", user("")), ("es@hot.service", user("hot"))]);
     }
 
     #[test]

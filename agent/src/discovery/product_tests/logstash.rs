@@ -277,6 +277,34 @@ fn two_instances_with_one_directory_are_told_apart_by_their_data() {
 }
 
 #[test]
+fn enabled_instances_of_a_template_are_instances() {
+    let root = package();
+    root.file(
+        "etc/systemd/system/logstash@.service",
+        "[Service]\nUser=other\nExecStart=/usr/share/logstash/bin/logstash --path.settings /etc/ls/%i --path.data=/d/%i\n",
+    );
+    for name in ["a", "b"] {
+        root.file(&format!("etc/ls/{name}/logstash.yml"), "");
+        root.link(
+            "../logstash@.service",
+            &format!("etc/systemd/system/multi-user.target.wants/logstash@{name}.service"),
+        );
+    }
+    let lines = listed(&root.discover());
+    for name in ["a", "b"] {
+        for line in [
+            format!("logstash:/etc/ls/{name} logstash installed 8.15.0 /etc/ls/{name}"),
+            format!("logstash:/etc/ls/{name}: data /d/{name}"),
+            format!(
+                "logstash:/etc/ls/{name}: keystore logstash /etc/ls/{name}/logstash.keystore other"
+            ),
+        ] {
+            assert!(lines.contains(&line), "{line}: {lines:#?}");
+        }
+    }
+}
+
+#[test]
 fn settings_that_cannot_be_read_are_a_gap_and_the_package_is_assumed() {
     for (contents, part) in [
         (b"a: [\n".to_vec(), "line "),
