@@ -402,6 +402,7 @@ fn describe(name: &str, host: &dyn Host, candidate: &Candidate) -> Description {
         product: name.to_owned(),
         name: service,
         version: version(host, instance, &home),
+        home,
         node_name,
         roles: Vec::new(),
         config,

@@ -267,6 +267,7 @@ fn describe(host: &dyn Host, package: &Package, candidate: &Candidate) -> Descri
         version: version(host, seen_by, &homes),
         node_name: None,
         roles,
+        home: instance.home.clone(),
         config: instance.config.clone(),
         settings: file.clone(),
         data: vec![data],

@@ -106,6 +106,13 @@ fn script_home(process: &Process) -> Option<HostPath> {
     process.argv.iter().find_map(|argument| home_of_script(argument))
 }
 
+/// The arguments of the server itself: what stands before its script is for Node.js.
+fn own_arguments(instance: &Instance) -> &[Vec<u8>] {
+    let arguments = instance.arguments.as_slice();
+    let script = arguments.iter().position(|argument| home_of_script(argument).is_some());
+    arguments.get(script.map_or(1, |script| script + 1)..).unwrap_or_default()
+}
+
 fn is_server(family: &Family, host: &dyn Host, process: &Process) -> bool {
     let Some(home) = script_home(process) else { return false };
     let other = if family.product == KIBANA.product { &DASHBOARDS } else { &KIBANA };
@@ -251,7 +258,7 @@ fn describe(
             || instance.config.join(family.settings_file),
             |path| absolute(&instance.cwd, &HostPath::from(path)),
         );
-    let mut files: Vec<HostPath> = arguments::values(&instance.arguments, &["-c", "--config"])
+    let mut files: Vec<HostPath> = arguments::values(own_arguments(instance), &["-c", "--config"])
         .iter()
         .map(|path| absolute(&instance.cwd, path))
         .collect();
@@ -261,7 +268,7 @@ fn describe(
     let file = files.last()?.clone();
     let is_usual = files == [usual];
     let (settings, is_read) = stack::settings(host, seen_by, &files, &is_setting, &mut gaps);
-    let given = given(&instance.arguments);
+    let given = given(own_arguments(instance));
     let mut values = Values { settings: &settings, given: &given, file: &file, gaps };
     let lookup: Lookup<'_> = &|name| instance.environment.get(name);
 
@@ -320,6 +327,7 @@ fn describe(
         name,
         version: version(host, instance),
         node_name,
+        home: instance.home.clone(),
         config: instance.config.clone(),
         keystores: keystores(family, host, instance, &data),
         settings: file.clone(),

@@ -254,6 +254,7 @@ fn describe(host: &dyn Host, candidate: &Candidate) -> Description {
         version: version(host, instance),
         node_name,
         roles: Vec::new(),
+        home: instance.home.clone(),
         config: instance.config.clone(),
         settings: file,
         data: vec![data],

@@ -99,6 +99,7 @@ pub(super) struct Description {
     pub(super) version: Option<String>,
     pub(super) node_name: Option<String>,
     pub(super) roles: Vec<String>,
+    pub(super) home: HostPath,
     pub(super) config: HostPath,
     /// The last file of settings that is read: two instances do not share it, unless their data are apart.
     pub(super) settings: HostPath,
@@ -586,6 +587,50 @@ pub(super) fn write_down(
     }
 }
 
+/// What may hold secrets in a configuration directory that is the home of the program, too: an archive brings thousands of
+/// files along, and the data are below it.
+fn beside_program(
+    host: &dyn Host,
+    seen_by: &Namespace,
+    home: &HostPath,
+    settings: &HostPath,
+) -> Vec<(HostPath, Form)> {
+    const DIRECTORIES: [&[u8]; 12] = [
+        b"cert",
+        b"certificates",
+        b"certs",
+        b"conf",
+        b"config",
+        b"inputs.d",
+        b"keys",
+        b"modules.d",
+        b"pki",
+        b"secrets",
+        b"ssl",
+        b"tls",
+    ];
+    const ENDINGS: [&[u8]; 7] =
+        [b".bcfks", b".jks", b".key", b".p12", b".pem", b".pfx", b".pkcs12"];
+    let file = settings.file_name().unwrap_or_default();
+    let names = host.list(seen_by, home).unwrap_or_default();
+    names
+        .into_iter()
+        .filter_map(|name| {
+            let form = if DIRECTORIES.contains(&name.as_slice()) {
+                Form::Directory
+            } else if ENDINGS.iter().any(|ending| name.ends_with(ending)) {
+                Form::Other
+            } else if !file.is_empty() && name.starts_with(file) && name != file {
+                // A copy that an editor or somebody has left.
+                Form::Yaml
+            } else {
+                return None;
+            };
+            Some((home.join(name), form))
+        })
+        .collect()
+}
+
 fn write(
     host: &dyn Host,
     candidate: Candidate,
@@ -631,7 +676,11 @@ fn write(
         service: Some(name.clone()),
     };
     let mut own = description.configurations;
-    own.push((config.clone(), Form::Directory));
+    if config == description.home {
+        own.extend(beside_program(host, &instance.namespace, &config, &description.settings));
+    } else {
+        own.push((config.clone(), Form::Directory));
+    }
     found
         .configurations
         .extend(own.into_iter().map(|(path, form)| configuration(path, form, &instance.namespace)));

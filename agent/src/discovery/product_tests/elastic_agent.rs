@@ -40,7 +40,6 @@ fn lines(user: &str, more: &[&str]) -> Vec<String> {
         ": keystore elastic-agent-store /TOP/fleet.enc USER",
         ": keystore elastic-agent-vault /TOP/vault/.seed USER",
         ": Yaml /TOP/elastic-agent.yml",
-        ": Directory /TOP",
     ]
     .to_vec();
     lines.extend(more);
@@ -241,7 +240,6 @@ fn a_container_keeps_its_state_where_its_environment_says() {
             ": keystore elastic-agent-store STATE/data/state.enc 101 in 5",
             ": keystore elastic-agent-vault STATE/vault/.seedV2 101 in 5",
             ": Yaml STATE/elastic-agent.yml in 5",
-            ": Directory STATE in 5",
             ": Environment /proc/5/environ",
             ": Arguments /proc/5/cmdline",
         ]

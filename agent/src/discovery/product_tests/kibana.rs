@@ -109,7 +109,14 @@ fn an_archive_that_runs_has_its_paths_from_its_home() {
     root.file("opt/kibana-8.1/state/kibana.keystore", "1:");
     root.runs(&Runs {
         pid: 9,
-        argv: &["./bin/../node/bin/node", "./bin/../src/cli/dist", "--path.data=given"],
+        // What stands before the script is for Node.js.
+        argv: &[
+            "./bin/../node/bin/node",
+            "-c",
+            "--path.data=no",
+            "./bin/../src/cli/dist",
+            "--path.data=given",
+        ],
         environ: &[
             "TMPDIR=/scratch",
             "NODE_OPTIONS=--heapsnapshot-signal=SIGUSR2 --diagnostic-dir=/d",
