@@ -105,13 +105,15 @@ fn data_root(host: &dyn Host) -> HostPath {
 
 /// The product of an image such as `docker.elastic.co/elasticsearch/elasticsearch:8.19.4@sha256:…`.
 pub(super) fn image(name: &str) -> Option<&'static Image> {
+    const KINDS: [&str; 8] =
+        ["", "-oss", "-wolfi", "-ubi", "-ubi8", "-cloud", "-complete", "-slim"];
     let name = name.split('@').next().unwrap_or_default();
     let last = name.rsplit('/').next().unwrap_or_default();
     let last = last.split(':').next().unwrap_or_default();
     IMAGES.iter().find(|image| {
         // `elasticsearch`, `elasticsearch-oss`, `elasticsearch-wolfi`, but not `elasticsearch-exporter`.
         let rest = last.strip_prefix(image.name);
-        rest.is_some_and(|rest| ["", "-oss", "-wolfi", "-ubi", "-ubi8", "-cloud"].contains(&rest))
+        rest.is_some_and(|rest| KINDS.contains(&rest))
     })
 }
 

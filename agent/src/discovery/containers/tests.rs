@@ -35,8 +35,27 @@ fn an_image_is_known_by_its_name_alone() {
     assert_eq!(product("registry:5000/mirror/elasticsearch-wolfi:9"), Some("elasticsearch"));
     assert_eq!(product("opensearchproject/opensearch:2"), Some("opensearch"));
     assert_eq!(product("opensearchproject/opensearch-dashboards:2"), Some("opensearch-dashboards"));
+    assert_eq!(product("docker.elastic.co/beats/filebeat-wolfi:9.1.0"), Some("filebeat"));
+    assert_eq!(product("docker.elastic.co/beats/elastic-agent-complete:9"), Some("elastic-agent"));
     assert_eq!(product("prometheuscommunity/elasticsearch-exporter:v1"), None);
     assert_eq!(product("nginx"), None);
+}
+
+#[test]
+fn a_stopped_beat_rests_where_its_image_has_its_data() {
+    let id = "ab".repeat(32);
+    let description = r#"{"Name":"/fb","Config":{"Image":"docker.elastic.co/beats/filebeat:8.15.0"},
+        "MountPoints":{"/usr/share/filebeat/data":{"Source":"/srv/fb"}}}"#;
+    let found = found(&[
+        (&format!("var/lib/docker/containers/{id}/config.v2.json"), description),
+        ("srv/fb/filebeat.keystore", ""),
+    ]);
+    assert_eq!(
+        places(&found),
+        ["data /srv/fb".to_owned(), format!("logs /var/lib/docker/containers/{id}")]
+    );
+    assert_eq!(keystores(&found), ["/srv/fb/filebeat.keystore"]);
+    assert_eq!(found.services[0].name, "filebeat:fb");
 }
 
 #[test]
