@@ -5,4 +5,5 @@
 )]
 
 mod golden;
+mod node_api;
 mod together;

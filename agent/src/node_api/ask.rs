@@ -312,3 +312,113 @@ impl Inquiry<'_> {
 }
 
 const LOOK: &str = "look at the log of the node, and at what answers on its port";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::recorded::RecordedHost;
+    use crate::snapshot::Namespace;
+
+    fn endpoint(user: Option<&str>, tls: bool) -> Endpoint {
+        Endpoint {
+            service: "es".to_owned(),
+            product: "elasticsearch".to_owned(),
+            pid: 7,
+            own_pid: 7,
+            user: user.map(str::to_owned),
+            namespace: Namespace::Host,
+            cwd: "/".into(),
+            listeners: Err(Trouble::new(Reason::NoPermission, "denied")),
+            tls,
+            authorities: vec!["/etc/es/certs/http_ca.crt".into()],
+        }
+    }
+
+    fn authority() -> String {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut parameters = rcgen::CertificateParams::default();
+        parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        parameters.self_signed(&key).unwrap().pem()
+    }
+
+    /// A host with an authority in the node's configuration, and access with a key.
+    fn scene(with_ca_file: bool) -> (tempfile::TempDir, Access) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        std::fs::create_dir_all(path("etc/es/certs")).unwrap();
+        std::fs::write(path("etc/es/certs/http_ca.crt"), authority()).unwrap();
+        std::fs::write(path("ca.pem"), authority()).unwrap();
+        std::fs::write(path("key"), "id:hunter2").unwrap();
+        let settings = Settings {
+            api_key_file: Some(path("key")),
+            ca_file: with_ca_file.then(|| path("ca.pem")),
+            ..Settings::default()
+        };
+        let access = Access::load(&settings);
+        (directory, access)
+    }
+
+    fn trust(user: Option<&str>, tls: bool, with_ca_file: bool) -> (bool, bool, bool) {
+        let (directory, access) = scene(with_ca_file);
+        let host = RecordedHost::new(directory.path());
+        let trust = Trust::of(&host, &endpoint(user, tls), &access);
+        (trust.secret.is_some(), trust.is_withheld, trust.tls.is_some())
+    }
+
+    #[test]
+    fn credentials_are_shown_to_accounts_that_are_trusted() {
+        for user in ["root", "elasticsearch", "opensearch"] {
+            for (tls, with_ca_file) in [(false, false), (true, false), (true, true)] {
+                assert_eq!(trust(Some(user), tls, with_ca_file), (true, false, true), "{user}");
+            }
+        }
+    }
+
+    #[test]
+    fn to_others_only_where_the_agents_own_authority_vouches() {
+        for user in [Some("bob"), Some("1000"), None] {
+            assert_eq!(trust(user, true, false), (false, true, true));
+            assert_eq!(trust(user, false, false), (false, true, true));
+            // In plain nothing vouches for anybody.
+            assert_eq!(trust(user, false, true), (false, true, true));
+            assert_eq!(trust(user, true, true), (true, false, true));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_shown_to_be_the_nodes_is_not_asked() {
+        let (directory, access) = scene(false);
+        let host = RecordedHost::new(directory.path());
+        let runtime = daemon::runtime().unwrap();
+        let answer = |endpoint, access: &Access| {
+            runtime.block_on(ask(&host, &[endpoint], access)).remove(0).outcome
+        };
+        let outcome = answer(endpoint(Some("root"), true), &access);
+        assert!(
+            matches!(&outcome, Outcome::Failed { remedy, .. } if remedy.contains("root")),
+            "{outcome:?}"
+        );
+        let without = Access { secret: None, ..access };
+        let outcome = answer(endpoint(Some("root"), true), &without);
+        assert_eq!(outcome, Outcome::NotAsked("denied".to_owned()));
+        // A container's own network is no trouble that anybody could lift.
+        let trouble = Trouble::new(Reason::NotFound, "its network is its own");
+        let contained = Endpoint { listeners: Err(trouble), ..endpoint(Some("root"), true) };
+        assert!(matches!(answer(contained, &without), Outcome::NotAsked(_)));
+    }
+
+    #[test]
+    fn nothing_but_loopback_is_connected_to() {
+        let (directory, access) = scene(false);
+        let host = RecordedHost::new(directory.path());
+        let runtime = daemon::runtime().unwrap();
+        for address in ["192.0.2.1:9200", "[2001:db8::1]:9200", "0.0.0.0:9200"] {
+            let listener = Listener { address: address.parse().unwrap(), inode: 1, descriptor: 1 };
+            let endpoint =
+                Endpoint { listeners: Ok(vec![listener]), ..endpoint(Some("root"), false) };
+            let answer = runtime.block_on(ask(&host, &[endpoint], &access)).remove(0);
+            let Outcome::Failed { trouble, .. } = answer.outcome else { panic!("{answer:?}") };
+            assert!(trouble.detail.contains("not loopback"), "{trouble}");
+        }
+    }
+}
