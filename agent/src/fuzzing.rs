@@ -17,7 +17,7 @@ use crate::discovery::{self, Discovery, arguments, patterns, process, yaml};
 use crate::host::filesystem_facts::{ext, f2fs};
 use crate::keystore::{acl, beats, elastic_agent_store, elasticsearch, kibana, logstash};
 use crate::layer::device_mapper::cipher;
-use crate::node_api::{Answer, Endpoint, Outcome, answer};
+use crate::node_api::{Answer, Endpoint, Outcome, answer, sockets};
 use crate::path::HostPath;
 use crate::snapshot::{
     BlockDevice, DeviceNumber, DmFacts, DmTarget, FilesystemFacts, Namespace, Observed,
@@ -70,6 +70,7 @@ pub static TARGETS: &[Target] = &[
     ("secret_variables", secret_variables),
     ("secret_yaml", |bytes| secrets_in(bytes, "logstash", secrets::yaml::read)),
     ("spool_frame", spool_frame),
+    ("sockets", |bytes| drop([true, false].map(|whole| sockets::parse(bytes, whole)))),
     ("swaps", |bytes| drop((swaps::parse(bytes), swaps::is_swap(bytes)))),
     ("wire_posture", wire_posture),
     ("yaml_settings", yaml_settings),
