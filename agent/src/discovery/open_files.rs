@@ -62,7 +62,7 @@ pub(crate) fn is_written(info: &str) -> bool {
     flags.is_some_and(|flags| flags & WRITES != 0)
 }
 
-/// The paths that its descriptors lead to, as the process sees them; those of files that have no name any more are left out.
+/// The paths that its descriptors lead to, as the process sees them. A file without a name still rests where it had one.
 fn targets(host: &dyn Host, instance: &Instance) -> Vec<(String, HostPath)> {
     let Some(pid) = instance.pid else { return Vec::new() };
     let directory = HostPath::from(format!("/proc/{pid}/fd"));
@@ -75,7 +75,11 @@ fn targets(host: &dyn Host, instance: &Instance) -> Vec<(String, HostPath)> {
         let Ok(path) = host.read_link(&Namespace::Host, &directory.join(&descriptor)) else {
             continue;
         };
-        if path.is_absolute() && !path.as_bytes().ends_with(b" (deleted)") {
+        if path.is_absolute() {
+            let path = match path.as_bytes().strip_suffix(b" (deleted)") {
+                Some(named) => HostPath::new(named.to_vec()),
+                None => path,
+            };
             targets.push((descriptor, below(&root, path)));
         }
     }

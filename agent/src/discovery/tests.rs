@@ -472,8 +472,9 @@ fn what_a_node_holds_open_counts_whatever_its_settings_say_now() {
     let places = places(&found);
     assert!(places.contains(&"data /old/nodes/0".to_owned()), "{places:?}");
     assert!(places.contains(&"logs /srv/elsewhere".to_owned()), "{places:?}");
+    assert!(places.contains(&"data /gone".to_owned()), "{places:?}");
     assert!(
-        !places.iter().any(|place| place.contains("java") || place.contains("gone")),
+        !places.iter().any(|place| place.contains("java") || place.contains("shm")),
         "{places:?}"
     );
     let claims: Vec<_> = found.claims.iter().filter(|claim| claim.setting == "path.data").collect();
