@@ -209,7 +209,11 @@ fn secured(name: &str) -> anyhow::Result<Scene> {
 
 #[test]
 fn what_only_the_api_knows_is_found() -> anyhow::Result<()> {
-    for listen in ["127.0.0.1:0", "0.0.0.0:0"] {
+    let mut addresses = vec!["127.0.0.1:0", "0.0.0.0:0"];
+    if TcpListener::bind("[::1]:0").is_ok() {
+        addresses.extend(["[::1]:0", "[::]:0"]);
+    }
+    for listen in addresses {
         let part = |root: &Path| Ok(Part { listen: listen.to_owned(), ..agreeing(root) });
         let scene = Scene::new(part, "")?;
         let found = scene.look(&Settings::default())?;
@@ -547,13 +551,14 @@ fn another_root_never_touches_the_network() -> anyhow::Result<()> {
 fn nothing_that_is_said_has_the_key_in_it() -> anyhow::Result<()> {
     let mut scene = secured("127.0.0.1")?;
     let key = scene.put("key", KEY, 0o644)?;
-    let user = std::fs::metadata(&key).map(|found| std::os::unix::fs::MetadataExt::uid(&found))?;
+    let found = scene.discover()?;
+    let user = found.endpoints.first().and_then(|endpoint| endpoint.user.clone());
     let state = scene.path("state");
     let config = format!(
-        "state_dir = \"{}\"\n[node_api]\napi_key_file = \"{}\"\nusers = [\"{user}\", \"{}\"]\n",
+        "state_dir = \"{}\"\n[node_api]\napi_key_file = \"{}\"\nusers = [\"{}\"]\n",
         state.display(),
         key.display(),
-        std::env::var("USER").unwrap_or_default(),
+        user.context("an account")?,
     );
     let (answer, output) = scene.scan(&config, &[])?;
     ensure!(scene.drift(&answer)?["evidence"]["api"] == "asked", "{answer:#}");
