@@ -76,7 +76,7 @@ pub(super) fn discover(scene: &Scene<'_>, found: &mut Discovery) {
             (name, candidate)
         }));
     }
-    for home in stack::unpacked(host) {
+    for home in &scene.unpacked {
         for name in NAMES {
             let is_there = |path: HostPath| stack::exists(host, &Namespace::Host, &path);
             if is_there(home.join(format!("{name}.yml"))) && is_there(home.join(name)) {

@@ -99,10 +99,10 @@ pub(super) fn discover(scene: &Scene<'_>, found: &mut Discovery) {
         instance.arguments = vec![PRODUCT.as_bytes().to_vec(), logs.into_bytes()];
         candidate
     }));
-    for home in stack::unpacked(host) {
+    for home in &scene.unpacked {
         let is_there = |name: &str| stack::exists(host, &Namespace::Host, &home.join(name));
         if is_there(PRODUCT) && is_there(SETTINGS_FILE) {
-            candidates.push(stack::archive(home.clone(), home));
+            candidates.push(stack::archive(home.clone(), home.clone()));
         }
     }
     stack::write_down(host, candidates, &|one| Some(describe(host, &package, one)), found);

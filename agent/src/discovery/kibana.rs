@@ -77,13 +77,13 @@ pub(super) fn discover(family: &'static Family, scene: &Scene<'_>, found: &mut D
             candidate
         }));
     }
-    for home in stack::unpacked(host) {
+    for home in &scene.unpacked {
         let config = home.join("config");
         let is_there = |path: HostPath| stack::exists(host, &Namespace::Host, &path);
         if is_there(home.join("bin").join(family.binary))
             && is_there(config.join(family.settings_file))
         {
-            candidates.push(stack::archive(home, config));
+            candidates.push(stack::archive(home.clone(), config));
         }
     }
     stack::write_down(host, candidates, &|candidate| describe(family, host, candidate), found);

@@ -55,11 +55,11 @@ pub(super) fn discover(scene: &Scene<'_>, found: &mut Discovery) {
         }
         candidate
     }));
-    for home in stack::unpacked(host) {
+    for home in &scene.unpacked {
         let config = home.join("config");
         let is_there = |path: HostPath| stack::exists(host, &Namespace::Host, &path);
         if is_there(home.join("bin/logstash")) && is_there(config.join(SETTINGS_FILE)) {
-            candidates.push(stack::archive(home, config));
+            candidates.push(stack::archive(home.clone(), config));
         }
     }
     stack::write_down(host, candidates, &|candidate| Some(describe(host, candidate)), found);

@@ -148,6 +148,8 @@ struct Scene<'a> {
     processes: BTreeMap<i32, Process>,
     /// The units that may start a product, by name.
     units: Vec<Unit>,
+    /// The directories in which an archive may have been unpacked.
+    unpacked: Vec<HostPath>,
 }
 
 /// Looks for every product, and adds what is declared.
@@ -157,7 +159,12 @@ pub fn discover(host: &dyn Host, declared: &Declared) -> Discovery {
         |text: &str| PRODUCTS.iter().any(|p| p.units.iter().any(|part| text.contains(part)));
     let (units, troubles) = unit::services(host, &mentions_product);
     found.gaps.extend(troubles.iter().map(|trouble| gap("units of systemd", trouble, AS_ROOT)));
-    let scene = Scene { host, processes: process::table(host, &is_known, &mut found.gaps), units };
+    let scene = Scene {
+        host,
+        processes: process::table(host, &is_known, &mut found.gaps),
+        units,
+        unpacked: stack::unpacked(host),
+    };
     for product in PRODUCTS {
         (product.discover)(&scene, &mut found);
     }

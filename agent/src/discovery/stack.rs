@@ -170,7 +170,8 @@ pub(super) fn running(
         run_as: running.run_as,
         home: HostPath::root(),
         config: HostPath::root(),
-        cwd: running.cwd.unwrap_or_else(HostPath::root),
+        // What is relative to a directory that is not known stays below a name that nobody can look behind.
+        cwd: running.cwd.unwrap_or_else(|| HostPath::from(format!("/proc/{}/cwd", process.pid))),
         environment: running.environment,
         arguments: process.argv.clone(),
         is_below_launcher: false,

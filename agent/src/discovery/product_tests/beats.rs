@@ -263,6 +263,17 @@ fn the_last_of_several_settings_files_counts() {
 }
 
 #[test]
+fn what_is_relative_to_an_unknown_directory_is_nowhere_else() {
+    let root = Root::new();
+    root.runs(&Runs { pid: 9, argv: &["./filebeat", "-e"], environ: &[], cwd: "/gone" });
+    root.remove("proc/9/cwd");
+    let lines = listed(&root.discover());
+    for line in ["config /proc/9/cwd", "data /proc/9/cwd/data", "logs /proc/9/cwd/logs"] {
+        assert!(lines.contains(&format!("filebeat:/proc/9/cwd: {line}")), "{lines:#?}");
+    }
+}
+
+#[test]
 fn settings_that_cannot_be_read_are_a_gap_and_the_package_is_assumed() {
     for (contents, part) in [
         (b"a: [\n".to_vec(), "line "),

@@ -50,6 +50,10 @@ impl Root {
         symlink(target, path).unwrap();
     }
 
+    pub(super) fn remove(&self, path: &str) {
+        fs::remove_file(self.0.path().join(path)).unwrap();
+    }
+
     pub(super) fn runs(&self, runs: &Runs<'_>) {
         let pid = runs.pid;
         let join = |texts: &[&str]| texts.iter().flat_map(|text| [*text, "\0"]).collect::<String>();
