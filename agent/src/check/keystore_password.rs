@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use atrest_proto::model::{Finding, Outcome, Severity, Use, Verdict};
 
-use super::keystore_access::Owner;
+use super::keystore_access::{Owner, shell};
 use super::outcome::{finding, unknown};
 use super::{CIS_3_11, Check, Context, ISO_8_24, NIST_SC_12, NIST_SC_28_1, SOC2_CC6_1};
 use crate::keystore::password_source::SourceObservation;
 use crate::keystore::{Observation, Protection};
+use crate::path::HostPath;
 use crate::posture::keystore_asset;
 use crate::snapshot::{Observed, Target};
 
@@ -80,7 +81,7 @@ fn judge(
     let is_encrypted = matches!(volume, Verdict::Encrypted | Verdict::Volatile);
     let failed = |severity, summary| Finding {
         severity,
-        remedy: remedy(&contents.format).to_owned(),
+        remedy: remedy(keystore, &contents.format),
         ..finding(&CHECK, &asset, Outcome::Fail, summary)
     };
     let judged = match contents.protection() {
@@ -148,17 +149,48 @@ fn is_obfuscated(format: &str) -> bool {
     matches!(format, "beats" | "elastic-agent-store" | "elastic-agent-vault")
 }
 
-fn remedy(format: &str) -> &'static str {
+fn remedy(keystore: &Observation, format: &str) -> String {
     match format {
         format if is_obfuscated(format) => {
-            "it cannot have a password: move the directory that holds it onto an encrypted volume"
+            "it cannot have a password: move the directory that holds it onto an encrypted volume".to_owned()
         }
-        "logstash" => {
-            "set LOGSTASH_KEYSTORE_PASS from a place that is encrypted itself, and make the keystore anew with \
-             `logstash-keystore create`"
-        }
-        _ => CHECK.remedy,
+        "logstash" => "set LOGSTASH_KEYSTORE_PASS from a place that is encrypted itself, and make the keystore anew with \
+                       `logstash-keystore create`"
+            .to_owned(),
+        "elasticsearch" => passwd(keystore, "ES", "ES_KEYSTORE_PASSPHRASE_FILE"),
+        "opensearch" => passwd(keystore, "OPENSEARCH", "OPENSEARCH_KEYSTORE_PASSPHRASE_FILE"),
+        "kibana" => passwd(keystore, "KBN", "KBN_KEYSTORE_PASSPHRASE_FILE"),
+        _ => CHECK.remedy.to_owned(),
     }
+}
+
+/// How a password is set, and given to the service at its start. The tool lies beside the service's own programs: below
+/// `/usr/share/NAME` for what a package keeps in `/etc/NAME`, below the home for `HOME/config`.
+fn passwd(keystore: &Observation, variables: &str, file: &str) -> String {
+    let product = &keystore.product;
+    let directory = keystore.path.parent().unwrap_or_else(HostPath::root);
+    let of_package = directory
+        .to_string()
+        .strip_prefix("/etc/")
+        .filter(|name| !name.contains('/'))
+        .map(str::to_owned);
+    let is_config = directory.file_name() == Some(b"config");
+    let home = match (&of_package, directory.parent()) {
+        (Some(name), _) => Some(HostPath::from(format!("/usr/share/{name}"))),
+        (None, Some(home)) if is_config => Some(home),
+        (None, _) => None,
+    };
+    let tool = format!("bin/{product}-keystore");
+    let command = match home {
+        Some(home) => format!("{} passwd", shell(&home.join(&tool))),
+        None => format!("{variables}_PATH_CONF={} {tool} passwd", shell(&directory)),
+    };
+    let unit = of_package.as_deref().unwrap_or(product);
+    format!(
+        "`{command}`, then keep the password in a file on an encrypted volume that only root can read, and name that file to \
+         the service: `systemctl edit {unit}`, with `Environment={file}=FILE` below `[Service]`; in a container \
+         KEYSTORE_PASSWORD_FILE"
+    )
 }
 
 /// A password is worth as much as the place that it is kept in.
@@ -244,8 +276,41 @@ mod tests {
     use super::*;
     use crate::host::FileKind;
     use crate::keystore::PasswordSource;
-    use crate::path::HostPath;
     use crate::snapshot::{Namespace, Resolved, Trouble};
+
+    #[test]
+    fn an_operator_reads_what_to_type() {
+        let typed = |product: &str, path: &str| {
+            let mut keystore = keystore(product, 4, Some(false));
+            keystore.path = HostPath::from(path);
+            remedy(&keystore, product)
+        };
+        for (product, path, part) in [
+            (
+                "elasticsearch",
+                "/etc/elasticsearch/elasticsearch.keystore",
+                "`/usr/share/elasticsearch/bin/elasticsearch-keystore passwd`",
+            ),
+            (
+                "opensearch",
+                "/etc/wazuh-indexer/opensearch.keystore",
+                "`/usr/share/wazuh-indexer/bin/opensearch-keystore passwd`",
+            ),
+            (
+                "elasticsearch",
+                "/opt/e s/config/elasticsearch.keystore",
+                "`'/opt/e s/bin/elasticsearch-keystore' passwd`",
+            ),
+            (
+                "elasticsearch",
+                "/srv/conf/elasticsearch.keystore",
+                "`ES_PATH_CONF=/srv/conf bin/elasticsearch-keystore passwd`",
+            ),
+            ("kibana", "/etc/kibana/kibana.keystore", "KBN_KEYSTORE_PASSPHRASE_FILE=FILE"),
+        ] {
+            assert!(typed(product, path).contains(part), "{}", typed(product, path));
+        }
+    }
 
     #[test]
     fn a_password_passes() {
