@@ -1,13 +1,17 @@
 //! The real server and the real agent: enrolment, reports, an outage, a restart of either.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use atrest_agent::daemon::{self, Cause, Command};
+use atrest_agent::discovery::{self, Declared};
+use atrest_agent::host::recorded::RecordedHost;
+use atrest_agent::policy::Policy;
 use atrest_agent::transport::StateDir;
 use atrest_agent::transport::enroll::{Enrolled, Existing, enroll};
+use atrest_agent::{observe, posture};
 use atrest_proto::model::{
     Finding, Host, Outcome, PathPosture, PlainLeg, Posture, Reason, Severity, Use, Verdict,
 };
@@ -16,6 +20,8 @@ use atrest_proto::v1::fleet_service_client::FleetServiceClient;
 use atrest_proto::v1::token_service_client::TokenServiceClient;
 use atrest_server::config::Config;
 use atrest_server::serve::{self, Running};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tonic::Request;
@@ -94,7 +100,7 @@ impl Operator {
     }
 }
 
-fn posture(verdict: Verdict) -> Posture {
+fn said(verdict: Verdict) -> Posture {
     let plain = verdict == Verdict::Unencrypted;
     let reasons = if plain { vec![Reason::PlainDevice] } else { Vec::new() };
     Posture {
@@ -145,6 +151,14 @@ fn host() -> Host {
     Host { hostname: "node-1".to_owned(), machine_fingerprint: "aa".repeat(16), ..Host::default() }
 }
 
+/// What the agent says of a host below `root`, as its own `scan` does.
+fn posture_of(root: &Path) -> Posture {
+    let host = RecordedHost::new(root);
+    let found = discovery::discover(&host, &Declared::default());
+    let snapshot = observe::observe(&host, found, Timestamp::now());
+    Posture { host: self::host(), ..posture::evaluate(&snapshot, &Policy::default()) }
+}
+
 /// An agent's daemon, with a scan that says what the test last set.
 struct Agent {
     verdict: Arc<Mutex<Verdict>>,
@@ -161,7 +175,7 @@ impl Agent {
         // Loopback does not need to be spared: what is measured elsewhere need not be waited for here.
         options.timing.reconnect.first = Duration::from_millis(20);
         options.timing.reconnect.most = Duration::from_millis(100);
-        let scan = move || posture(*seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+        let scan = move || said(*seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
         let ended = tokio::spawn(daemon::run(options, scan, told));
         Self { verdict, commands, ended }
     }
@@ -219,6 +233,111 @@ async fn what_changes_while_the_server_is_away_arrives_once_and_in_order() -> an
     ensure!(status.encrypted == 1 && status.firing_alerts == 0, "{status:?}");
 
     agent.stop().await?;
+    server.shutdown().await;
+    Ok(())
+}
+
+/// Planted as a password, a token and a part of a keystore.
+const SECRET: &str = "hunter2-5c1d9ab0";
+
+/// A node with secrets wherever a node has some.
+fn secretive(root: &Path) -> anyhow::Result<()> {
+    let id = "ab".repeat(32);
+    let yaml = format!(
+        "cluster.name: prod\npath.data: /srv/es\nxpack.security.http.ssl.keystore.password: {SECRET}\n\
+         s3.client.default.secret_key: \"{SECRET}\"\n"
+    );
+    let argv = format!(
+        "java\0-Des.path.conf=/etc/elasticsearch\0-Djavax.net.ssl.keyStorePassword={SECRET}\0\
+         org.elasticsearch.bootstrap.Elasticsearch\0-Ebootstrap.password={SECRET}\0"
+    );
+    let description = format!(
+        "{{\"Name\":\"/es\",\"Config\":{{\"Image\":\"elasticsearch:8\",\"Env\":[\"ELASTIC_PASSWORD={SECRET}\"]}}}}"
+    );
+    for (path, text) in [
+        ("proc/self/mountinfo", "1 0 8:0 / / rw - ext2 /dev/sda rw\n"),
+        ("proc/swaps", "Filename Type Size Used Priority\n"),
+        ("proc/77/cmdline", &argv),
+        ("proc/77/environ", &format!("ELASTIC_PASSWORD={SECRET}\0KEYSTORE_PASSWORD={SECRET}\0")),
+        ("proc/77/status", "PPid:\t1\nUid:\t1\t1\t1\t1\nGid:\t1\t1\t1\t1\n"),
+        ("etc/elasticsearch/elasticsearch.yml", &yaml),
+        ("etc/elasticsearch/elasticsearch.keystore", SECRET),
+        ("etc/elasticsearch/elasticsearch.keystore.tmp", SECRET),
+        ("etc/elasticsearch/jvm.options", &format!("-Dx.password={SECRET}\n")),
+        ("etc/default/elasticsearch", &format!("KEYSTORE_PASSWORD={SECRET}\n")),
+        ("etc/kibana/kibana.yml", &format!("elasticsearch.password: {SECRET}\n")),
+        ("etc/logstash/logstash.yml", &format!("api.auth.basic.password: {SECRET}\n")),
+        ("etc/logstash/conf.d/a.conf", &format!("output {{ x {{ password => \"{SECRET}\" }} }}\n")),
+        ("etc/filebeat/filebeat.yml", &format!("output.elasticsearch.password: {SECRET}\n")),
+        (&format!("var/lib/docker/containers/{id}/config.v2.json"), &description),
+        (
+            "etc/systemd/system/elasticsearch.service",
+            &format!("[Service]\nEnvironment=ELASTIC_PASSWORD={SECRET}\nExecStart=/x\n"),
+        ),
+    ] {
+        let path = root.join(path);
+        std::fs::create_dir_all(path.parent().context("a path has a parent")?)?;
+        std::fs::write(path, text)?;
+    }
+    Ok(())
+}
+
+/// The files below `directory` that hold the secret, raw, in hexadecimal digits or in Base64 at any offset; and how many
+/// files there are.
+fn leaks(directory: &Path) -> anyhow::Result<(Vec<PathBuf>, usize)> {
+    let hex: String = SECRET.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let mut spellings = vec![SECRET.to_owned(), hex];
+    for skipped in 0..3 {
+        let encoded = BASE64.encode(SECRET.get(skipped..).context("the secret is longer")?);
+        // The last letters depend on what follows.
+        spellings.push(encoded.get(..encoded.len() - 4).context("it is longer")?.to_owned());
+    }
+    let (mut found, mut read, mut directories) = (Vec::new(), 0, vec![directory.to_owned()]);
+    while let Some(directory) = directories.pop() {
+        for entry in std::fs::read_dir(directory)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                directories.push(entry.path());
+            } else if entry.file_type()?.is_file() {
+                let text = String::from_utf8_lossy(&std::fs::read(entry.path())?).into_owned();
+                read += 1;
+                if spellings.iter().any(|spelling| text.contains(spelling)) {
+                    found.push(entry.path());
+                }
+            }
+        }
+    }
+    Ok((found, read))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_secret_of_a_node_reaches_the_spool_or_the_database() -> anyhow::Result<()> {
+    let scratch = tempfile::tempdir()?;
+    let root = scratch.path().join("root");
+    secretive(&root)?;
+    let said = posture_of(&root);
+    let told: Vec<_> =
+        said.findings.iter().filter(|finding| finding.check == "plaintext_secret").collect();
+    ensure!(told.len() > 5, "secrets are named: {told:?}");
+
+    let server_state = scratch.path().join("server");
+    let server = serve::start(server_config(&server_state, 0)?).await?;
+    let operator = Operator::of(&server).await?;
+    let state = StateDir::new(scratch.path().join("agent"));
+    enroll(&state, &operator.token().await?, host(), Existing::Keep, Timestamp::now()).await?;
+    let (commands, orders) = mpsc::channel(8);
+    let options = daemon::Options::new(state.clone(), host());
+    let ended = tokio::spawn(daemon::run(options, move || said.clone(), orders));
+    let node = operator.until(|node| node.sequence == 1).await?;
+    ensure!(node.state() != v1::NodeState::Encrypted, "{node:?}");
+    for directory in ["server", "agent"] {
+        let (found, read) = leaks(&scratch.path().join(directory))?;
+        ensure!(found.is_empty() && read > 2, "{read} files, and the secret in {found:?}");
+    }
+    // The search finds what is there.
+    ensure!(leaks(&root)?.0.len() > 10, "the secret is below the root");
+    commands.send(Command::Stop).await.context("the daemon ended")?;
+    tokio::time::timeout(DEADLINE, ended).await???;
     server.shutdown().await;
     Ok(())
 }
