@@ -217,6 +217,25 @@ fn what_runs_is_not_found_again_as_installed() {
 }
 
 #[test]
+fn a_slash_at_the_end_or_a_link_makes_no_other_node() {
+    let root = Root::new();
+    root.file("srv/conf/elasticsearch.yml", "path.data: /d\n");
+    root.file("etc/default/elasticsearch", "ES_PATH_CONF=/etc/elasticsearch/\n");
+    root.link("/srv/conf", "etc/elasticsearch");
+    let found = root.discover();
+    assert_eq!(found.services.len(), 1, "{:?}", found.services);
+    assert_eq!(found.services[0].name, "elasticsearch");
+    assert_eq!(found.services[0].config_dir.as_deref(), Some("/etc/elasticsearch"));
+    let class = ONE_JVM[5];
+    root.process(77, 1, &["java", "-Des.path.home=/h", "-Des.path.conf=/srv/conf/", class], &[]);
+    let found = root.discover();
+    assert_eq!(found.services.len(), 1, "{:?}", found.services);
+    assert_eq!(found.services[0].state, "running");
+    let variables = HostPath::from("/etc/default/elasticsearch");
+    assert!(found.configurations.iter().any(|place| place.path == variables));
+}
+
+#[test]
 fn opensearch_is_found_under_its_own_names() {
     let root = Root::new();
     root.file("etc/opensearch/opensearch.yml", "path.data: /var/lib/opensearch\n");

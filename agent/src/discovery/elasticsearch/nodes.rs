@@ -126,6 +126,11 @@ pub(super) fn installed(family: &Family, scene: &Scene<'_>) -> Vec<Instance> {
         });
     }
     instances.extend(unpacked(family, host));
+    // One spelling of each: a slash at the end makes no other node.
+    for instance in &mut instances {
+        instance.home = absolute(&instance.cwd, &instance.home);
+        instance.config = absolute(&instance.cwd, &instance.config);
+    }
     instances.retain(|instance| is_directory(host, &instance.config));
     instances
 }
