@@ -2,16 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use atrest_proto::model::{Reason, Service, Use};
+use atrest_proto::model::{Gap, Reason, Service, Use};
 use serde::Deserialize;
 
-use super::{DIRECTORIES, IMAGES, Image, is_directory, place};
+use super::{DIRECTORIES, IMAGE_UID, IMAGES, Image, is_directory, place};
+use crate::discovery::arguments::command_line;
 use crate::discovery::elasticsearch::setting_of_variable;
+use crate::discovery::instance::absolute;
 use crate::discovery::process::{Cgroup, gap};
+use crate::discovery::yaml::{MAX_SIZE, Settings};
 use crate::discovery::{Discovery, KeystorePlace};
 use crate::host::Host;
+use crate::keystore::Account;
 use crate::path::HostPath;
-use crate::snapshot::Namespace;
+use crate::snapshot::{Namespace, Trouble};
 
 /// A container's description holds its environment and its health log.
 const LIMIT: usize = 4 << 20;
@@ -41,6 +45,8 @@ struct Config {
     image: String,
     env: Option<Vec<String>>,
     cmd: Option<Vec<String>>,
+    entrypoint: Option<Vec<String>>,
+    user: String,
 }
 
 #[derive(Default, Deserialize)]
@@ -58,7 +64,7 @@ struct Container {
 }
 
 pub(super) fn discover(host: &dyn Host, running: &[(String, Cgroup)], found: &mut Discovery) {
-    let root = data_root(host);
+    let root = data_root(host, &mut found.gaps);
     let containers = root.join("containers");
     for (service, cgroup) in running {
         let logs = containers.join(&cgroup.container);
@@ -88,18 +94,33 @@ pub(super) fn discover(host: &dyn Host, running: &[(String, Cgroup)], found: &mu
                 continue;
             }
         };
-        // One that makes no sense is not what docker writes: nothing can be said of it.
-        let Ok(description) = serde_json::from_slice::<Description>(&description) else { continue };
+        // Its message may quote the file, with the environment in it.
+        let Ok(description) = serde_json::from_slice::<Description>(&description) else {
+            let trouble = Trouble::new(Reason::Unreadable, "not the description of a container");
+            let remedy =
+                "look at the container with `docker inspect`: what it holds was not judged";
+            found.gaps.push(gap(&path.to_string(), &trouble, remedy));
+            continue;
+        };
         let Some(image) = image(&description.config.image) else { continue };
         let container = Container { upper: upper(host, &root, &id), description };
         describe(host, image, &id, &container, &containers.join(&id), found);
     }
 }
 
-fn data_root(host: &dyn Host) -> HostPath {
-    let bytes = host.read(&Namespace::Host, &HostPath::from("/etc/docker/daemon.json"), LIMIT);
-    let daemon: Daemon =
-        bytes.ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+fn data_root(host: &dyn Host, gaps: &mut Vec<Gap>) -> HostPath {
+    let path = HostPath::from("/etc/docker/daemon.json");
+    let daemon = match host.read(&Namespace::Host, &path, LIMIT) {
+        Ok(bytes) => serde_json::from_slice(&bytes)
+            .map_err(|_| Trouble::new(Reason::Unreadable, format!("{path}: not valid JSON"))),
+        Err(trouble) if trouble.reason == Reason::NotFound => Ok(Daemon::default()),
+        Err(trouble) => Err(trouble),
+    };
+    let daemon = daemon.unwrap_or_else(|trouble| {
+        let remedy = "correct the file; containers were looked for in /var/lib/docker";
+        gaps.push(gap(&path.to_string(), &trouble, remedy));
+        Daemon::default()
+    });
     HostPath::from(daemon.data_root.or(daemon.graph).unwrap_or_else(|| DEFAULT_ROOT.to_owned()))
 }
 
@@ -151,17 +172,48 @@ impl Container {
         Some(path.components().skip(depth).fold(base, |path, part| path.join(part)))
     }
 
-    /// A setting of the environment or the command line.
-    fn setting(&self, key: &str) -> Option<&str> {
+    /// The account of the container's own root: names there are none of the host's.
+    fn run_as(&self) -> Account {
+        let mut ids = self.description.config.user.splitn(2, ':').map(str::parse);
+        let uid = ids.next().and_then(Result::ok).unwrap_or(IMAGE_UID);
+        let gid = ids.next().and_then(Result::ok).unwrap_or(0);
+        Account { uid, gid, user: uid.to_string(), group: gid.to_string() }
+    }
+
+    /// The settings of the file at `path` of the container, such as one that is mounted there.
+    fn settings(&self, host: &dyn Host, path: &HostPath, gaps: &mut Vec<Gap>) -> Settings {
+        let Some(path) = self.on_host(path) else { return Settings::default() };
+        let keep = |key: &str| key.starts_with("path.");
+        let settings = match host.read(&Namespace::Host, &path, MAX_SIZE) {
+            Ok(bytes) => Settings::parse(&bytes, &keep)
+                .map_err(|error| Trouble::new(Reason::Unreadable, format!("{path}: {error}"))),
+            // What is in the image names nothing but its defaults.
+            Err(trouble) if trouble.reason == Reason::NotFound => Ok(Settings::default()),
+            Err(trouble) => Err(trouble),
+        };
+        settings.unwrap_or_else(|trouble| {
+            let remedy = "correct the file; the paths of the image were assumed";
+            gaps.push(gap(&path.to_string(), &trouble, remedy));
+            Settings::default()
+        })
+    }
+
+    fn variable(&self, name: &str) -> Option<String> {
+        let pairs = self.description.config.env.iter().flatten();
+        let mut pairs = pairs.filter_map(|variable| variable.split_once('='));
+        pairs.find(|(found, _)| *found == name).map(|(_, value)| value.to_owned())
+    }
+
+    /// A setting of the command line or the environment.
+    fn setting(&self, key: &str) -> Option<String> {
         let config = &self.description.config;
-        let of_command =
-            config.cmd.iter().flatten().rev().find_map(|argument| {
-                argument.strip_prefix("-E")?.strip_prefix(key)?.strip_prefix('=')
-            });
-        of_command.or_else(|| {
+        let arguments = config.entrypoint.iter().chain(&config.cmd).flatten();
+        let arguments: Vec<Vec<u8>> = arguments.map(|word| word.clone().into_bytes()).collect();
+        let given = command_line(&arguments).into_iter().rev().find(|(name, _)| name == key);
+        given.map(|(_, value)| value).or_else(|| {
             config.env.iter().flatten().find_map(|variable| {
                 let (name, value) = variable.split_once('=')?;
-                (setting_of_variable(name)? == key).then_some(value)
+                (setting_of_variable(name)? == key).then(|| value.to_owned())
             })
         })
     }
@@ -179,14 +231,38 @@ fn describe(
     let name = container.description.name.trim_start_matches('/');
     let name = format!("{}:{}", image.product, if name.is_empty() { short } else { name });
     let home = HostPath::from(image.home);
+    let settings = container.settings(host, &home.join(image.settings), &mut found.gaps);
     for (below, usage) in DIRECTORIES {
-        let named = container.setting(&format!("path.{below}"));
-        let inside = named.map_or_else(|| home.join(below), |path| home.join(path.as_bytes()));
-        let on_host = container.on_host(&inside.normalised());
-        // What the container never wrote is only in its image.
-        let on_host = on_host
-            .filter(|path| named.is_some() || host.metadata(&Namespace::Host, path, true).is_ok());
-        found.places.extend(on_host.map(|path| place(path, usage, &name)));
+        let key = format!("path.{below}");
+        let mut unresolved = Vec::new();
+        let mut of_file = || {
+            let values = settings.list(&key, &|name| container.variable(name));
+            let values = values.unwrap_or_else(|error| {
+                unresolved.push(error.to_string());
+                Vec::new()
+            });
+            (!values.is_empty()).then(|| values.join(","))
+        };
+        let named = container.setting(&key).or_else(&mut of_file);
+        found.gaps.extend(unresolved.into_iter().map(|detail| {
+            let trouble = Trouble::new(Reason::Unreadable, detail);
+            gap(&name, &trouble, "name the path in the agent's configuration")
+        }));
+        let is_named = named.is_some();
+        // Java takes one text with commas for a list.
+        let insides = match &named {
+            Some(paths) => {
+                paths.split(',').map(str::trim).filter(|path| !path.is_empty()).collect()
+            }
+            None => (usage != Use::Repository).then_some(below).into_iter().collect::<Vec<_>>(),
+        };
+        for inside in insides {
+            let on_host = container.on_host(&absolute(&home, &HostPath::from(inside)));
+            // What the container never wrote is only in its image.
+            let on_host = on_host
+                .filter(|path| is_named || host.metadata(&Namespace::Host, path, true).is_ok());
+            found.places.extend(on_host.map(|path| place(path, usage, &name)));
+        }
     }
     if is_directory(host, directory) {
         found.places.push(place(directory.clone(), Use::Logs, &name));
@@ -200,7 +276,7 @@ fn describe(
             product: image.product.to_owned(),
             format: image.format,
             service: Some(name.clone()),
-            run_as: None,
+            run_as: Some(container.run_as()),
             password_sources: Vec::new(),
         });
     }
@@ -208,8 +284,8 @@ fn describe(
         product: image.product.to_owned(),
         name,
         state: "installed".to_owned(),
-        cluster_name: container.setting("cluster.name").map(str::to_owned),
-        node_name: container.setting("node.name").map(str::to_owned),
+        cluster_name: container.setting("cluster.name"),
+        node_name: container.setting("node.name"),
         ..Service::default()
     });
 }

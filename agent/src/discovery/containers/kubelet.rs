@@ -4,10 +4,11 @@
 
 use atrest_proto::model::{Reason, Service, Use};
 
-use super::{is_directory, place};
+use super::{IMAGE_UID, is_directory, place};
 use crate::discovery::process::{Cgroup, gap};
 use crate::discovery::{Discovery, KeystorePlace};
 use crate::host::Host;
+use crate::keystore::Account;
 use crate::path::HostPath;
 use crate::secrets::{self, Form};
 use crate::snapshot::Namespace;
@@ -92,6 +93,12 @@ fn logs_of<'a>(names: &'a [Vec<u8>], uid: &'a str) -> impl Iterator<Item = HostP
     names.iter().filter(of_pod).map(|name| HostPath::from(LOGS).join(name))
 }
 
+/// The images' user, with the group that the volume was given (`fsGroup` of the pod).
+fn account(host: &dyn Host, config: &HostPath) -> Account {
+    let gid = host.metadata(&Namespace::Host, config, true).map_or(0, |metadata| metadata.gid);
+    Account { uid: IMAGE_UID, gid, user: IMAGE_UID.to_string(), group: gid.to_string() }
+}
+
 fn describe(
     host: &dyn Host,
     pod: &Pod,
@@ -134,7 +141,7 @@ fn describe(
         product: pod.product.to_owned(),
         format: pod.format,
         service: Some(name.clone()),
-        run_as: None,
+        run_as: Some(account(host, &config)),
         password_sources: Vec::new(),
     });
     for (path, form) in [(config.join(pod.settings), Form::Yaml), (config.clone(), Form::Directory)]

@@ -22,6 +22,8 @@ struct Image {
     /// In the name of the image, without registry and tag: the first that fits counts.
     name: &'static str,
     home: &'static str,
+    /// Its settings, below the home as the keystore is.
+    settings: &'static str,
     keystore: &'static str,
     format: &'static str,
 }
@@ -51,6 +53,7 @@ const IMAGES: [Image; 12] = [
         product: "opensearch-dashboards",
         name: "opensearch-dashboards",
         home: "/usr/share/opensearch-dashboards",
+        settings: "config/opensearch_dashboards.yml",
         keystore: "config/opensearch_dashboards.keystore",
         format: "kibana",
     },
@@ -58,6 +61,7 @@ const IMAGES: [Image; 12] = [
         product: "elasticsearch",
         name: "elasticsearch",
         home: "/usr/share/elasticsearch",
+        settings: "config/elasticsearch.yml",
         keystore: "config/elasticsearch.keystore",
         format: "elasticsearch",
     },
@@ -65,6 +69,7 @@ const IMAGES: [Image; 12] = [
         product: "opensearch",
         name: "opensearch",
         home: "/usr/share/opensearch",
+        settings: "config/opensearch.yml",
         keystore: "config/opensearch.keystore",
         format: "elasticsearch",
     },
@@ -72,6 +77,7 @@ const IMAGES: [Image; 12] = [
         product: "kibana",
         name: "kibana",
         home: "/usr/share/kibana",
+        settings: "config/kibana.yml",
         keystore: "config/kibana.keystore",
         format: "kibana",
     },
@@ -79,14 +85,19 @@ const IMAGES: [Image; 12] = [
         product: "logstash",
         name: "logstash",
         home: "/usr/share/logstash",
+        settings: "config/logstash.yml",
         keystore: "config/logstash.keystore",
         format: "logstash",
     },
 ];
 
-/// The directories below an image's home that it writes to.
-const DIRECTORIES: [(&str, Use); 3] =
-    [("data", Use::Data), ("logs", Use::Logs), ("config", Use::Config)];
+/// The directories below an image's home that it writes to, and those that settings `path.…` name; of these a repository has
+/// no default.
+const DIRECTORIES: [(&str, Use); 4] =
+    [("data", Use::Data), ("logs", Use::Logs), ("config", Use::Config), ("repo", Use::Repository)];
+
+/// The user that the images of all products run as, with group 0: their Dockerfiles.
+const IMAGE_UID: u32 = 1000;
 
 /// Adds what engines keep to what was found by processes and installations.
 pub(super) fn discover(host: &dyn Host, found: &mut Discovery) {

@@ -93,6 +93,8 @@ fn a_stopped_container_rests_on_its_mounts_and_its_writable_layer() {
             "data /srv/volumes/es/_data".to_owned(),
         ]
     );
+    let run_as = found.keystores[0].run_as.as_ref().unwrap();
+    assert_eq!((run_as.uid, run_as.gid), (1000, 0));
     assert_eq!(
         keystores(&found),
         [format!(
@@ -103,6 +105,51 @@ fn a_stopped_container_rests_on_its_mounts_and_its_writable_layer() {
     assert_eq!(service.name, "elasticsearch:es-cold");
     assert_eq!(service.cluster_name.as_deref(), Some("prod"));
     assert_eq!(service.node_name.as_deref(), Some("cold-1"));
+    assert!(!format!("{found:?}").contains("hunter2"));
+}
+
+#[test]
+fn a_stopped_container_has_the_paths_that_words_and_a_mounted_file_name() {
+    let id = "ab".repeat(32);
+    let container = format!("var/lib/docker/containers/{id}/config.v2.json");
+    let description = r#"{"Name":"/es","Config":{"Image":"elasticsearch:9","User":"1001:5","Env":["path.repo=/vol/r1,/vol/r2","D=d"],
+        "Cmd":["eswrapper","-E","path.data=/vol/x"]},"MountPoints":{"/vol":{"Source":"/srv/vol"},
+        "/usr/share/elasticsearch/config":{"Source":"/srv/conf"}}}"#;
+    let yml = "path.data: /vol/overruled\npath.logs: /vol/${D}\n";
+    let found = found(&[
+        (&container, description),
+        ("srv/conf/elasticsearch.yml", yml),
+        ("srv/conf/elasticsearch.keystore", ""),
+    ]);
+    assert_eq!(
+        places(&found),
+        [
+            "config /srv/conf".to_owned(),
+            "logs /srv/vol/d".to_owned(),
+            "repository /srv/vol/r1".to_owned(),
+            "repository /srv/vol/r2".to_owned(),
+            "data /srv/vol/x".to_owned(),
+            format!("logs /var/lib/docker/containers/{id}"),
+        ]
+    );
+    let run_as = found.keystores[0].run_as.as_ref().unwrap();
+    assert_eq!((run_as.uid, run_as.gid), (1001, 5));
+    let gaps = found.gaps.iter().filter(|gap| gap.subject != "/proc");
+    assert_eq!(gaps.count(), 0, "{:?}", found.gaps);
+}
+
+#[test]
+fn what_is_damaged_of_a_container_is_a_gap_and_quotes_nothing() {
+    let id = "ab".repeat(32);
+    let found = found(&[
+        ("etc/docker/daemon.json", "{"),
+        (
+            &format!("var/lib/docker/containers/{id}/config.v2.json"),
+            r#"{"Config":{"Image":"elasticsearch:8","Env":["ELASTIC_PASSWORD=hunter2""#,
+        ),
+    ]);
+    let gaps = found.gaps.iter().filter(|gap| gap.subject != "/proc");
+    assert_eq!(gaps.count(), 2, "{:?}", found.gaps);
     assert!(!format!("{found:?}").contains("hunter2"));
 }
 
