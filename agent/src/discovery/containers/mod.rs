@@ -29,23 +29,29 @@ struct Image {
 }
 
 /// A product whose image has its own name for everything.
-const fn beat(product: &'static str, home: &'static str, keystore: &'static str) -> Image {
-    Image { product, name: product, home, keystore, format: "beats" }
+const fn beat(
+    product: &'static str,
+    home: &'static str,
+    settings: &'static str,
+    keystore: &'static str,
+) -> Image {
+    Image { product, name: product, home, settings, keystore, format: "beats" }
 }
 
 /// More special names stand first.
 const IMAGES: [Image; 12] = [
-    beat("filebeat", "/usr/share/filebeat", "data/filebeat.keystore"),
-    beat("metricbeat", "/usr/share/metricbeat", "data/metricbeat.keystore"),
-    beat("packetbeat", "/usr/share/packetbeat", "data/packetbeat.keystore"),
-    beat("heartbeat", "/usr/share/heartbeat", "data/heartbeat.keystore"),
-    beat("auditbeat", "/usr/share/auditbeat", "data/auditbeat.keystore"),
-    beat("apm-server", "/usr/share/apm-server", "data/apm-server.keystore"),
+    beat("filebeat", "/usr/share/filebeat", "filebeat.yml", "data/filebeat.keystore"),
+    beat("metricbeat", "/usr/share/metricbeat", "metricbeat.yml", "data/metricbeat.keystore"),
+    beat("packetbeat", "/usr/share/packetbeat", "packetbeat.yml", "data/packetbeat.keystore"),
+    beat("heartbeat", "/usr/share/heartbeat", "heartbeat.yml", "data/heartbeat.keystore"),
+    beat("auditbeat", "/usr/share/auditbeat", "auditbeat.yml", "data/auditbeat.keystore"),
+    beat("apm-server", "/usr/share/apm-server", "apm-server.yml", "data/apm-server.keystore"),
     Image {
         product: "elastic-agent",
         name: "elastic-agent",
         // What its entry point writes to.
         home: "/usr/share/elastic-agent/state",
+        settings: "elastic-agent.yml",
         keystore: "fleet.enc",
         format: "elastic-agent-store",
     },

@@ -87,8 +87,7 @@ pub(super) fn discover(family: &Family, scene: &Scene<'_>, found: &mut Discovery
     // With whose eyes they are seen: a node with another root has a directory of its own under the same name.
     let mut configs: Vec<(Namespace, HostPath)> = Vec::new();
     let is_same = |(seen_by, config): (&Namespace, &HostPath), node: &Instance| {
-        *config == node.config
-            && is_same_file(scene.host, (seen_by, config), (&node.namespace, &node.config))
+        is_same_file(scene.host, (seen_by, config), (&node.namespace, &node.config))
     };
     let mut installed = installed(family, scene);
     for (server, launcher) in servers(family, scene) {
