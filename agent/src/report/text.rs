@@ -1,5 +1,6 @@
 //! Text for people: the worst first, the stack as a tree, the remedy under each failure.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use atrest_proto::model::{Finding, Layer, Outcome, PathPosture, Posture, Severity, Verdict};
@@ -66,6 +67,28 @@ impl Style {
     }
 }
 
+/// A text that came from the host, as part of one line: what would begin another, move the cursor or turn the direction of
+/// writing is written out. Any user's process may name a node as it likes.
+pub(super) fn harmless(text: &str) -> Cow<'_, str> {
+    let harms = |letter: char| {
+        // UAX #9: marks, embeddings, overrides and isolates; U+2028 and U+2029 separate lines.
+        letter.is_control()
+            || matches!(letter, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    if !text.contains(harms) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::new();
+    for letter in text.chars() {
+        match letter {
+            letter if !harms(letter) => shown.push(letter),
+            letter if letter.is_ascii() => shown.push_str(&format!("\\x{:02x}", u32::from(letter))),
+            letter => shown.push_str(&format!("\\u{{{:x}}}", u32::from(letter))),
+        }
+    }
+    Cow::Owned(shown)
+}
+
 /// Columns that text is wrapped to.
 pub(super) const WIDTH: usize = 80;
 
@@ -78,7 +101,7 @@ pub fn check(posture: &Posture, style: Style) -> String {
         if index > 0 {
             out.push('\n');
         }
-        line!(out, "{} {}{}", style.verdict(path.verdict), path.path, reasons(path));
+        line!(out, "{} {}{}", style.verdict(path.verdict), harmless(&path.path), reasons(path));
         details(path, style, &mut out);
         let about = posture.findings.iter().filter(|finding| concerns(finding, path));
         remedies(about, style, &mut out);
@@ -91,7 +114,8 @@ pub fn check(posture: &Posture, style: Style) -> String {
 pub fn scan(posture: &Posture, style: Style) -> String {
     let mut out = String::new();
     let host = &posture.host;
-    let or_not_said = |text: &str| if text.is_empty() { "-".to_owned() } else { text.to_owned() };
+    let or_not_said =
+        |text: &str| if text.is_empty() { "-".into() } else { harmless(text).into_owned() };
     line!(
         out,
         "Host {} ({}, kernel {})",
@@ -100,14 +124,14 @@ pub fn scan(posture: &Posture, style: Style) -> String {
         or_not_said(&host.kernel)
     );
     for service in &posture.services {
-        let cluster = service.cluster_name.as_deref().unwrap_or("-");
-        let node = service.node_name.as_deref().unwrap_or("-");
+        let cluster = harmless(service.cluster_name.as_deref().unwrap_or("-"));
+        let node = harmless(service.node_name.as_deref().unwrap_or("-"));
         line!(
             out,
             "  {} {} ({}), cluster {cluster}, node {node}",
-            service.product,
-            service.name,
-            service.state
+            harmless(&service.product),
+            harmless(&service.name),
+            harmless(&service.state)
         );
     }
     if posture.services.is_empty() {
@@ -118,7 +142,13 @@ pub fn scan(posture: &Posture, style: Style) -> String {
     paths.sort_by_key(|path| (badness(path.verdict), &path.asset));
     for path in paths {
         let usage = path.usage.as_str();
-        line!(out, "{} {usage:<10} {}{}", style.verdict(path.verdict), path.path, reasons(path));
+        line!(
+            out,
+            "{} {usage:<10} {}{}",
+            style.verdict(path.verdict),
+            harmless(&path.path),
+            reasons(path)
+        );
         details(path, style, &mut out);
     }
     if !posture.keystores.is_empty() {
@@ -130,10 +160,10 @@ pub fn scan(posture: &Posture, style: Style) -> String {
                 out,
                 "{} {} {} {}:{} {version}, {}",
                 style.verdict(keystore.at_rest),
-                keystore.path,
+                harmless(&keystore.path),
                 keystore.mode,
-                keystore.owner,
-                keystore.group,
+                harmless(&keystore.owner),
+                harmless(&keystore.group),
                 keystore.password,
             );
         }
@@ -145,9 +175,9 @@ pub fn scan(posture: &Posture, style: Style) -> String {
                 out,
                 "{:<11} {} ({}) {}",
                 repository.encryption,
-                repository.name,
-                repository.kind,
-                repository.location
+                harmless(&repository.name),
+                harmless(&repository.kind),
+                harmless(&repository.location)
             );
         }
     }
@@ -190,10 +220,10 @@ fn reasons(path: &PathPosture) -> String {
 
 fn details(path: &PathPosture, style: Style, out: &mut String) {
     if let Some(resolved) = path.resolved.as_ref().filter(|resolved| **resolved != path.path) {
-        line!(out, "  is {resolved}");
+        line!(out, "  is {}", harmless(resolved));
     }
     if let Some(nearest) = &path.nearest {
-        line!(out, "  would rest on {}, which is {}", nearest.path, nearest.verdict);
+        line!(out, "  would rest on {}, which is {}", harmless(&nearest.path), nearest.verdict);
     }
     tree::draw(path, "  ", style, out);
     let unsaid: Vec<&str> = path
@@ -203,7 +233,7 @@ fn details(path: &PathPosture, style: Style, out: &mut String) {
         .filter(|detail| !drawn(&path.stack, detail))
         .collect();
     for detail in unsaid.iter().take(UNDECIDED_SHOWN) {
-        line!(out, "  {}  {detail}", style.paint(Paint::Doubt, "?"));
+        line!(out, "  {}  {}", style.paint(Paint::Doubt, "?"), harmless(detail));
     }
     if let Some(more) = unsaid.len().checked_sub(UNDECIDED_SHOWN).filter(|more| *more > 0) {
         line!(out, "  {}  and {more} more", style.paint(Paint::Doubt, "?"));
@@ -254,7 +284,7 @@ fn wrapped(text: &str, indent: &str) -> String {
         .word_splitter(textwrap::WordSplitter::NoHyphenation)
         .initial_indent(indent)
         .subsequent_indent(indent);
-    let text = textwrap::fill(text, options);
+    let text = textwrap::fill(&harmless(text), options);
     text.strip_prefix(indent).unwrap_or(&text).to_owned()
 }
 
@@ -282,9 +312,46 @@ fn gaps(posture: &Posture, out: &mut String) {
     }
     out.push_str("\nCould not be looked at\n");
     for gap in &posture.gaps {
-        line!(out, "  {}  {} ({})", gap.subject, gap.detail, gap.reason);
+        line!(out, "  {}  {} ({})", harmless(&gap.subject), harmless(&gap.detail), gap.reason);
         if !gap.remedy.is_empty() {
-            line!(out, "          -> {}", gap.remedy);
+            line!(out, "          -> {}", harmless(&gap.remedy));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use atrest_proto::model::{Gap, Reason, Service};
+
+    use super::*;
+    use crate::policy::Policy;
+    use crate::posture::evaluate;
+    use crate::snapshot::Snapshot;
+
+    #[test]
+    fn what_the_host_says_stays_on_its_line() {
+        assert_eq!(harmless("es-01 ä \\x41"), "es-01 ä \\x41");
+        assert_eq!(harmless("a\nb\x1b[2J\u{202e}c\u{85}"), "a\\x0ab\\x1b[2J\\u{202e}c\\u{85}");
+        let hostile = "x\n0 failed\x1b[2J".to_owned();
+        let mut posture = evaluate(&Snapshot::empty(), &Policy::default());
+        posture.services.push(Service {
+            name: hostile.clone(),
+            node_name: Some(hostile.clone()),
+            cluster_name: Some(hostile.clone()),
+            ..Service::default()
+        });
+        posture.gaps.push(Gap {
+            subject: hostile.clone(),
+            reason: Reason::Unreadable,
+            detail: hostile.clone(),
+            remedy: hostile.clone(),
+        });
+        for finding in &mut posture.findings {
+            (finding.summary, finding.remedy) = (hostile.clone(), hostile.clone());
+            finding.outcome = Outcome::Fail;
+        }
+        let text = scan(&posture, Style::Plain);
+        assert!(text.contains("x\\x0a0 failed"), "{text}");
+        assert!(!text.contains('\x1b') && !text.contains("\n0 failed\\x1b"), "{text}");
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use atrest_proto::model::{Layer, PathPosture};
 
-use super::text::{Paint, Style, WIDTH};
+use super::text::{Paint, Style, WIDTH, harmless};
 
 /// Appends the tree of a path's stack, each line indented by `indent`.
 pub(super) fn draw(path: &PathPosture, indent: &str, style: Style, out: &mut String) {
@@ -78,9 +78,11 @@ impl Tree<'_> {
             + begun
             + layer.name.chars().count()
             + 2;
-        out.push_str(&layer.name);
+        out.push_str(&harmless(&layer.name));
         out.push_str("  ");
-        out.push_str(&self.style.paint(Paint::Dim, &cut(&facts.join(", "), WIDTH, taken)));
+        out.push_str(
+            &self.style.paint(Paint::Dim, &cut(&harmless(&facts.join(", ")), WIDTH, taken)),
+        );
         for (paint, mark) in marks {
             let mark = paint.map_or_else(|| mark.to_owned(), |paint| self.style.paint(paint, mark));
             out.push_str(&format!("  {mark}"));
