@@ -25,7 +25,7 @@ struct Check<'a> {
 struct Path<'a> {
     #[serde(flatten)]
     path: Cow<'a, PathPosture>,
-    findings: Vec<&'a Finding>,
+    findings: Vec<Cow<'a, Finding>>,
 }
 
 #[derive(Serialize)]
@@ -75,9 +75,23 @@ pub fn scan(posture: &Posture) -> String {
 fn paths(posture: &Posture) -> Vec<Path<'_>> {
     let with_findings = |path| Path {
         path: as_asked(path),
-        findings: posture.findings.iter().filter(|finding| concerns(finding, path)).collect(),
+        findings: posture
+            .findings
+            .iter()
+            .filter(|finding| concerns(finding, path))
+            .map(|finding| of_path(finding, path))
+            .collect(),
     };
     posture.paths.iter().map(with_findings).collect()
+}
+
+/// A finding as it stands below one of the paths that it is about: the others are not named again below each.
+fn of_path<'a>(finding: &'a Finding, path: &PathPosture) -> Cow<'a, Finding> {
+    if finding.affects.len() < 2 {
+        return Cow::Borrowed(finding);
+    }
+    let affects = finding.affects.iter().filter(|asset| **asset == path.asset).cloned().collect();
+    Cow::Owned(Finding { affects, ..finding.clone() })
 }
 
 /// Paths are escaped wherever they are shown. JSON has escapes of its own: there a path is the one that was asked for, as far
@@ -110,4 +124,43 @@ fn pretty(answer: &impl Serialize) -> String {
     let mut text = serde_json::to_string_pretty(answer).unwrap_or_default();
     text.push('\n');
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use atrest_proto::model::{Outcome, Severity};
+
+    use super::*;
+
+    #[test]
+    fn below_a_path_a_finding_names_that_path_only() {
+        let affects: Vec<String> = ["data:/a", "data:/b", "data:/c"].map(str::to_owned).into();
+        let finding = Finding {
+            check: "luks_kdf".to_owned(),
+            asset: "luks:/dev/sda".to_owned(),
+            outcome: Outcome::Fail,
+            severity: Severity::Low,
+            summary: String::new(),
+            remedy: String::new(),
+            reasons: Vec::new(),
+            evidence: BTreeMap::new(),
+            affects,
+        };
+        let path = PathPosture {
+            asset: "data:/b".to_owned(),
+            path: "/b".to_owned(),
+            resolved: None,
+            usage: atrest_proto::model::Use::Data,
+            service: None,
+            verdict: atrest_proto::model::Verdict::Encrypted,
+            reasons: Vec::new(),
+            plain: Vec::new(),
+            encrypted_by: Vec::new(),
+            claimed_by: Vec::new(),
+            undecided: Vec::new(),
+            stack: Vec::new(),
+            nearest: None,
+        };
+        assert_eq!(of_path(&finding, &path).affects, ["data:/b"]);
+    }
 }
