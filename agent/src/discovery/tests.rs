@@ -236,6 +236,31 @@ fn a_slash_at_the_end_or_a_link_makes_no_other_node() {
 }
 
 #[test]
+fn another_users_process_neither_hides_what_is_installed_nor_owns_its_keystore() {
+    let root = Root::new();
+    root.file("etc/elasticsearch/elasticsearch.yml", "path.data: /d\n");
+    root.process(66, 1, &[ONE_JVM, &["-Epath.data=/dev/shm/x"]].concat(), &[]);
+    root.file(
+        "proc/66/status",
+        "Name:\tx\nPPid:\t1\nUid:\t1000\t1000\t1000\t1000\nGid:\t7\t7\t7\t7\n",
+    );
+    let states = |found: &Discovery| -> Vec<String> {
+        found.services.iter().map(|one| format!("{} {:?}", one.name, one.pid)).collect()
+    };
+    let found = root.discover();
+    assert_eq!(states(&found), ["elasticsearch None", "elasticsearch#1 Some(66)"]);
+    let places = places(&found);
+    assert!(places.contains(&"data /d".to_owned()), "{places:?}");
+    assert!(places.contains(&"data /dev/shm/x".to_owned()), "{places:?}");
+    let owners: Vec<_> =
+        found.keystores.iter().map(|one| one.run_as.as_ref().unwrap().uid).collect();
+    assert_eq!(owners, [101, 101]);
+    // The service's own process keeps its name, whatever their numbers.
+    root.process(77, 1, ONE_JVM, &[]);
+    assert_eq!(states(&root.discover()), ["elasticsearch Some(77)", "elasticsearch#1 Some(66)"]);
+}
+
+#[test]
 fn opensearch_is_found_under_its_own_names() {
     let root = Root::new();
     root.file("etc/opensearch/opensearch.yml", "path.data: /var/lib/opensearch\n");

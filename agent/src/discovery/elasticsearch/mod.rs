@@ -89,6 +89,7 @@ pub(super) fn discover(family: &Family, scene: &Scene<'_>, found: &mut Discovery
     let is_same = |(seen_by, config): (&Namespace, &HostPath), node: &Instance| {
         is_same_file(scene.host, (seen_by, config), (&node.namespace, &node.config))
     };
+    let mut strangers = Vec::new();
     let mut installed = installed(family, scene);
     for (server, launcher) in servers(family, scene) {
         let Some(mut node) = running(family, scene.host, server, launcher, &mut found.gaps) else {
@@ -96,8 +97,15 @@ pub(super) fn discover(family: &Family, scene: &Scene<'_>, found: &mut Discovery
         };
         if node.container.is_none() {
             let config = (node.namespace.clone(), node.config.clone());
+            let is_its = |known: &&Instance| is_same((&config.0, &config.1), known);
+            let known: Vec<&Instance> = installed.iter().filter(is_its).collect();
+            if is_stranger(&node, &known) {
+                node.run_as = known.iter().find_map(|known| known.run_as.clone());
+                strangers.push(node);
+                continue;
+            }
             // What starts it says nothing new of a process that can be asked, and is a file with settings.
-            for known in installed.iter().filter(|known| is_same((&config.0, &config.1), known)) {
+            for known in known {
                 node.unit_files.extend(known.unit_files.iter().cloned());
                 node.environment_files.extend(known.environment_files.iter().cloned());
             }
@@ -111,4 +119,18 @@ pub(super) fn discover(family: &Family, scene: &Scene<'_>, found: &mut Discovery
             describe(family, scene.host, &node, found);
         }
     }
+    // Last, so that they take nobody's name.
+    for node in strangers {
+        describe(family, scene.host, &node, found);
+    }
+}
+
+/// Whether a process claims a configuration that is installed for other accounts only.
+///
+/// Any user may start a program with such arguments. It is looked at as what it says it is, but neither hides what is
+/// installed nor becomes the owner of its keystore.
+fn is_stranger(node: &Instance, known: &[&Instance]) -> bool {
+    let Some(own) = &node.run_as else { return false };
+    let accounts: Vec<_> = known.iter().filter_map(|known| known.run_as.as_ref()).collect();
+    own.uid != 0 && !accounts.is_empty() && accounts.iter().all(|account| account.uid != own.uid)
 }
