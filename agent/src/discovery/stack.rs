@@ -12,6 +12,7 @@ use super::yaml::{self, Settings};
 use super::{Discovery, KeystorePlace, Place, Scene, open_files, password_sources};
 use crate::drift::{Claim, Source};
 use crate::host::{FileKind, Host};
+use crate::keystore::Account;
 use crate::path::HostPath;
 use crate::secrets::{self, Form};
 use crate::snapshot::{Namespace, Trouble};
@@ -536,6 +537,48 @@ pub(super) fn name(host: &dyn Host, instance: &Instance, naming: &Naming<'_>) ->
         .map_or_else(|| format!("{product}:{config}"), |package| package.name.clone())
 }
 
+/// Marks the processes that claim settings which are installed for other accounts only, and puts them last.
+///
+/// Any user may start a program with such arguments: it is looked at as what it says it is, but neither hides what is
+/// installed, nor takes its name, nor becomes the owner of its keystore.
+fn strangers_last(
+    host: &dyn Host,
+    described: Vec<(Candidate, Description)>,
+) -> Vec<(Candidate, Description, bool)> {
+    let installed: Vec<(String, HostPath, Account)> = described
+        .iter()
+        .filter(|(candidate, _)| candidate.origin != Origin::Process)
+        .filter_map(|(candidate, description)| {
+            let account = candidate.instance.run_as.clone()?;
+            Some((description.product.clone(), description.settings.clone(), account))
+        })
+        .collect();
+    let mut marked: Vec<(Candidate, Description, bool)> = Vec::new();
+    for (mut candidate, description) in described {
+        let own = candidate.instance.run_as.as_ref().map(|account| account.uid);
+        let is_process =
+            candidate.origin == Origin::Process && candidate.instance.container.is_none();
+        let accounts = installed.iter().filter(|(product, settings, _)| {
+            *product == description.product
+                && is_same_file(
+                    host,
+                    (&Namespace::Host, settings),
+                    (&candidate.instance.namespace, &description.settings),
+                )
+        });
+        let accounts: Vec<&Account> = accounts.map(|(.., account)| account).collect();
+        let is_stranger = is_process
+            && own.is_some_and(|own| own != 0 && accounts.iter().all(|known| known.uid != own))
+            && !accounts.is_empty();
+        if is_stranger {
+            candidate.instance.run_as = accounts.first().map(|account| (*account).clone());
+        }
+        marked.push((candidate, description, is_stranger));
+    }
+    marked.sort_by_key(|(.., is_stranger)| *is_stranger);
+    marked
+}
+
 /// Writes down every instance once, whichever ways lead to it.
 pub(super) fn write_down(
     host: &dyn Host,
@@ -544,11 +587,16 @@ pub(super) fn write_down(
     found: &mut Discovery,
 ) {
     candidates.sort_by_key(|candidate| candidate.origin);
-    let mut kept: Vec<(Candidate, Description)> = Vec::new();
-    for mut candidate in candidates {
-        let Some(description) = describe(&candidate) else { continue };
-        let same = kept.iter_mut().find(|(other, known)| {
+    let described = candidates.into_iter().filter_map(|candidate| {
+        let description = describe(&candidate)?;
+        Some((candidate, description))
+    });
+    let described = strangers_last(host, described.collect());
+    let mut kept: Vec<(Candidate, Description, bool)> = Vec::new();
+    for (mut candidate, description, is_stranger) in described {
+        let same = kept.iter_mut().find(|(other, known, is_other_stranger)| {
             candidate.origin != Origin::Process
+                && !is_other_stranger
                 && other.instance.container.is_none()
                 && known.product == description.product
                 // Archives are often reached by a link without the version.
@@ -560,30 +608,35 @@ pub(super) fn write_down(
                 // Only a unit knows that another instance with the same settings keeps its data elsewhere.
                 && (candidate.origin != Origin::Unit || known.data == description.data)
         });
-        if let Some((known, _)) = same {
+        if let Some((known, ..)) = same {
             known.instance.unit_files.append(&mut candidate.instance.unit_files);
             known.instance.environment_files.append(&mut candidate.instance.environment_files);
             known.outputs.append(&mut candidate.outputs);
             known.instance.run_as =
                 known.instance.run_as.take().or(candidate.instance.run_as.take());
         } else {
-            kept.push((candidate, description));
+            kept.push((candidate, description, is_stranger));
         }
     }
-    let clashes = |of: &Description| {
-        let same = |other: &&(Candidate, Description)| {
-            other.1.product == of.product && other.1.name == of.name
+    // Of what belongs to the host, and then of all: a stranger changes nobody's name.
+    let clashes = |of: &Description, with_strangers: bool| {
+        let same = |other: &&(Candidate, Description, bool)| {
+            other.1.product == of.product && other.1.name == of.name && (with_strangers || !other.2)
         };
         kept.iter().filter(same).count() > 1
     };
     let names: Vec<String> = kept
         .iter()
-        .map(|(_, description)| match description.data.first() {
-            Some(data) if clashes(description) => format!("{}:{data}", description.name),
+        .map(|(candidate, description, is_stranger)| match description.data.first() {
+            _ if *is_stranger && clashes(description, true) => {
+                let pid = candidate.instance.pid.unwrap_or_default();
+                format!("{}#{pid}", description.name)
+            }
+            Some(data) if clashes(description, false) => format!("{}:{data}", description.name),
             Some(_) | None => description.name.clone(),
         })
         .collect();
-    for ((candidate, description), name) in kept.into_iter().zip(names) {
+    for ((candidate, description, _), name) in kept.into_iter().zip(names) {
         write(host, candidate, description, name, found);
     }
 }

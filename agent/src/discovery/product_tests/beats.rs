@@ -92,7 +92,7 @@ fn packages_that_run() {
             ": Environment /proc/9/environ",
             ": Arguments /proc/9/cmdline",
         ];
-        assert_listed(&root.discover(), &lines(name, "kibana", &more));
+        assert_listed(&root.discover(), &lines(name, "root", &more));
     }
 }
 
@@ -167,7 +167,7 @@ fn an_archive_that_runs_has_its_paths_from_its_home() {
         ": logs /srv/filebeat-8.1/l",
         ": logs /more",
         ": queue /q",
-        ": keystore beats /keys/fb.keystore kibana",
+        ": keystore beats /keys/fb.keystore root",
         ": Yaml /srv/filebeat-8.1/filebeat.yml",
         // Of a home that is full of programs what may hold secrets.
         ": Directory /srv/filebeat-8.1/certs",
@@ -222,7 +222,7 @@ fn a_container_is_seen_with_its_own_eyes() {
         ": data /usr/share/filebeat/data in 9",
         ": queue /usr/share/filebeat/data/diskqueue in 9",
         ": logs /usr/share/filebeat/logs in 9",
-        ": keystore beats /usr/share/filebeat/data/filebeat.keystore 101 in 9",
+        ": keystore beats /usr/share/filebeat/data/filebeat.keystore 0 in 9",
         ": Yaml /usr/share/filebeat/filebeat.yml in 9",
         ": Environment /proc/9/environ",
         ": Arguments /proc/9/cmdline",

@@ -92,7 +92,7 @@ fn an_installed_agent_that_runs() {
         ": Arguments /proc/5/cmdline",
     ];
     let found = root.discover();
-    assert_listed(&found, &lines("kibana", &more));
+    assert_listed(&found, &lines("root", &more));
     assert_eq!(found.services[0].roles, ["fleet-server"]);
 }
 
@@ -199,7 +199,7 @@ fn a_deb_that_runs() {
         "elastic-agent: Environment /proc/5/environ",
         "elastic-agent: Arguments /proc/5/cmdline",
     ];
-    assert_listed(&root.discover(), &package_lines("kibana", &more));
+    assert_listed(&root.discover(), &package_lines("root", &more));
 }
 
 #[test]
@@ -236,9 +236,9 @@ fn a_container_keeps_its_state_where_its_environment_says() {
             ": config STATE in 5",
             ": data STATE/data in 5",
             ": logs STATE/data/logs in 5",
-            ": keystore beats STATE/data/run/log-default/filebeat.keystore 101 in 5",
-            ": keystore elastic-agent-store STATE/data/state.enc 101 in 5",
-            ": keystore elastic-agent-vault STATE/vault/.seedV2 101 in 5",
+            ": keystore beats STATE/data/run/log-default/filebeat.keystore 0 in 5",
+            ": keystore elastic-agent-store STATE/data/state.enc 0 in 5",
+            ": keystore elastic-agent-vault STATE/vault/.seedV2 0 in 5",
             ": Yaml STATE/elastic-agent.yml in 5",
             ": Environment /proc/5/environ",
             ": Arguments /proc/5/cmdline",

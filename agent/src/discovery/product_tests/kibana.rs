@@ -29,6 +29,34 @@ fn package() -> Root {
 }
 
 #[test]
+fn another_users_process_neither_hides_nor_renames_what_is_installed() {
+    let root = package();
+    let argv = [ARGV, &["--path.data=/dev/shm/x"]].concat();
+    let runs = |pid| {
+        let environ = &["KBN_PATH_CONF=/etc/kibana"];
+        root.runs(&Runs { pid, argv: &argv, environ, cwd: "/usr/share/kibana" });
+    };
+    runs(66);
+    root.owned(66, 1000, 1000);
+    let names = || -> Vec<(String, Option<i32>)> {
+        let found = root.discover();
+        assert!(found.places.iter().any(|place| place.path == "/var/lib/kibana".into()));
+        found.services.into_iter().map(|service| (service.name, service.pid)).collect()
+    };
+    assert_eq!(names(), [("kibana".to_owned(), None), ("kibana#66".to_owned(), Some(66))]);
+    let found = root.discover();
+    let owners = found.keystores.iter().filter_map(|one| one.run_as.as_ref());
+    assert!(owners.clone().count() > 0 && owners.clone().all(|account| account.uid == 101));
+    root.runs(&Runs {
+        pid: 77,
+        argv: ARGV,
+        environ: &["KBN_PATH_CONF=/etc/kibana"],
+        cwd: "/usr/share/kibana",
+    });
+    assert_eq!(names(), [("kibana".to_owned(), Some(77)), ("kibana#66".to_owned(), Some(66))]);
+}
+
+#[test]
 fn a_deb_that_runs() {
     let root = package();
     root.file("etc/kibana/kibana.keystore", "1:");

@@ -79,7 +79,7 @@ fn a_deb_that_runs() {
         "logstash: Environment /proc/50/environ",
         "logstash: Arguments /proc/50/cmdline",
     ];
-    assert_listed(&root.discover(), &with("kibana", &more));
+    assert_listed(&root.discover(), &with("logstash", &more));
 }
 
 #[test]
@@ -159,7 +159,7 @@ fn an_archive_that_runs_has_relative_paths_from_its_working_directory() {
         ": queue /work/new/dead_letter_queue/mine",
         ": temp /work/tmp",
         ": temp /ruby",
-        ": keystore logstash /opt/ls/config/logstash.keystore kibana",
+        ": keystore logstash /opt/ls/config/logstash.keystore logstash",
         ": Yaml /opt/ls/config/logstash.yml",
         ": Yaml /opt/ls/config/pipelines.yml",
         ": Pipeline /work/my.conf",
@@ -250,7 +250,7 @@ fn a_container_is_seen_with_its_own_eyes() {
         ": logs /usr/share/logstash/logs in 60",
         ": heap-dump /usr/share/logstash in 60",
         ": temp /tmp in 60",
-        ": keystore logstash /usr/share/logstash/config/logstash.keystore 101 in 60",
+        ": keystore logstash /usr/share/logstash/config/logstash.keystore 111 in 60",
         ": Yaml /usr/share/logstash/config/logstash.yml in 60",
         ": Yaml /usr/share/logstash/config/pipelines.yml in 60",
         ": Pipeline /usr/share/logstash/pipeline/logstash.conf in 60",

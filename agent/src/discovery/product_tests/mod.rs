@@ -59,13 +59,27 @@ impl Root {
         let join = |texts: &[&str]| texts.iter().flat_map(|text| [*text, "\0"]).collect::<String>();
         self.file(&format!("proc/{pid}/cmdline"), join(runs.argv));
         self.file(&format!("proc/{pid}/environ"), join(runs.environ));
-        self.file(
-            &format!("proc/{pid}/status"),
-            "Name:\tx\nPPid:\t1\nUid:\t101\t101\t101\t101\nGid:\t102\t102\t102\t102\n",
-        );
+        // As the units of the packages have it.
+        let is_of = |part: &str| runs.argv.iter().any(|argument| argument.contains(part));
+        let (uid, gid) = if is_of("ogstash") {
+            (111, 112)
+        } else if is_of("beat") || is_of("elastic-agent") || is_of("apm-server") {
+            (0, 0)
+        } else {
+            (101, 102)
+        };
+        self.owned(pid, uid, gid);
         self.link(runs.cwd, &format!("proc/{pid}/cwd"));
         self.link("/", &format!("proc/{pid}/root"));
         self.link("mnt:[4026531841]", &format!("proc/{pid}/ns/mnt"));
+    }
+
+    /// The account that the process runs as.
+    pub(super) fn owned(&self, pid: i32, uid: u32, gid: u32) {
+        let status = format!(
+            "Name:\tx\nPPid:\t1\nUid:\t{uid}\t{uid}\t{uid}\t{uid}\nGid:\t{gid}\t{gid}\t{gid}\t{gid}\n"
+        );
+        self.file(&format!("proc/{pid}/status"), status);
     }
 
     /// The process is in a container of its own, with these files.
