@@ -261,6 +261,28 @@ fn another_users_process_neither_hides_what_is_installed_nor_owns_its_keystore()
 }
 
 #[test]
+fn an_instance_of_a_template_that_is_enabled_is_found() {
+    let root = Root::new();
+    root.file(
+        "usr/lib/systemd/system/elasticsearch@.service",
+        "[Service]\nUser=elasticsearch\nEnvironment=ES_HOME=/usr/share/elasticsearch\n\
+         Environment=ES_PATH_CONF=/srv/conf/%i\nExecStart=/usr/share/elasticsearch/bin/elasticsearch\n",
+    );
+    for (name, data) in [("hot", "/d/hot"), ("cold", "/d/cold"), ("unused", "/d/unused")] {
+        root.file(&format!("srv/conf/{name}/elasticsearch.yml"), format!("path.data: {data}\n"));
+    }
+    root.file("etc/systemd/system/multi-user.target.wants/elasticsearch@hot.service", "");
+    root.file("etc/systemd/system/elasticsearch@cold.service.d/o.conf", "[Service]\n");
+    let found = root.discover();
+    let names: Vec<&str> = found.services.iter().map(|one| one.name.as_str()).collect();
+    assert_eq!(names, ["elasticsearch:/srv/conf/cold", "elasticsearch:/srv/conf/hot"]);
+    let places = places(&found);
+    for data in ["data /d/hot", "data /d/cold"] {
+        assert!(places.contains(&data.to_owned()), "{places:?}");
+    }
+}
+
+#[test]
 fn opensearch_is_found_under_its_own_names() {
     let root = Root::new();
     root.file("etc/opensearch/opensearch.yml", "path.data: /var/lib/opensearch\n");

@@ -2,7 +2,7 @@
 //!
 //! Values of the environment live as long as the discovery and are never stored.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use atrest_proto::model::Reason;
 
@@ -40,7 +40,6 @@ pub(super) fn services(
     is_wanted: &dyn Fn(&str) -> bool,
 ) -> (Vec<Unit>, Vec<Trouble>) {
     let mut paths: BTreeMap<String, HostPath> = BTreeMap::new();
-    let mut enabled = Vec::new();
     let mut troubles = Vec::new();
     for directory in DIRECTORIES {
         let directory = HostPath::from(directory);
@@ -51,9 +50,6 @@ pub(super) fn services(
                     if name.ends_with(".service") {
                         let path = directory.join(&name);
                         paths.entry(name).or_insert(path);
-                    } else if [".wants", ".requires"].iter().any(|end| name.ends_with(end)) {
-                        let links = host.list(&Namespace::Host, &directory.join(&name));
-                        enabled.extend(links.unwrap_or_default());
                     }
                 }
             }
@@ -61,11 +57,10 @@ pub(super) fn services(
             Err(trouble) => troubles.push(trouble),
         }
     }
-    // `elasticsearch@hot.service` is enabled by a link of that name to the template.
-    for name in enabled.into_iter().filter_map(|name| String::from_utf8(name).ok()) {
-        if let Some(template) = template_of(&name)
-            && let Some(path) = paths.get(&template).cloned()
-        {
+    for name in instances(host) {
+        // `elasticsearch@hot.service` is what `elasticsearch@.service` makes of `hot`.
+        let template = name.split_once('@').map(|(prefix, _)| format!("{prefix}@.service"));
+        if let Some(path) = template.and_then(|template| paths.get(&template).cloned()) {
             paths.entry(name).or_insert(path);
         }
     }
@@ -84,10 +79,31 @@ pub(super) fn services(
     (units, troubles)
 }
 
-/// `elasticsearch@.service` for `elasticsearch@hot.service`.
-fn template_of(name: &str) -> Option<String> {
-    let (prefix, instance) = name.strip_suffix(".service")?.split_once('@')?;
-    (!instance.is_empty()).then(|| format!("{prefix}@.service"))
+/// The instances of templates that are to be started, or that something is dropped into.
+fn instances(host: &dyn Host) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let mut add = |name: String| {
+        let instance = name.strip_suffix(".service").and_then(|stem| stem.split_once('@'));
+        if instance.is_some_and(|(_, instance)| !instance.is_empty()) {
+            found.insert(name);
+        }
+    };
+    for directory in DIRECTORIES.map(HostPath::from) {
+        for name in host.list(&Namespace::Host, &directory).unwrap_or_default() {
+            let Ok(name) = String::from_utf8(name) else { continue };
+            if [".wants", ".requires"].iter().any(|end| name.ends_with(end)) {
+                let wanted = host.list(&Namespace::Host, &directory.join(&name));
+                wanted
+                    .unwrap_or_default()
+                    .into_iter()
+                    .filter_map(|name| String::from_utf8(name).ok())
+                    .for_each(&mut add);
+            } else if let Some(unit) = name.strip_suffix(".d") {
+                add(unit.to_owned());
+            }
+        }
+    }
+    found
 }
 
 /// The text of a unit file; `None` when it is masked.

@@ -100,8 +100,10 @@ fn is_started_by_itself(family: &Family, arguments: &[Vec<u8>]) -> bool {
 /// What is installed, running or not: by units, by packages, and where archives are usually unpacked.
 pub(super) fn installed(family: &Family, scene: &Scene<'_>) -> Vec<Instance> {
     let host = scene.host;
+    // A template starts nothing by itself.
+    let units = scene.units.iter().filter(|unit| !unit.name.ends_with("@.service"));
     let mut instances: Vec<Instance> =
-        scene.units.iter().filter_map(|unit| started_by(family, host, unit)).collect();
+        units.filter_map(|unit| started_by(family, host, unit)).collect();
     for packaging in family.packagings {
         let sourced = sourced(host, packaging);
         let pairs = sourced.iter().map(|(name, value)| (name.as_str(), value.as_str()));
