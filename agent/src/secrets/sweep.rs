@@ -44,6 +44,8 @@ pub(super) fn sweep(host: &dyn Host, place: &Place) -> (Swept, Vec<Place>) {
                 let path = directory.join(&name);
                 let Ok(metadata) = host.metadata(&place.namespace, &path, false) else { continue };
                 match metadata.kind {
+                    FileKind::Directory if depth == 0 && is_programs_own(&place.product, &name) => {
+                    }
                     FileKind::Directory => deeper.push(path),
                     FileKind::File => {
                         let form = settings_form(place, &name);
@@ -66,6 +68,14 @@ pub(super) fn sweep(host: &dyn Host, place: &Place) -> (Swept, Vec<Place>) {
     swept.left_out.sort_unstable();
     swept.left_out.dedup();
     (swept, found)
+}
+
+/// A directory of the program itself, in an archive whose settings stand beside it: the modules and dashboards of a Beat, the
+/// versions and the state of Elastic Agent. They are deep, and no configuration.
+fn is_programs_own(product: &str, name: &[u8]) -> bool {
+    const OF_BEATS: [&[u8]; 4] = [b"data", b"kibana", b"logs", b"module"];
+    let is_beat = product.ends_with("beat") || product == "apm-server";
+    (product == "elastic-agent" && name == b"data") || (is_beat && OF_BEATS.contains(&name))
 }
 
 /// How a file of settings is written, by its name; copies that editors and packages leave behind count.
@@ -230,6 +240,23 @@ mod tests {
     use crate::snapshot::Namespace;
 
     const KEY: &str = "-----BEGIN PRIVATE KEY-----\nMIIB\n-----END PRIVATE KEY-----\n";
+
+    #[test]
+    fn what_is_the_programs_own_is_not_looked_through() {
+        let root = tempfile::tempdir().unwrap();
+        for path in ["data/v1/components/a/b/c.spec.yml", "inputs.d/a.yml"] {
+            let path = root.path().join("etc/es").join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "a: b\n").unwrap();
+        }
+        let host = LiveHost::new(root.path());
+        let (swept, found) = sweep(&host, &place("elastic-agent"));
+        assert_eq!((swept.left_out.len(), found.len()), (0, 1));
+        let (swept, _) = sweep(&host, &place("filebeat"));
+        assert_eq!(swept.left_out.len(), 0);
+        let (swept, _) = sweep(&host, &place("elasticsearch"));
+        assert_eq!(swept.left_out.len(), 1);
+    }
 
     fn place(product: &str) -> Place {
         Place {
