@@ -210,7 +210,8 @@ impl<'a> Owner<'a> {
     }
 
     /// Who can put another file into the place of one that this directory leads to.
-    pub(super) fn directory(&self, directory: &Directory) -> Vec<Problem> {
+    /// `is_shut`: one above it lets nobody else through.
+    pub(super) fn directory(&self, directory: &Directory, is_shut: bool) -> Vec<Problem> {
         let mut problems = Vec::new();
         let (path, access) = (&directory.path, &directory.access);
         let (metadata, quoted) = (&access.metadata, shell(path));
@@ -226,7 +227,7 @@ impl<'a> Owner<'a> {
         if metadata.mode & 0o1000 != 0 {
             return problems;
         }
-        if metadata.mode & 0o002 != 0 {
+        if metadata.mode & 0o002 != 0 && !is_shut {
             let clause = format!("others may replace it, since they may write to {path}");
             add(clause, Severity::High, format!("chmod o-w {quoted}"));
         }
@@ -281,7 +282,9 @@ pub(super) fn command(problems: &[Problem], namespace: &Namespace) -> String {
     }
     let wherever = match namespace {
         Namespace::Host => "",
-        Namespace::Process(_) => ", inside the container of the service",
+        Namespace::Process(_) => {
+            " as the service sees its files: where it runs in a container, inside of it"
+        }
     };
     format!("`{}`{wherever}", steps.join(" && "))
 }

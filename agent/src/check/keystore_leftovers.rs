@@ -171,7 +171,9 @@ fn remedy(
         let files: Vec<String> = found.iter().map(|one| shell(&one.path)).collect();
         let wherever = match namespace {
             Namespace::Host => "",
-            Namespace::Process(_) => ", inside the container of the service",
+            Namespace::Process(_) => {
+                " as the service sees its files: where it runs in a container, inside of it"
+            }
         };
         let (tool, after) = if is_encrypted {
             ("rm", "")

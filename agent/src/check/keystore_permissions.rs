@@ -47,7 +47,15 @@ fn judge(keystore: &Observation) -> Finding {
     };
     let owner = Owner::of(keystore);
     let mut problems = owner.file(path, file, shut(keystore));
-    problems.extend(keystore.parents.iter().flat_map(|parent| owner.directory(parent)));
+    for parent in &keystore.parents {
+        // Whom a directory above keeps out, as the kubelet's keeps out of a pod's volumes, cannot write to this one.
+        let is_shut = keystore.parents.iter().any(|above| {
+            above.path != parent.path
+                && parent.path.is_at_or_below(&above.path)
+                && above.access.metadata.mode & 0o001 == 0
+        });
+        problems.extend(owner.directory(parent, is_shut));
+    }
     problems.extend(vault(keystore));
     let judged = match (problems.as_slice(), keystore.troubles.first()) {
         ([], Some(trouble)) => unknown(&CHECK, &asset, &format!("who can reach {path}"), trouble),
@@ -125,6 +133,20 @@ mod tests {
         for mode in [0o660, 0o640, 0o600, 0o440] {
             assert_eq!(with(mode, |_, _| {}).outcome, Outcome::Pass, "{mode:o}");
         }
+    }
+
+    #[test]
+    fn others_do_not_write_where_a_directory_above_keeps_them_out() {
+        let judged = |above: &str, mode| {
+            let mut keystore = keystore("elasticsearch", 7, Some(false));
+            keystore.parents =
+                vec![directory("/pods/a/v", 0o2777, 0, 102), directory(above, mode, 0, 0)];
+            judge(&keystore)
+        };
+        fails(&judged("/pods", 0o755), "others may replace it");
+        // Not on the way: a link may have led there.
+        fails(&judged("/root", 0o750), "others may replace it");
+        assert_eq!(judged("/pods", 0o750).outcome, Outcome::Pass);
     }
 
     #[test]

@@ -92,13 +92,18 @@ pub(super) fn account_named(host: &dyn Host, user: &str, group: Option<&str>) ->
 
 /// The account that a process runs as, by the names of its own root.
 fn account(host: &dyn Host, namespace: &Namespace, status: Status) -> Account {
+    account_numbered(host, namespace, status.uid, status.gid)
+}
+
+/// The account of these numbers, by the names that whoever looks has for them.
+pub(super) fn account_numbered(
+    host: &dyn Host,
+    namespace: &Namespace,
+    uid: u32,
+    gid: u32,
+) -> Account {
     let accounts = Accounts::read(host, namespace).unwrap_or_default();
-    Account {
-        uid: status.uid,
-        gid: status.gid,
-        user: accounts.user(status.uid),
-        group: accounts.group(status.gid),
-    }
+    Account { uid, gid, user: accounts.user(uid), group: accounts.group(gid) }
 }
 
 /// As `Path.toAbsolutePath().normalize()` of Java: `..` goes by the text, before any symbolic link.

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::{DIRECTORIES, IMAGE_UID, IMAGES, Image, is_directory, place};
 use crate::discovery::arguments::command_line;
 use crate::discovery::elasticsearch::setting_of_variable;
-use crate::discovery::instance::absolute;
+use crate::discovery::instance::{absolute, account_numbered};
 use crate::discovery::process::{Cgroup, gap};
 use crate::discovery::yaml::{MAX_SIZE, Settings};
 use crate::discovery::{Discovery, KeystorePlace};
@@ -172,12 +172,12 @@ impl Container {
         Some(path.components().skip(depth).fold(base, |path, part| path.join(part)))
     }
 
-    /// The account of the container's own root: names there are none of the host's.
-    fn run_as(&self) -> Account {
+    /// The account that it runs as, by the host's names: its files are looked at on the host.
+    fn run_as(&self, host: &dyn Host) -> Account {
         let mut ids = self.description.config.user.splitn(2, ':').map(str::parse);
         let uid = ids.next().and_then(Result::ok).unwrap_or(IMAGE_UID);
         let gid = ids.next().and_then(Result::ok).unwrap_or(0);
-        Account { uid, gid, user: uid.to_string(), group: gid.to_string() }
+        account_numbered(host, &Namespace::Host, uid, gid)
     }
 
     /// The settings of the file at `path` of the container, such as one that is mounted there.
@@ -276,7 +276,7 @@ fn describe(
             product: image.product.to_owned(),
             format: image.format,
             service: Some(name.clone()),
-            run_as: Some(container.run_as()),
+            run_as: Some(container.run_as(host)),
             password_sources: Vec::new(),
         });
     }

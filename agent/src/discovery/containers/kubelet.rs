@@ -5,6 +5,7 @@
 use atrest_proto::model::{Reason, Service, Use};
 
 use super::{IMAGE_UID, is_directory, place};
+use crate::discovery::instance::account_numbered;
 use crate::discovery::process::{Cgroup, gap};
 use crate::discovery::{Discovery, KeystorePlace};
 use crate::host::Host;
@@ -96,7 +97,7 @@ fn logs_of<'a>(names: &'a [Vec<u8>], uid: &'a str) -> impl Iterator<Item = HostP
 /// The images' user, with the group that the volume was given (`fsGroup` of the pod).
 fn account(host: &dyn Host, config: &HostPath) -> Account {
     let gid = host.metadata(&Namespace::Host, config, true).map_or(0, |metadata| metadata.gid);
-    Account { uid: IMAGE_UID, gid, user: IMAGE_UID.to_string(), group: gid.to_string() }
+    account_numbered(host, &Namespace::Host, IMAGE_UID, gid)
 }
 
 fn describe(
