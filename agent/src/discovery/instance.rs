@@ -95,6 +95,14 @@ fn account(host: &dyn Host, namespace: &Namespace, status: Status) -> Account {
     account_numbered(host, namespace, status.uid, status.gid)
 }
 
+/// Who an archive in `home` runs as: whoever owns the data that it wrote there. `None` before it was started, for who unpacked it
+/// may not be who runs it, and for root, as which the product does not run.
+pub(super) fn account_of_archive(host: &dyn Host, home: &HostPath) -> Option<Account> {
+    let metadata = host.metadata(&Namespace::Host, &home.join("data"), true).ok()?;
+    (metadata.uid != 0)
+        .then(|| account_numbered(host, &Namespace::Host, metadata.uid, metadata.gid))
+}
+
 /// The account of these numbers, by the names that whoever looks has for them.
 pub(super) fn account_numbered(
     host: &dyn Host,
@@ -131,5 +139,23 @@ mod tests {
         assert_eq!(absolute("data"), "/home/data");
         assert_eq!(absolute("/a/link/../b/."), "/a/b");
         assert_eq!(absolute("../../.."), "/");
+    }
+
+    #[test]
+    fn an_archive_runs_as_the_owner_of_its_data() {
+        use crate::host::recorded::RecordedHost;
+        use std::os::unix::fs::MetadataExt as _;
+        let root = tempfile::tempdir().unwrap();
+        let data = root.path().join("opt/es/data");
+        let host = RecordedHost::new(root.path());
+        let of = || account_of_archive(&host, &"/opt/es".into()).map(|account| account.uid);
+        assert_eq!(of(), None);
+        std::fs::create_dir_all(&data).unwrap();
+        let own = std::fs::metadata(&data).unwrap().uid();
+        assert_eq!(of(), (own != 0).then_some(own));
+        // Only root may give it away.
+        if std::os::unix::fs::chown(&data, Some(1000), Some(1000)).is_ok() {
+            assert_eq!(of(), Some(1000));
+        }
     }
 }

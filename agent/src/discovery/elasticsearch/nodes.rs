@@ -5,7 +5,9 @@ use atrest_proto::model::Gap;
 use super::{Family, Packaging};
 use crate::discovery::Scene;
 use crate::discovery::arguments::{argument_after, property};
-use crate::discovery::instance::{AS_ROOT, Instance, Running, absolute, account_named};
+use crate::discovery::instance::{
+    AS_ROOT, Instance, Running, absolute, account_named, account_of_archive,
+};
 use crate::discovery::process::{self, Environment, Process, gap};
 use crate::discovery::unit::Unit;
 use crate::host::{FileKind, Host};
@@ -240,7 +242,7 @@ fn unpacked(family: &Family, host: &dyn Host) -> Vec<Instance> {
         pid: None,
         namespace: Namespace::Host,
         container: None,
-        run_as: None,
+        run_as: account_of_archive(host, &home),
         config: home.join("config"),
         cwd: home.clone(),
         home,
