@@ -68,7 +68,16 @@ fn judge(keystore: &Observation) -> Finding {
         }
         (problems, _) => {
             let summary = format!("{path}: {}", clauses(problems));
-            let remedy = command(problems, &keystore.namespace);
+            // Commands follow a link, wherever somebody made it lead.
+            let remedy = if keystore.is_symlink {
+                format!(
+                    "see first where the link leads (`readlink -f {}`): put the keystore itself there in place of the link, \
+                     for root and the service only",
+                    shell(path)
+                )
+            } else {
+                command(problems, &keystore.namespace)
+            };
             let severity = severity(problems);
             Finding { remedy, severity, ..finding(&CHECK, &asset, Outcome::Fail, summary) }
         }

@@ -26,7 +26,7 @@ pub(crate) mod yaml;
 
 use std::collections::BTreeMap;
 
-use atrest_proto::model::{Gap, Service, Use};
+use atrest_proto::model::{Gap, Reason, Service, Use};
 
 use crate::core_dumps::CoreDumps;
 use crate::drift::Claim;
@@ -169,6 +169,8 @@ pub fn discover(host: &dyn Host, declared: &Declared) -> Discovery {
         (product.discover)(&scene, &mut found);
     }
     containers::discover(host, &mut found);
+    unread_sources(host, &mut found);
+    bound_places(&mut found);
     let declare = |path: &HostPath, usage, service: Option<&String>, namespace: &Namespace| Place {
         path: path.clone(),
         usage,
@@ -198,6 +200,40 @@ pub fn discover(host: &dyn Host, declared: &Declared) -> Discovery {
     found.gaps.sort_unstable();
     found.gaps.dedup();
     found
+}
+
+/// Files that may say where a service writes, and could not be read: what they say is missing.
+fn unread_sources(host: &dyn Host, found: &mut Discovery) {
+    use secrets::Form;
+    let sources = found
+        .configurations
+        .iter()
+        .filter(|place| matches!(place.form, Form::JavaOptions | Form::Variables | Form::Unit));
+    for place in sources {
+        match host.read_start(&place.namespace, &place.path, 1) {
+            Ok(_) => {}
+            Err(trouble) if trouble.reason == Reason::NotFound => {}
+            Err(trouble) => found.gaps.push(gap(&place.path.to_string(), &trouble, AS_ROOT)),
+        }
+    }
+}
+
+/// Any user may start a program that looks like a service and names any number of paths: what is beyond is a gap.
+fn bound_places(found: &mut Discovery) {
+    /// A node with a hundred data paths is a big one.
+    const MOST: usize = 500;
+    let mut counts: BTreeMap<Option<String>, usize> = BTreeMap::new();
+    found.places.retain(|place| {
+        let count = counts.entry(place.service.clone()).or_default();
+        *count += 1;
+        *count <= MOST
+    });
+    for (service, count) in counts.into_iter().filter(|(_, count)| *count > MOST) {
+        let detail = format!("{count} paths are named, and only the first {MOST} were looked at");
+        let trouble = crate::snapshot::Trouble::new(Reason::Unreadable, detail);
+        let subject = format!("paths of {}", service.unwrap_or_default());
+        found.gaps.push(gap(&subject, &trouble, "find out what names so many"));
+    }
 }
 
 #[cfg(test)]

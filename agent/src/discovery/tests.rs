@@ -564,3 +564,31 @@ fn two_nodes_with_one_configuration_are_two_services() {
     assert_eq!(names, ["elasticsearch", "elasticsearch:b"]);
     assert!(places(&found).contains(&"data /d/b".to_owned()));
 }
+
+#[test]
+fn sources_that_cannot_be_read_are_gaps() {
+    let root = Root::new();
+    root.file("etc/elasticsearch/elasticsearch.yml", "path.data: /d\n");
+    // Directories in their place can be read by nobody.
+    fs::create_dir_all(root.path().join("etc/elasticsearch/jvm.options")).unwrap();
+    fs::create_dir_all(root.path().join("etc/default/elasticsearch")).unwrap();
+    let subjects: Vec<String> = root.discover().gaps.into_iter().map(|gap| gap.subject).collect();
+    assert_eq!(subjects, ["/etc/default/elasticsearch", "/etc/elasticsearch/jvm.options"]);
+}
+
+#[test]
+fn any_number_of_paths_is_bounded_and_said() {
+    let root = Root::new();
+    let paths: Vec<String> = (0..2000).map(|number| format!("/d{number}")).collect();
+    let setting = format!("-Epath.data={}", paths.join(","));
+    let mut argv = ONE_JVM.to_vec();
+    argv.push(&setting);
+    root.process(77, 1, &argv, &[]);
+    let found = root.discover();
+    assert_eq!(found.places.len(), 500);
+    assert!(
+        found.gaps.iter().any(|gap| gap.subject == "paths of elasticsearch"),
+        "{:?}",
+        found.gaps
+    );
+}

@@ -36,6 +36,14 @@ pub fn observe(host: &dyn Host, place: &Place) -> Observation {
     let is_symlink = host
         .metadata(seen_by, &place.path, false)
         .is_ok_and(|metadata| metadata.kind == FileKind::Symlink);
+    let metadata = match metadata {
+        // It may lie on a volume that is not mounted now.
+        Observed::Absent if is_symlink => {
+            let detail = format!("{}: a link that leads to nothing now", place.path);
+            Observed::Unreadable(Trouble::new(Reason::NotFound, detail))
+        }
+        metadata @ (Observed::Known(_) | Observed::Absent | Observed::Unreadable(_)) => metadata,
+    };
     let contents = contents(host, place, &metadata);
     let file = match metadata {
         Observed::Known(metadata) => Observed::Known(looker.access(&place.path, metadata)),
@@ -261,6 +269,15 @@ mod tests {
         );
         fs::write(&file, vec![0; 2 << 20]).unwrap();
         assert!(look(&root, KEYSTORE).contents.trouble().is_some());
+    }
+
+    #[test]
+    fn a_link_to_nothing_is_no_absence() {
+        let root = root();
+        let link = root.path().join("etc/elasticsearch/other.keystore");
+        symlink("/mnt/away/elasticsearch.keystore", link).unwrap();
+        let seen = look(&root, "/etc/elasticsearch/other.keystore");
+        assert!(seen.file.trouble().is_some() && seen.contents.trouble().is_some(), "{seen:?}");
     }
 
     #[test]
