@@ -80,7 +80,7 @@ pub(super) fn discover(scene: &Scene<'_>, found: &mut Discovery) {
         for name in NAMES {
             let is_there = |path: HostPath| stack::exists(host, &Namespace::Host, &path);
             if is_there(home.join(format!("{name}.yml"))) && is_there(home.join(name)) {
-                let mut candidate = stack::archive(home.clone(), home.clone());
+                let mut candidate = stack::archive(host, home.clone(), home.clone());
                 candidate.instance.arguments = vec![home.join(name).as_bytes().to_vec()];
                 candidates.push((name.to_owned(), candidate));
             }

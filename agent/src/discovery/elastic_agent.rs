@@ -102,7 +102,7 @@ pub(super) fn discover(scene: &Scene<'_>, found: &mut Discovery) {
     for home in &scene.unpacked {
         let is_there = |name: &str| stack::exists(host, &Namespace::Host, &home.join(name));
         if is_there(PRODUCT) && is_there(SETTINGS_FILE) {
-            candidates.push(stack::archive(home.clone(), home.clone()));
+            candidates.push(stack::archive(host, home.clone(), home.clone()));
         }
     }
     stack::write_down(host, candidates, &|one| Some(describe(host, &package, one)), found);

@@ -83,7 +83,7 @@ pub(super) fn discover(family: &'static Family, scene: &Scene<'_>, found: &mut D
         if is_there(home.join("bin").join(family.binary))
             && is_there(config.join(family.settings_file))
         {
-            candidates.push(stack::archive(home.clone(), config));
+            candidates.push(stack::archive(host, home.clone(), config));
         }
     }
     stack::write_down(host, candidates, &|candidate| describe(family, host, candidate), found);

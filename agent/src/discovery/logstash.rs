@@ -59,7 +59,7 @@ pub(super) fn discover(scene: &Scene<'_>, found: &mut Discovery) {
         let config = home.join("config");
         let is_there = |path: HostPath| stack::exists(host, &Namespace::Host, &path);
         if is_there(home.join("bin/logstash")) && is_there(config.join(SETTINGS_FILE)) {
-            candidates.push(stack::archive(home.clone(), config));
+            candidates.push(stack::archive(host, home.clone(), config));
         }
     }
     stack::write_down(host, candidates, &|candidate| Some(describe(host, candidate)), found);

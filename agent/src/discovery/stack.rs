@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use atrest_proto::model::{Gap, Reason, Service, Use};
 
 use super::identity::is_same_file;
-use super::instance::{AS_ROOT, Instance, Running, absolute, account_named};
+use super::instance::{AS_ROOT, Instance, Running, absolute, account_named, account_of_archive};
 use super::process::{self, Environment, Process, gap};
 use super::unit::Unit;
 use super::yaml::{self, Settings};
@@ -343,13 +343,13 @@ pub(super) fn unpacked(host: &dyn Host) -> Vec<HostPath> {
 }
 
 /// An instance that was unpacked from an archive.
-pub(super) fn archive(home: HostPath, config: HostPath) -> Candidate {
+pub(super) fn archive(host: &dyn Host, home: HostPath, config: HostPath) -> Candidate {
     Candidate {
         instance: Instance {
             pid: None,
             namespace: Namespace::Host,
             container: None,
-            run_as: None,
+            run_as: account_of_archive(host, &home),
             cwd: home.clone(),
             home,
             config,
