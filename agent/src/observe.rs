@@ -143,9 +143,11 @@ pub(crate) fn recorded_services(
 
 /// What is looked at of services beside their paths.
 fn services(host: &dyn Host, discovery: &Discovery) -> ServiceFacts {
+    let mut tries = keystore::observe::MOST_TRIED;
+    let keystores = discovery.keystores.iter();
     let keystores: Vec<keystore::Observation> =
-        discovery.keystores.iter().map(|place| keystore::observe::observe(host, place)).collect();
-    let (secrets, gaps) = secrets::observe::observe(
+        keystores.map(|place| keystore::observe::observe_within(host, place, &mut tries)).collect();
+    let (secrets, mut gaps) = secrets::observe::observe(
         host,
         &secrets::observe::Known {
             places: &discovery.configurations,
@@ -153,6 +155,17 @@ fn services(host: &dyn Host, discovery: &Discovery) -> ServiceFacts {
             keystores: &keystores,
         },
     );
+    if tries == 0 {
+        gaps.push(Gap {
+            subject: "keystores".to_owned(),
+            reason: Reason::Unreadable,
+            detail: format!(
+                "the empty password was tried on the first {} only",
+                keystore::observe::MOST_TRIED
+            ),
+            remedy: "find out what has so many keystores".to_owned(),
+        });
+    }
     ServiceFacts {
         services: discovery.services.clone(),
         keystores,

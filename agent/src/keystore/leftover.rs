@@ -116,6 +116,7 @@ pub fn observe(
     format: Option<&Format>,
     path: &HostPath,
     real: &HostPath,
+    tries: &mut usize,
 ) -> Leftovers {
     let mut leftovers = Leftovers::default();
     let mut directories: Vec<HostPath> = Vec::new();
@@ -124,7 +125,8 @@ pub fn observe(
         if !directories.contains(&directory) {
             let name = name.to_vec();
             let keystores = [path.normalised(), real.clone()];
-            look_through(looker, format, &directory, &name, &keystores, &mut leftovers);
+            let keystore = (name.as_slice(), keystores.as_slice());
+            look_through(looker, format, &directory, keystore, &mut leftovers, tries);
             directories.push(directory);
         }
     }
@@ -137,9 +139,9 @@ fn look_through(
     looker: &mut Looker<'_>,
     format: Option<&Format>,
     directory: &HostPath,
-    keystore: &[u8],
-    keystores: &[HostPath],
+    (keystore, keystores): (&[u8], &[HostPath]),
     leftovers: &mut Leftovers,
+    tries: &mut usize,
 ) {
     let mut names = match looker.host.list(looker.seen_by, directory) {
         Ok(names) => names,
@@ -205,9 +207,12 @@ fn look_through(
                     let whole = looker.host.read(looker.seen_by, &path, format.limit);
                     let whole = whole.map(Zeroizing::new).unwrap_or_default();
                     if let Ok(Parsed { contents: mut found, lock }) = parse(&whole) {
-                        if tried < MAX_TRIED {
-                            tried += 1;
-                            found.opens_without_password = lock.and_then(|lock| lock.opens());
+                        if tried < MAX_TRIED
+                            && let Some(lock) = lock
+                            && let Some(left) = tries.checked_sub(1)
+                        {
+                            (tried, *tries) = (tried + 1, left);
+                            found.opens_without_password = lock.opens();
                         }
                         contents = Some(found);
                     }
@@ -271,7 +276,7 @@ mod tests {
         let host = RecordedHost::new(root.path());
         let mut looker = Looker::new(&host, &Namespace::Host);
         let path = HostPath::from("/etc/es/elasticsearch.keystore");
-        observe(&mut looker, format("elasticsearch"), &path, &path)
+        observe(&mut looker, format("elasticsearch"), &path, &path, &mut 8)
     }
 
     #[test]

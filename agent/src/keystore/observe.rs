@@ -30,6 +30,16 @@ pub struct Place {
 
 /// Looks at the keystore at `place`. What cannot be seen is in the observation as such.
 pub fn observe(host: &dyn Host, place: &Place) -> Observation {
+    let mut tries = MOST_TRIED;
+    observe_within(host, place, &mut tries)
+}
+
+/// How often the empty password is tried in one look at a host: each costs up to 210,000 rounds, about a tenth of a second, and
+/// any user may start programs that look like services with keystores.
+pub const MOST_TRIED: usize = 64;
+
+/// The same, with the tries that are left.
+pub fn observe_within(host: &dyn Host, place: &Place, tries: &mut usize) -> Observation {
     let seen_by = &place.namespace;
     let mut looker = Looker::new(host, seen_by);
     let metadata = metadata(host, seen_by, &place.path);
@@ -44,7 +54,7 @@ pub fn observe(host: &dyn Host, place: &Place) -> Observation {
         }
         metadata @ (Observed::Known(_) | Observed::Absent | Observed::Unreadable(_)) => metadata,
     };
-    let contents = contents(host, place, &metadata);
+    let contents = contents(host, place, &metadata, tries);
     let file = match metadata {
         Observed::Known(metadata) => Observed::Known(looker.access(&place.path, metadata)),
         Observed::Absent => Observed::Absent,
@@ -57,7 +67,7 @@ pub fn observe(host: &dyn Host, place: &Place) -> Observation {
     let parents = if is_there { looker.way(&place.path) } else { Vec::new() };
     // A keystore that is gone may have left something.
     let format = keystore_format(place.format);
-    let leftovers = leftover::observe(&mut looker, format, &place.path, &real);
+    let leftovers = leftover::observe(&mut looker, format, &place.path, &real, tries);
     Observation {
         path: place.path.clone(),
         namespace: seen_by.clone(),
@@ -96,6 +106,7 @@ fn contents(
     host: &dyn Host,
     place: &Place,
     file: &Observed<Metadata>,
+    tries: &mut usize,
 ) -> Observed<super::Contents> {
     let metadata = match file {
         Observed::Known(metadata) => metadata,
@@ -123,7 +134,12 @@ fn contents(
     match host.read(&place.namespace, &place.path, format.limit).map(Zeroizing::new) {
         Ok(bytes) => match parse(&bytes) {
             Ok(Parsed { mut contents, lock }) => {
-                contents.opens_without_password = lock.and_then(|lock| lock.opens());
+                if let Some(lock) = lock
+                    && let Some(left) = tries.checked_sub(1)
+                {
+                    *tries = left;
+                    contents.opens_without_password = lock.opens();
+                }
                 Observed::Known(contents)
             }
             Err(why) => unreadable(why.to_string()),
@@ -278,6 +294,28 @@ mod tests {
         symlink("/mnt/away/elasticsearch.keystore", link).unwrap();
         let seen = look(&root, "/etc/elasticsearch/other.keystore");
         assert!(seen.file.trouble().is_some() && seen.contents.trouble().is_some(), "{seen:?}");
+    }
+
+    #[test]
+    fn without_tries_left_the_password_is_not_tried() {
+        let root = root();
+        let place = Place {
+            path: KEYSTORE.into(),
+            namespace: Namespace::Host,
+            product: "elasticsearch".to_owned(),
+            format: "elasticsearch",
+            service: None,
+            run_as: None,
+            password_sources: Vec::new(),
+        };
+        let host = RecordedHost::new(root.path());
+        let mut tries = 1;
+        let mut opens = || {
+            let seen = observe_within(&host, &place, &mut tries);
+            seen.contents.known().unwrap().opens_without_password
+        };
+        assert!(opens().is_some());
+        assert_eq!(opens(), None);
     }
 
     #[test]
