@@ -163,7 +163,7 @@ pub fn discover(host: &dyn Host, declared: &Declared) -> Discovery {
         host,
         processes: process::table(host, &is_known, &mut found.gaps),
         units,
-        unpacked: stack::unpacked(host),
+        unpacked: stack::unpacked(host, &mut found.gaps),
     };
     for product in PRODUCTS {
         (product.discover)(&scene, &mut found);

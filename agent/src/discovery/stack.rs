@@ -319,7 +319,7 @@ pub(super) fn open_script(host: &dyn Host, instance: &mut Instance) {
 const UNPACKED: [&str; 6] = ["/opt", "/usr/local", "/usr/share", "/srv", "/home", "/data"];
 
 /// The directories in which an archive may have been unpacked.
-pub(super) fn unpacked(host: &dyn Host) -> Vec<HostPath> {
+pub(super) fn unpacked(host: &dyn Host, gaps: &mut Vec<Gap>) -> Vec<HostPath> {
     /// More entries of a directory than this are not looked through.
     const ENTRIES: usize = 1000;
     /// Nor more directories than this.
@@ -338,7 +338,13 @@ pub(super) fn unpacked(host: &dyn Host) -> Vec<HostPath> {
             homes.push(entry);
         }
     }
-    homes.truncate(DIRECTORIES);
+    if homes.len() > DIRECTORIES {
+        let detail = format!("only the first {DIRECTORIES} of {} directories", homes.len());
+        let trouble = Trouble::new(Reason::Unreadable, detail);
+        let remedy = "name paths of what is unpacked elsewhere in the agent's configuration";
+        gaps.push(gap("archives unpacked on this host", &trouble, remedy));
+        homes.truncate(DIRECTORIES);
+    }
     homes
 }
 

@@ -166,13 +166,13 @@ END
         "services-heap-dump-where-it-works",
         "luks2 a /dev/vda
         ext4 /dev/mapper/a /srv/es
-        ext4 /dev/vdb /work
-        mkdir /work/data
+        ext4 /dev/vdb /run-here
+        mkdir /run-here/data
         setting path.data /srv/es
-        cwd=/work
+        cwd=/run-here
         elasticsearch -XX:+HeapDumpOnOutOfMemoryError -XX:HeapDumpPath=data",
     )
-    .finding("heap-dump", "/work/data")
+    .finding("heap-dump", "/run-here/data")
     .unencrypted(&["plain_device"], &["/dev/vdb"]),
     Scenario::new(
         "services-open-log-that-nothing-names",
@@ -284,27 +284,27 @@ END
         "services-heap-dump-without-a-path",
         "luks2 a /dev/vda
         ext4 /dev/mapper/a /srv/es
-        ext4 /dev/vdb /work
+        ext4 /dev/vdb /run-here
         conf=/srv/conf
         setting path.data /srv/es
-        cwd=/work
+        cwd=/run-here
         launched --verbose -XX:+HeapDumpOnOutOfMemoryError",
     )
-    .finding("heap-dump", "/work")
+    .finding("heap-dump", "/run-here")
     .unencrypted(&["plain_device"], &["/dev/vdb"]),
     Scenario::new(
         "services-core-dump-where-it-works",
         "luks2 a /dev/vda
         ext4 /dev/mapper/a /srv/es
-        ext4 /dev/vdb /work
+        ext4 /dev/vdb /run-here
         conf=/srv/conf
         setting path.data /srv/es
         echo core >/proc/sys/kernel/core_pattern
         ulimit -c unlimited
-        cwd=/work
+        cwd=/run-here
         elasticsearch",
     )
-    .finding("core-dump", "/work")
+    .finding("core-dump", "/run-here")
     .unencrypted(&["plain_device"], &["/dev/vdb"]),
     Scenario::new(
         "services-data-behind-a-link",

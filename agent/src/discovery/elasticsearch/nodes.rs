@@ -5,12 +5,11 @@ use atrest_proto::model::Gap;
 use super::{Family, Packaging};
 use crate::discovery::Scene;
 use crate::discovery::arguments::{argument_after, property};
-use crate::discovery::instance::{
-    AS_ROOT, Instance, Running, absolute, account_named, account_of_archive,
-};
+use crate::discovery::instance::{AS_ROOT, Instance, Running, absolute, account_named};
 use crate::discovery::process::{self, Environment, Process, gap};
+use crate::discovery::stack;
 use crate::discovery::unit::Unit;
-use crate::host::{FileKind, Host};
+use crate::host::Host;
 use crate::path::HostPath;
 use crate::snapshot::Namespace;
 use crate::variables::{self, expanded};
@@ -129,13 +128,13 @@ pub(super) fn installed(family: &Family, scene: &Scene<'_>) -> Vec<Instance> {
             environment_files: files_of(packaging),
         });
     }
-    instances.extend(unpacked(family, host));
+    instances.extend(unpacked(family, scene));
     // One spelling of each: a slash at the end makes no other node.
     for instance in &mut instances {
         instance.home = absolute(&instance.cwd, &instance.home);
         instance.config = absolute(&instance.cwd, &instance.config);
     }
-    instances.retain(|instance| is_directory(host, &instance.config));
+    instances.retain(|instance| stack::is_directory(host, &Namespace::Host, &instance.config));
     instances
 }
 
@@ -215,49 +214,16 @@ fn started_by(family: &Family, host: &dyn Host, unit: &Unit) -> Option<Instance>
     })
 }
 
-/// Where archives are usually unpacked, in these directories or one level below.
-const UNPACKED: [&str; 5] = ["/opt", "/usr/local", "/srv", "/home", "/data"];
-
 /// Installations from an archive: a start script, and the settings beside it.
-fn unpacked(family: &Family, host: &dyn Host) -> Vec<Instance> {
-    /// More entries of a directory than this are not looked through.
-    const LIMIT: usize = 1000;
-    let below = |directory: &HostPath| -> Vec<HostPath> {
-        let names = host.list(&Namespace::Host, directory).unwrap_or_default();
-        names.iter().take(LIMIT).map(|name| directory.join(name)).collect()
-    };
-    let mut homes = Vec::new();
-    for directory in UNPACKED.map(HostPath::from) {
-        for entry in below(&directory) {
-            homes.extend(below(&entry));
-            homes.push(entry);
-        }
-    }
-    let is_there = |path: &HostPath| host.metadata(&Namespace::Host, path, true).is_ok();
-    homes.retain(|home| {
+fn unpacked(family: &Family, scene: &Scene<'_>) -> Vec<Instance> {
+    let is_there = |path: &HostPath| stack::exists(scene.host, &Namespace::Host, path);
+    let homes = scene.unpacked.iter().filter(|home| {
         is_there(&home.join("bin").join(family.binary))
             && is_there(&home.join("config").join(family.settings_file))
     });
-    let instance = |home: HostPath| Instance {
-        pid: None,
-        namespace: Namespace::Host,
-        container: None,
-        run_as: account_of_archive(host, &home),
-        config: home.join("config"),
-        cwd: home.clone(),
-        home,
-        environment: Environment::empty(),
-        arguments: Vec::new(),
-        is_below_launcher: false,
-        unit_files: Vec::new(),
-        environment_files: Vec::new(),
-    };
-    homes.into_iter().map(instance).collect()
-}
-
-fn is_directory(host: &dyn Host, path: &HostPath) -> bool {
-    host.metadata(&Namespace::Host, path, true)
-        .is_ok_and(|metadata| metadata.kind == FileKind::Directory)
+    homes
+        .map(|home| stack::archive(scene.host, home.clone(), home.join("config")).instance)
+        .collect()
 }
 
 #[cfg(test)]

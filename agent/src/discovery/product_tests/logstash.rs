@@ -129,7 +129,7 @@ fn an_archive_that_runs_has_relative_paths_from_its_working_directory() {
         "opt/ls/config/log4j2.properties",
         "appender.a.fileName = ${sys:ls.logs}/a.log\nappender.b.fileName = /srv/b/b.log\n",
     );
-    root.file("work/my.conf", "");
+    root.file("srv/ls/my.conf", "");
     root.runs(&Runs {
         pid: 50,
         argv: &[
@@ -146,28 +146,28 @@ fn an_archive_that_runs_has_relative_paths_from_its_working_directory() {
             "mine",
         ],
         environ: &["TMPDIR=/ruby"],
-        cwd: "/work",
+        cwd: "/srv/ls",
     });
     let name = "logstash:/opt/ls/config";
     let lines = [
         " logstash running - /opt/ls/config",
         ": config /opt/ls/config",
-        ": data /work/new",
-        ": logs /work/log",
+        ": data /srv/ls/new",
+        ": logs /srv/ls/log",
         ": logs /srv/b",
-        ": queue /work/new/queue/mine",
-        ": queue /work/new/dead_letter_queue/mine",
-        ": temp /work/tmp",
+        ": queue /srv/ls/new/queue/mine",
+        ": queue /srv/ls/new/dead_letter_queue/mine",
+        ": temp /srv/ls/tmp",
         ": temp /ruby",
         ": keystore logstash /opt/ls/config/logstash.keystore logstash",
         ": Yaml /opt/ls/config/logstash.yml",
         ": Yaml /opt/ls/config/pipelines.yml",
-        ": Pipeline /work/my.conf",
+        ": Pipeline /srv/ls/my.conf",
         ": Directory /opt/ls/config",
         ": Environment /proc/50/environ",
         ": Arguments /proc/50/cmdline",
-        ": path.data Files /work/old",
-        ": path.data Process /work/new",
+        ": path.data Files /srv/ls/old",
+        ": path.data Process /srv/ls/new",
     ]
     .map(|line| format!("{name}{line}"));
     assert_listed(&root.discover(), &lines);
