@@ -18,7 +18,8 @@ use crate::snapshot::Namespace;
 use crate::transport::StateDir;
 use crate::transport::enroll::Existing;
 use crate::{
-    check, config, daemon, leavable, node_api, observe, posture, report, status, transport,
+    check, config, daemon, leavable, node_api, object_store, observe, posture, report, status,
+    transport,
 };
 
 /// Exit code for a wrong command line or configuration (`EX_USAGE` of sysexits.h).
@@ -194,6 +195,7 @@ fn scan(cli: &Cli, format: Format, style: Style) -> anyhow::Result<u8> {
     for warning in node_api::consult(&*host, &mut discovery, &config.node_api) {
         say(&format!("atrest-agent: {warning}"));
     }
+    object_store::consult(&*host, &mut discovery, &config.remote_repositories);
     let snapshot = observe::observe(&*host, discovery, now());
     drop(host);
     let posture = posture::evaluate(&snapshot, &config.policy);
@@ -288,6 +290,7 @@ fn run_daemon(cli: &Cli) -> anyhow::Result<u8> {
         for warning in node_api::consult(&*host, &mut discovery, &config.node_api) {
             tracing::warn!("{warning}");
         }
+        object_store::consult(&*host, &mut discovery, &config.remote_repositories);
         let snapshot = observe::observe(&*host, discovery, now());
         posture::evaluate(&snapshot, &config.policy)
     };

@@ -1,5 +1,6 @@
 //! The agent's configuration: TOML to validated values, with every mistake reported at once.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -8,9 +9,10 @@ use thiserror::Error;
 
 use crate::discovery::Declared;
 use crate::node_api;
+use crate::object_store;
 use crate::path::HostPath;
 use crate::policy::Policy;
-use crate::repository;
+use crate::repository::{self, kind, registered};
 use crate::snapshot::Namespace;
 
 /// Where the configuration is looked for when none is named.
@@ -31,6 +33,7 @@ struct Raw {
     repositories: Vec<RawRepository>,
     policy: Policy,
     node_api: RawNodeApi,
+    remote_repositories: RawRemoteRepositories,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -47,13 +50,56 @@ struct RawNodeApi {
     users: Option<Vec<String>>,
 }
 
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawRemoteRepositories {
+    enabled: Option<bool>,
+    /// In seconds, as is the time-out.
+    interval: Option<u64>,
+    requests: Option<u32>,
+    timeout: Option<u64>,
+    /// Empty, as is the file, where there is none.
+    proxy: String,
+    ca_file: PathBuf,
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawRepository {
     name: String,
     #[serde(rename = "type")]
     kind: String,
-    location: PathBuf,
+    /// Of type `fs`: short for the setting of that name.
+    #[serde(default)]
+    location: String,
+    /// The cluster that it is registered in, where clusters on one host have repositories of one name.
+    cluster: Option<String>,
+    /// As in the registration, and what the agent asks with.
+    #[serde(default)]
+    settings: BTreeMap<String, String>,
+}
+
+impl RawRepository {
+    fn declare(self) -> repository::Registered {
+        let mut settings = self.settings;
+        if !self.location.is_empty() {
+            settings.insert("location".to_owned(), self.location);
+        }
+        for value in settings.values_mut() {
+            *value = registered::without_credentials(std::mem::take(value));
+        }
+        repository::Registered {
+            name: self.name,
+            kind: self.kind,
+            settings,
+            client_side: None,
+            service: None,
+            product: None,
+            cluster: self.cluster,
+            source: repository::Source::Declared,
+            namespace: Namespace::Host,
+        }
+    }
 }
 
 impl Default for Raw {
@@ -66,6 +112,7 @@ impl Default for Raw {
             repositories: Vec::new(),
             policy: Policy::default(),
             node_api: RawNodeApi::default(),
+            remote_repositories: RawRemoteRepositories::default(),
         }
     }
 }
@@ -80,6 +127,7 @@ pub struct Config {
     pub declared: Declared,
     pub policy: Policy,
     pub node_api: node_api::Settings,
+    pub remote_repositories: object_store::Settings,
 }
 
 impl Default for Config {
@@ -92,6 +140,7 @@ impl Default for Config {
             declared: Declared::default(),
             policy: Policy::default(),
             node_api: node_api::Settings::default(),
+            remote_repositories: object_store::Settings::default(),
         })
     }
 }
@@ -161,26 +210,24 @@ fn validate(raw: Raw) -> Result<Config, Vec<String>> {
         } else if !names.insert(name) {
             mistakes.push(format!("repositories: `{name}` stands there twice"));
         }
-        if repository.kind == "fs" && !repository.location.is_absolute() {
+        if !kind::is_known(&repository.kind) {
+            mistakes.push(format!("repositories: `{name}`: no type `{}`", repository.kind));
+        }
+        let location = repository.settings.get("location").unwrap_or(&repository.location);
+        if repository.kind == "fs" && !location.starts_with('/') {
             mistakes.push(format!("repositories: the location of `{name}` is not absolute"));
+        }
+        let is_known = |key: &&String| kind::is_known_setting(key) || kind::is_own_setting(key);
+        for key in repository.settings.keys().filter(|key| !is_known(key)) {
+            mistakes.push(format!("repositories: `{name}`: no setting `{key}`"));
         }
     }
     let node_api = node_api(raw.node_api, &mut mistakes);
+    let remote_repositories = remote_repositories(raw.remote_repositories, &mut mistakes);
     if !mistakes.is_empty() {
         return Err(mistakes);
     }
-    let repositories = raw
-        .repositories
-        .into_iter()
-        .map(|repository| repository::Declared {
-            name: repository.name,
-            kind: repository.kind,
-            location: repository.location.into(),
-            service: None,
-            source: "declared".to_owned(),
-            namespace: Namespace::Host,
-        })
-        .collect();
+    let repositories = raw.repositories.into_iter().map(RawRepository::declare).collect();
     Ok(Config {
         state_dir: raw.state_dir,
         scan_interval: Duration::from_secs(raw.scan_interval),
@@ -191,7 +238,48 @@ fn validate(raw: Raw) -> Result<Config, Vec<String>> {
         },
         policy: raw.policy,
         node_api,
+        remote_repositories,
     })
+}
+
+fn remote_repositories(
+    raw: RawRemoteRepositories,
+    mistakes: &mut Vec<String>,
+) -> object_store::Settings {
+    let default = object_store::Settings::default();
+    let interval = raw.interval.unwrap_or(default.interval.as_secs());
+    if interval < 60 {
+        mistakes.push("remote_repositories.interval: at least 60 (seconds)".to_owned());
+    }
+    let requests = raw.requests.unwrap_or(default.requests);
+    if !(10..=10_000).contains(&requests) {
+        mistakes.push("remote_repositories.requests: 10 to 10000".to_owned());
+    }
+    let timeout = raw.timeout.unwrap_or(default.timeout.as_secs());
+    if !(1..=600).contains(&timeout) {
+        mistakes.push("remote_repositories.timeout: 1 to 600 (seconds)".to_owned());
+    }
+    let ca_file = Some(raw.ca_file).filter(|path| !path.as_os_str().is_empty());
+    if let Some(path) = ca_file.as_ref().filter(|path| !path.is_absolute()) {
+        mistakes.push(format!("remote_repositories.ca_file: `{}` is not absolute", path.display()));
+    }
+    let proxy = Some(raw.proxy).filter(|proxy| !proxy.is_empty());
+    if proxy
+        .as_ref()
+        .is_some_and(|proxy| !proxy.starts_with("http://") && !proxy.starts_with("https://"))
+    {
+        mistakes.push(
+            "remote_repositories.proxy: an address that starts with http:// or https://".to_owned(),
+        );
+    }
+    object_store::Settings {
+        enabled: raw.enabled.unwrap_or(default.enabled),
+        interval: Duration::from_secs(interval),
+        requests,
+        timeout: Duration::from_secs(timeout),
+        proxy,
+        ca_file,
+    }
 }
 
 fn node_api(raw: RawNodeApi, mistakes: &mut Vec<String>) -> node_api::Settings {

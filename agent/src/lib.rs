@@ -32,6 +32,7 @@ pub mod luks;
 pub mod memory;
 pub mod mounts;
 pub mod node_api;
+pub mod object_store;
 pub mod observe;
 pub mod path;
 pub mod policy;

@@ -72,6 +72,8 @@ pub fn observe(host: &dyn Host, discovery: Discovery, now: Timestamp) -> Snapsho
     found.claims.extend(kept.claims);
     found.sights.extend(kept.sights);
     found.memory.extend(kept.memory);
+    found.repositories.extend(kept.repositories);
+    found.unlisted.extend(kept.unlisted);
     gaps.extend(discovery.gaps);
     gaps.extend(kept.gaps);
     gaps.sort_unstable();
@@ -98,7 +100,8 @@ pub fn observe(host: &dyn Host, discovery: Discovery, now: Timestamp) -> Snapsho
         boot,
         keystores: found.keystores,
         secrets: found.secrets,
-        repositories: discovery.repositories,
+        repositories: found.repositories,
+        unlisted: found.unlisted,
         claims: found.claims,
         sights: found.sights,
         gaps,
@@ -173,6 +176,8 @@ fn services(host: &dyn Host, discovery: &Discovery) -> ServiceFacts {
         claims: discovery.claims.clone(),
         sights: discovery.sights.clone(),
         memory: memory(host, &discovery.services),
+        repositories: discovery.repositories.clone(),
+        unlisted: discovery.unlisted.clone(),
         gaps,
         ..ServiceFacts::default()
     }
@@ -238,7 +243,7 @@ fn mount_tables(
     namespaces.extend(discovery.places.iter().map(|place| place.namespace.clone()));
     namespaces.extend(discovery.keystores.iter().map(|place| place.namespace.clone()));
     namespaces.extend(discovery.configurations.iter().map(|place| place.namespace.clone()));
-    namespaces.extend(discovery.repositories.iter().map(|place| place.namespace.clone()));
+    namespaces.extend(discovery.repositories.iter().map(|one| one.registered.namespace.clone()));
     namespaces
         .into_iter()
         .map(|namespace| {

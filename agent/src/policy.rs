@@ -20,6 +20,8 @@ pub struct Policy {
     pub max_keyslots: usize,
     /// A volume that only a TPM, a token or a Tang server opens needs a passphrase or recovery key beside it.
     pub require_recovery_keyslot: bool,
+    /// What is demanded of snapshot repositories.
+    pub repositories: RepositoryPolicy,
 }
 
 impl Default for Policy {
@@ -31,8 +33,19 @@ impl Default for Policy {
             kdf: KdfPolicy::default(),
             max_keyslots: 8,
             require_recovery_keyslot: true,
+            repositories: RepositoryPolicy::default(),
         }
     }
+}
+
+/// What is demanded of snapshot repositories.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RepositoryPolicy {
+    /// A key that the provider holds does not pass: the customer has to manage it.
+    pub require_customer_key: bool,
+    /// A repository whose store does not say how it encrypts passes.
+    pub accept_unproven: bool,
 }
 
 /// The weakest cipher that passes.

@@ -13,6 +13,7 @@ use crate::keystore::fingerprint::{Facts, fingerprint};
 use crate::layer::md;
 use crate::path::HostPath;
 use crate::policy::Policy;
+use crate::repository::Judged;
 use crate::secrets::Form;
 use crate::snapshot::{BlockDevice, Namespace, Observed, Resolved, Snapshot, Target};
 use crate::volume::Evaluator;
@@ -69,8 +70,9 @@ pub fn evaluate(snapshot: &Snapshot, policy: &Policy) -> Posture {
             keystore_posture(observation, volume.verdict, cluster_of(snapshot, observation))
         })
         .collect();
-    let repositories =
-        snapshot.repositories.iter().map(|declared| repository_posture(declared, &paths)).collect();
+    let judged = repository::judge::all(&snapshot.repositories, &paths);
+    let pairs = snapshot.repositories.iter().zip(&judged);
+    let repositories = pairs.map(|(seen, judged)| repository_posture(seen, judged)).collect();
     let mut posture = Posture {
         host: snapshot.host.clone(),
         observed_at: snapshot.observed_at,
@@ -261,28 +263,19 @@ fn keystore_posture(
 }
 
 /// A repository on a file system is as encrypted as its directory; of others nothing is proven yet.
-fn repository_posture(declared: &repository::Declared, paths: &[PathPosture]) -> Repository {
-    let location = declared.location.to_string();
-    let volume = paths.iter().find(|path| path.usage == Use::Repository && path.path == location);
-    let (encryption, evidence) = match volume {
-        Some(volume) if declared.kind == "fs" => (
-            volume.verdict.to_string(),
-            format!("the volume proof of {}", volume.resolved.as_deref().unwrap_or(&volume.path)),
-        ),
-        Some(_) | None => (
-            "unproven".to_owned(),
-            format!("repositories of type {} are not looked at", declared.kind),
-        ),
-    };
+fn repository_posture(observation: &repository::Observation, judged: &Judged) -> Repository {
+    let registered = &observation.registered;
     Repository {
-        asset: format!("repository:{}", declared.name),
-        name: declared.name.clone(),
-        kind: declared.kind.clone(),
-        location,
-        service: declared.service.clone(),
-        source: declared.source.clone(),
-        encryption,
-        evidence,
+        asset: registered.asset(),
+        name: registered.name.clone(),
+        kind: registered.kind.clone(),
+        location: observation.backend.to_string(),
+        service: registered.service.clone(),
+        source: registered.source.as_str().to_owned(),
+        cluster: registered.cluster.clone(),
+        encryption: judged.encryption.to_string(),
+        evidence: judged.evidence.clone(),
+        keys: judged.keys.clone(),
     }
 }
 

@@ -36,7 +36,7 @@ impl fmt::Display for Trouble {
 }
 
 /// What came of looking at something.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Observed<T> {
     Known(T),
     /// It was looked for and is not there.
@@ -339,6 +339,8 @@ pub struct ServiceFacts {
     pub claims: Vec<crate::drift::Claim>,
     pub sights: Vec<crate::node_api::Sight>,
     pub memory: Vec<crate::memory::ServiceMemory>,
+    pub repositories: Vec<crate::repository::Observation>,
+    pub unlisted: Vec<crate::repository::Unlisted>,
     /// The mount tables of processes that have their own.
     pub mounts: Vec<(Namespace, MountTable)>,
     pub core_dumps: Option<crate::core_dumps::CoreDumps>,
@@ -366,7 +368,9 @@ pub struct Snapshot {
     /// Sorted by place.
     #[serde(default)]
     pub secrets: Vec<crate::secrets::Observation>,
-    pub repositories: Vec<crate::repository::Declared>,
+    pub repositories: Vec<crate::repository::Observation>,
+    /// Services of which the repositories are not known.
+    pub unlisted: Vec<crate::repository::Unlisted>,
     pub claims: Vec<crate::drift::Claim>,
     /// Which APIs of running nodes were asked.
     pub sights: Vec<crate::node_api::Sight>,
@@ -397,6 +401,7 @@ impl Snapshot {
             keystores: Vec::new(),
             secrets: Vec::new(),
             repositories: Vec::new(),
+            unlisted: Vec::new(),
             claims: Vec::new(),
             sights: Vec::new(),
             memory: Vec::new(),

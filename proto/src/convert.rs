@@ -389,6 +389,8 @@ impl From<model::Repository> for v1::Repository {
             source: repository.source,
             encryption: repository.encryption,
             evidence: repository.evidence,
+            keys: repository.keys,
+            cluster: repository.cluster.unwrap_or_default(),
         }
     }
 }
@@ -404,6 +406,8 @@ impl From<v1::Repository> for model::Repository {
             source: repository.source,
             encryption: repository.encryption,
             evidence: repository.evidence,
+            keys: repository.keys,
+            cluster: non_empty(repository.cluster),
         }
     }
 }

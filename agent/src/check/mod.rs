@@ -37,6 +37,9 @@ mod names_exposed;
 mod outcome;
 mod plaintext_secret;
 mod reencryption_complete;
+mod repository_encrypted;
+mod repository_key;
+mod repository_old_objects;
 #[cfg(test)]
 mod secret_fixture;
 mod service_drift;
@@ -54,7 +57,7 @@ use crate::snapshot::Snapshot;
 use crate::volume::Evaluator;
 
 /// Raised when a check comes, goes, or judges differently, so that a changed verdict can be explained.
-pub const CATALOGUE_VERSION: u32 = 3;
+pub const CATALOGUE_VERSION: u32 = 4;
 
 /// A requirement of a framework that a check *supports*. It never satisfies one by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -127,6 +130,9 @@ pub static ALL: &[&Check] = &[
     &plaintext_secret::CHECK,
     &kibana_saved_objects_key::CHECK,
     &cluster_state_encryption::CHECK,
+    &repository_encrypted::CHECK,
+    &repository_key::CHECK,
+    &repository_old_objects::CHECK,
     &service_drift::CHECK,
     &agent_sight::CHECK,
 ];
@@ -138,6 +144,8 @@ pub fn find(id: &str) -> Option<&'static Check> {
 
 /// NIST SP 800-53 revision 5.
 pub(crate) const NIST_SC_28_1: Control = Control { framework: "NIST SP 800-53r5", id: "SC-28(1)" };
+/// Cryptographic protection of backup information.
+pub(crate) const NIST_CP_9_8: Control = Control { framework: "NIST SP 800-53r5", id: "CP-9(8)" };
 pub(crate) const NIST_SC_12: Control = Control { framework: "NIST SP 800-53r5", id: "SC-12" };
 /// Disk encryption alone does not satisfy this one on fixed disks; the text of the check says so.
 pub(crate) const PCI_3_5_1_2: Control = Control { framework: "PCI DSS 4.0.1", id: "3.5.1.2" };

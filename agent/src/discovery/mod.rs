@@ -43,7 +43,7 @@ use unit::Unit;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Declared {
     pub paths: Vec<HostPath>,
-    pub repositories: Vec<repository::Declared>,
+    pub repositories: Vec<repository::Registered>,
 }
 
 /// Everything that was found, sorted, each thing once.
@@ -60,7 +60,14 @@ pub struct Discovery {
     pub endpoints: Vec<node_api::Endpoint>,
     /// Which of them were asked.
     pub sights: Vec<node_api::Sight>,
-    pub repositories: Vec<repository::Declared>,
+    /// What is registered, by all sources.
+    pub registered: Vec<repository::Registered>,
+    /// The same with where each lies, each once: [`repository::assemble`].
+    pub repositories: Vec<repository::Observation>,
+    /// Services of which nobody told what is registered.
+    pub unlisted: Vec<repository::Unlisted>,
+    /// Settings of the clients of stores, and remote stores that attributes declare, by service.
+    pub stores: BTreeMap<String, BTreeMap<String, String>>,
     /// Where crashes write; not looked at without a discovery.
     pub core_dumps: Option<CoreDumps>,
     /// Only named paths are asked about: what says nothing of them need not be looked at.
@@ -180,13 +187,8 @@ pub fn discover(host: &dyn Host, declared: &Declared) -> Discovery {
     for path in &declared.paths {
         found.places.push(declare(path, Use::Declared, None, &Namespace::Host));
     }
-    for repository in &declared.repositories {
-        if repository.kind == "fs" {
-            let (service, namespace) = (repository.service.as_ref(), &repository.namespace);
-            found.places.push(declare(&repository.location, Use::Repository, service, namespace));
-        }
-        found.repositories.push(repository.clone());
-    }
+    found.registered.extend(declared.repositories.iter().cloned());
+    repository::assemble(&mut found);
     core_dumps::discover(host, &mut found);
     found.places.sort_unstable();
     found.places.dedup();
@@ -195,8 +197,6 @@ pub fn discover(host: &dyn Host, declared: &Declared) -> Discovery {
     found.configurations.dedup();
     found.claims.sort_unstable();
     found.claims.dedup();
-    found.repositories.sort_unstable();
-    found.repositories.dedup();
     found.gaps.sort_unstable();
     found.gaps.dedup();
     found

@@ -401,12 +401,15 @@ fn a_variable_without_value_is_a_gap() {
 fn what_is_declared_is_added() {
     let declared = Declared {
         paths: vec![HostPath::from("/srv/extra")],
-        repositories: vec![repository::Declared {
+        repositories: vec![repository::Registered {
             name: "nightly".to_owned(),
             kind: "fs".to_owned(),
-            location: HostPath::from("/mnt/backup"),
+            settings: BTreeMap::from([("location".to_owned(), "/mnt/backup".to_owned())]),
+            client_side: None,
             service: None,
-            source: "declared".to_owned(),
+            product: None,
+            cluster: None,
+            source: repository::Source::Declared,
             namespace: Namespace::Host,
         }],
     };

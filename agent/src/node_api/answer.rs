@@ -8,6 +8,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use thiserror::Error;
 
+use crate::repository::Registered;
+
 /// An answer that is larger is not read: with the filters that are asked for it has a few KiB.
 pub(crate) const MAX_SIZE: usize = 1 << 20;
 /// More paths, roles or arguments than this are no node's.
@@ -57,6 +59,8 @@ pub struct Told {
     pub(super) arguments: Vec<String>,
     /// Where it keeps its indices, from the statistics of its file systems.
     pub(super) data: Vec<String>,
+    /// The repositories of its cluster; `None` where it did not tell.
+    pub(super) repositories: Option<Vec<Registered>>,
 }
 
 #[derive(Deserialize)]
@@ -120,6 +124,7 @@ pub(crate) fn nodes_info(bytes: &[u8]) -> Result<Told, Error> {
         settings,
         arguments,
         data: Vec::new(),
+        repositories: None,
     })
 }
 

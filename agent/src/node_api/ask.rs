@@ -16,6 +16,7 @@ use super::{Answer, Endpoint, Listener, Outcome, merge, sockets, tls};
 use crate::daemon;
 use crate::discovery::Discovery;
 use crate::host::Host;
+use crate::repository::registered;
 use crate::snapshot::Trouble;
 
 /// What the node runs with.
@@ -26,13 +27,16 @@ const INFO: &str = "/_nodes/_local/settings,process,jvm?flat_settings=true&filte
 const ROOT: &str = "/?filter_path=cluster_uuid";
 /// Where it keeps its indices.
 const FILESYSTEMS: &str = "/_nodes/_local/stats/fs?filter_path=nodes.*.fs.data.path";
+/// Which snapshot repositories its cluster has registered.
+const REPOSITORIES: &str = "/_snapshot";
 /// On more sockets than this a node is not looked for.
 const LISTENERS: usize = 4;
 
-const FOR_ELASTICSEARCH: &str =
-    "name an API key in node_api.api_key_file that has the cluster privilege `monitor`";
+const FOR_ELASTICSEARCH: &str = "name an API key in node_api.api_key_file that has the cluster privileges \
+                                 `monitor` and `monitor_snapshot`";
 const FOR_OPENSEARCH: &str = "name an account in [node_api] whose role has the cluster permissions \
-                              cluster:monitor/main, cluster:monitor/nodes/info and cluster:monitor/nodes/stats";
+                              cluster:monitor/main, cluster:monitor/nodes/info, cluster:monitor/nodes/stats and \
+                              cluster:admin/repository/get";
 
 /// Asks every endpoint over loopback, one after the other.
 pub async fn ask(host: &dyn Host, endpoints: &[Endpoint], access: &Access) -> Vec<Answer> {
@@ -116,6 +120,11 @@ fn gap(subject: &str, outcome: Outcome) -> Option<Gap> {
         }
         Outcome::Told(_) | Outcome::NotAsked(_) => None,
     }
+}
+
+/// What an account needs, and where to name it.
+pub(super) fn privileges(product: &str) -> &'static str {
+    if product == "elasticsearch" { FOR_ELASTICSEARCH } else { FOR_OPENSEARCH }
 }
 
 /// Whom the agent believes, and what it shows him.
@@ -219,17 +228,23 @@ impl Inquiry<'_> {
         }
     }
 
-    /// The other two answers. Without them what is known is less, not nothing.
+    /// The other answers. Without them what is known is less, not nothing.
     async fn go_on(&self, listener: &Listener, is_tls: bool, progress: &mut Progress) {
-        for target in [ROOT, FILESYSTEMS] {
+        for target in [ROOT, FILESYSTEMS, REPOSITORIES] {
             let answered = self.get(listener, is_tls, target).await;
             let outcome = match (answered, &mut progress.told) {
                 (Err(failure), _) => Some(self.judge(&failure)),
                 (Ok(bytes), Some(told)) => {
-                    let read = if target == ROOT {
-                        answer::root(&bytes).map(|uuid| told.cluster_uuid = uuid)
-                    } else {
-                        answer::filesystems(&bytes).map(|data| told.data = data)
+                    let read = match target {
+                        ROOT => answer::root(&bytes)
+                            .map(|uuid| told.cluster_uuid = uuid)
+                            .map_err(|error| error.to_string()),
+                        FILESYSTEMS => answer::filesystems(&bytes)
+                            .map(|data| told.data = data)
+                            .map_err(|error| error.to_string()),
+                        _ => registered::parse(&bytes)
+                            .map(|found| told.repositories = Some(found))
+                            .map_err(|error| error.to_string()),
                     };
                     read.err().map(|error| failed(Reason::Unreadable, error, LOOK))
                 }
@@ -260,8 +275,7 @@ impl Inquiry<'_> {
 
     /// What a failure means. Where no credentials are configured, that they are wanted is no trouble.
     fn judge(&self, failure: &Failure) -> Outcome {
-        let privileges =
-            if self.endpoint.product == "opensearch" { FOR_OPENSEARCH } else { FOR_ELASTICSEARCH };
+        let privileges = privileges(&self.endpoint.product);
         let has_secret = self.access.secret.is_some();
         match failure {
             Failure::Status(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)

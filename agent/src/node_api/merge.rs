@@ -2,12 +2,13 @@
 
 use atrest_proto::model::{Gap, Reason, Service, Use};
 
-use super::{Answer, Endpoint, Outcome, Seen, Sight, Told};
+use super::{Answer, Endpoint, Outcome, Seen, Sight, Told, ask};
 use crate::discovery::arguments::java_places;
 use crate::discovery::instance::absolute;
 use crate::discovery::{Discovery, Place};
 use crate::drift::{self, Claim, Source};
 use crate::path::HostPath;
+use crate::repository::{self, Registered, Unlisted};
 use crate::snapshot::Trouble;
 
 /// Adds every answer to the service that it is of. What a node answers for another process is not used.
@@ -17,7 +18,14 @@ pub fn merge(found: &mut Discovery, answers: &[Answer]) {
         let Some(endpoint) = endpoint.cloned() else { continue };
         found.gaps.extend(answer.gaps.iter().cloned());
         let seen = match &answer.outcome {
-            Outcome::NotAsked(why) => Seen::NotAsked(why.clone()),
+            Outcome::NotAsked(why) => {
+                found.unlisted.push(Unlisted {
+                    service: answer.service.clone(),
+                    detail: why.clone(),
+                    remedy: ask::privileges(&endpoint.product).to_owned(),
+                });
+                Seen::NotAsked(why.clone())
+            }
             Outcome::Failed { trouble, remedy } => failed(&endpoint, trouble, remedy, found),
             Outcome::Told(told) if told.pid == i64::from(endpoint.own_pid) => {
                 add(&endpoint, told, found);
@@ -35,6 +43,9 @@ pub fn merge(found: &mut Discovery, answers: &[Answer]) {
         };
         found.sights.push(Sight { service: answer.service.clone(), seen });
     }
+    found.registered.sort_unstable();
+    found.registered.dedup();
+    repository::assemble(found);
     found.places.sort_unstable();
     found.places.dedup();
     found.claims.sort_unstable();
@@ -45,6 +56,11 @@ pub fn merge(found: &mut Discovery, answers: &[Answer]) {
 }
 
 fn failed(endpoint: &Endpoint, trouble: &Trouble, remedy: &str, found: &mut Discovery) -> Seen {
+    found.unlisted.push(Unlisted {
+        service: endpoint.service.clone(),
+        detail: trouble.detail.clone(),
+        remedy: remedy.to_owned(),
+    });
     found.gaps.push(Gap {
         subject: subject(&endpoint.service),
         reason: trouble.reason,
@@ -83,6 +99,24 @@ fn add(endpoint: &Endpoint, told: &Told, found: &mut Discovery) {
         }
     }
     found.claims.extend(claims(endpoint, told));
+    if let Some(root) = told.settings.get("path.repo").and_then(|roots| roots.first()) {
+        let stores = found.stores.entry(endpoint.service.clone()).or_default();
+        stores.insert("path.repo".to_owned(), root.clone());
+    }
+    found.registered.extend(told.repositories.iter().flatten().map(|registered| Registered {
+        service: Some(endpoint.service.clone()),
+        product: Some(endpoint.product.clone()),
+        cluster: told.cluster_name.clone(),
+        namespace: endpoint.namespace.clone(),
+        ..registered.clone()
+    }));
+    if told.repositories.is_none() {
+        found.unlisted.push(Unlisted {
+            service: endpoint.service.clone(),
+            detail: "the node did not tell".to_owned(),
+            remedy: "see the gap of its API".to_owned(),
+        });
+    }
 }
 
 /// What runs is what the API says; the settings may have been changed since it was started.
@@ -223,6 +257,7 @@ mod tests {
                 .map(|(key, values)| ((*key).to_owned(), owned(values)))
                 .collect(),
             arguments: owned(&["-XX:HeapDumpPath=data", "-Djava.io.tmpdir=/tmp/elasticsearch-1"]),
+            repositories: Some(Vec::new()),
             data: owned(&["/srv/es/nodes/0", "/mnt/other"]),
         }
     }

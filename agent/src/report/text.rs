@@ -173,12 +173,16 @@ pub fn scan(posture: &Posture, style: Style) -> String {
         for repository in &posture.repositories {
             line!(
                 out,
-                "{:<11} {} ({}) {}",
+                "{:<12} {} ({}) {}",
                 repository.encryption,
                 harmless(&repository.name),
                 harmless(&repository.kind),
                 harmless(&repository.location)
             );
+            if !repository.keys.is_empty() {
+                line!(out, "             key {}", harmless(&repository.keys.join(", ")));
+            }
+            line!(out, "             {}", harmless(&repository.evidence));
         }
     }
     section("Findings", false, &mut out);

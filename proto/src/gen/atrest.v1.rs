@@ -194,12 +194,17 @@ pub struct Repository {
     pub service: ::prost::alloc::string::String,
     #[prost(string, tag = "6")]
     pub source: ::prost::alloc::string::String,
-    /// `client_side`, `customer_key`, `provider_key`, `plaintext`, `unproven` or `unreachable`;
-    /// for file systems the verdict's own name.
+    /// `client_side`, `customer_key`, `provider_key`, `plaintext`, `unproven` or `unreachable`.
     #[prost(string, tag = "7")]
     pub encryption: ::prost::alloc::string::String,
     #[prost(string, tag = "8")]
     pub evidence: ::prost::alloc::string::String,
+    /// The keys that it is encrypted with, as the store names them.
+    #[prost(string, repeated, tag = "9")]
+    pub keys: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The cluster that it is registered in.
+    #[prost(string, tag = "10")]
+    pub cluster: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Finding {

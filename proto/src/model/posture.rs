@@ -154,11 +154,16 @@ pub struct Repository {
     pub service: Option<String>,
     /// Where it was found: `declared`, `api`, `config`.
     pub source: String,
-    /// `client_side`, `customer_key`, `provider_key`, `plaintext`, `unproven`, `unreachable`, or the
-    /// verdict's own name for a file system.
+    /// The cluster that it is registered in, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cluster: Option<String>,
+    /// `client_side`, `customer_key`, `provider_key`, `plaintext`, `unproven` or `unreachable`.
     pub encryption: String,
     /// What that rests on.
     pub evidence: String,
+    /// The keys that it is encrypted with, as the store names them.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub keys: Vec<String>,
 }
 
 /// Everything a host says of itself at one time.

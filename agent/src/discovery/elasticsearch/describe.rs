@@ -1,10 +1,10 @@
 //! One node: its settings, every place where it writes, its keystore.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use atrest_proto::model::{Gap, Reason, Service, Use};
 
-use super::{Family, Packaging};
+use super::{Family, Packaging, stores};
 use crate::discovery::arguments::{command_line, java_places, property};
 use crate::discovery::instance::{AS_ROOT, Instance, absolute};
 use crate::discovery::process::gap;
@@ -82,6 +82,13 @@ pub(super) fn describe(
     let values = |key: &str| node.list(key, &mut Vec::new());
     let endpoint = endpoint::of(host, family.product, &name, instance, &values, is_read);
     found.endpoints.extend(endpoint);
+    let of_stores = node.settings.keys().filter(|key| stores::is_about(key));
+    let of_stores: BTreeMap<_, _> = of_stores
+        .filter_map(|key| Some((key.to_owned(), values(key).into_iter().next()?)))
+        .collect();
+    if !of_stores.is_empty() {
+        found.stores.insert(name.clone(), of_stores);
+    }
     let is_known = |path: &HostPath| places.iter().any(|(_, known)| path.is_at_or_below(known));
     let mut others = BTreeSet::new();
     for (usage, path) in open_files::written(host, instance) {
@@ -433,7 +440,9 @@ fn settings(
     gaps: &mut Vec<Gap>,
 ) -> (Settings, bool) {
     let path = node.config.join(family.settings_file);
-    let keep = |key: &str| SETTINGS.contains(&key) || endpoint::SETTINGS.contains(&key);
+    let keep = |key: &str| {
+        SETTINGS.contains(&key) || endpoint::SETTINGS.contains(&key) || stores::is_about(key)
+    };
     let parsed = match host.read(&node.namespace, &path, yaml::MAX_SIZE) {
         Ok(bytes) => Settings::parse(&bytes, &keep)
             .map_err(|error| (Trouble::new(Reason::Unreadable, format!("{path}: {error}")), "")),

@@ -5,6 +5,7 @@
 
 mod describe;
 mod nodes;
+mod stores;
 
 use super::identity::is_same_file;
 use super::instance::Instance;

@@ -1,0 +1,137 @@
+//! `repository_encrypted`: what lies in a snapshot repository is encrypted.
+
+use std::collections::BTreeMap;
+
+use atrest_proto::model::{Finding, Outcome, Reason, Severity, Verdict};
+
+use super::outcome::finding;
+use super::{CIS_3_11, Check, Context, HIPAA_312, ISO_8_24, NIST_CP_9_8, NIST_SC_28_1, SOC2_CC6_1};
+use crate::repository::facts::Facts;
+use crate::repository::judge::{self, Encryption, Judged};
+use crate::repository::{Looked, Observation};
+
+pub(super) const CHECK: Check = Check {
+    id: "repository_encrypted",
+    title: "Snapshots are encrypted where they rest",
+    why: "A snapshot is a copy of the data outside the node's own encrypted disk. Whoever gets at the bucket, share or disk \
+          reads it, for as long as it is kept.",
+    decides: "A directory by the same proof as for every path. A store by what it says of a sample of the objects that lie \
+              there, oldest and newest first: a bucket's default binds new objects only. Passes too where the node encrypts \
+              before it sends. A store that does not say, that gives no answer, or that is not known is unknown.",
+    severity: Severity::High,
+    remedy: "turn on encryption by default, then copy the objects onto themselves, or register a new repository and take \
+             a full snapshot there",
+    controls: &[NIST_SC_28_1, NIST_CP_9_8, HIPAA_312, ISO_8_24, SOC2_CC6_1, CIS_3_11],
+    evaluate,
+};
+
+fn evaluate(context: &Context<'_>) -> Vec<Finding> {
+    let snapshot = context.snapshot;
+    let judged = judge::all(&snapshot.repositories, context.paths);
+    let accepted = &context.policy.repositories;
+    let mut findings: Vec<Finding> = snapshot
+        .repositories
+        .iter()
+        .zip(&judged)
+        .map(|(observation, judged)| {
+            let accepts = accepted.accept_unproven
+                || (context.policy.accept_claims && judged.volume == Some(Verdict::Claimed));
+            one(observation, judged, accepts)
+        })
+        .collect();
+    findings.extend(snapshot.unlisted.iter().map(|unlisted| {
+        let summary =
+            format!("which repositories are registered is not known: {}", unlisted.detail);
+        Finding {
+            reasons: vec![Reason::NoPermission],
+            remedy: unlisted.remedy.clone(),
+            // Nothing was seen that is plain: most clusters have a repository, and some have none.
+            severity: Severity::Low,
+            ..finding(
+                &CHECK,
+                &format!("repositories:{}", unlisted.service),
+                Outcome::Unknown,
+                summary,
+            )
+        }
+    }));
+    findings
+}
+
+fn one(observation: &Observation, judged: &Judged, accepts_unproven: bool) -> Finding {
+    let outcome = match judged.encryption {
+        Encryption::ClientSide | Encryption::CustomerKey | Encryption::ProviderKey => Outcome::Pass,
+        Encryption::Plaintext => Outcome::Fail,
+        Encryption::Unproven if judged.elsewhere.is_some() => Outcome::NotApplicable,
+        Encryption::Unproven if accepts_unproven => Outcome::Pass,
+        Encryption::Unproven | Encryption::Unreachable => Outcome::Unknown,
+    };
+    let registered = &observation.registered;
+    let location = &observation.backend;
+    let is_accepted = outcome == Outcome::Pass && judged.encryption == Encryption::Unproven;
+    let accepted = if is_accepted { ", which the policy accepts" } else { "" };
+    let summary = format!(
+        "{} ({}, {location}): {}{accepted}: {}",
+        registered.name, registered.kind, judged.encryption, judged.evidence
+    );
+    let base = finding(&CHECK, &registered.asset(), outcome, summary);
+    Finding {
+        reasons: judged.reasons.clone(),
+        remedy: match outcome {
+            Outcome::Fail if judged.volume.is_some() => {
+                "move the repository onto an encrypted volume, or encrypt the device that is named"
+                    .to_owned()
+            }
+            Outcome::Unknown => judged.remedy.clone(),
+            Outcome::Fail | Outcome::Pass | Outcome::NotApplicable => base.remedy.clone(),
+        },
+        evidence: evidence(observation, judged),
+        ..base
+    }
+}
+
+/// What was asked and what was answered, for an auditor.
+fn evidence(observation: &Observation, judged: &Judged) -> BTreeMap<String, String> {
+    let mut evidence = BTreeMap::from([
+        ("encryption".to_owned(), judged.encryption.to_string()),
+        ("location".to_owned(), observation.backend.to_string()),
+        ("source".to_owned(), observation.registered.source.as_str().to_owned()),
+    ]);
+    if !judged.keys.is_empty() {
+        evidence.insert("keys".to_owned(), judged.keys.join(", "));
+    }
+    if !judged.plain.is_empty() {
+        evidence.insert("plain".to_owned(), judge::named(&judged.plain));
+    }
+    if let Some(Looked::Told(facts)) = &observation.looked {
+        evidence.extend(of_store(facts));
+    }
+    evidence
+}
+
+fn of_store(facts: &Facts) -> Vec<(String, String)> {
+    let sample = &facts.sample;
+    let mut evidence = vec![
+        ("objects_asked".to_owned(), sample.objects.len().to_string()),
+        ("objects_listed".to_owned(), sample.listed.to_string()),
+        ("listing_complete".to_owned(), sample.is_complete.to_string()),
+        ("requests".to_owned(), facts.requests.to_string()),
+    ];
+    let ages = sample.objects.iter().filter_map(|object| object.written_at);
+    if let Some(oldest) = ages.min() {
+        evidence.push(("oldest_asked".to_owned(), oldest.to_string()));
+    }
+    if !sample.cut.is_empty() {
+        evidence.push(("not_covered".to_owned(), sample.cut.join("; ")));
+    }
+    if let Some(refusal) = facts.refuses_plain.known() {
+        let refusal = match refusal {
+            crate::repository::facts::Refusal::Plain => "writes that ask for no encryption",
+            crate::repository::facts::Refusal::AllButKeyService => {
+                "writes without a key of the key service"
+            }
+        };
+        evidence.push(("policy_refuses".to_owned(), refusal.to_owned()));
+    }
+    evidence
+}

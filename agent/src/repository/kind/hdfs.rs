@@ -1,0 +1,45 @@
+//! `hdfs`: a directory of Hadoop's file system.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Backend, Kind, Surroundings, lacks};
+use crate::repository::Registered;
+
+pub(super) const KIND: Kind = Kind {
+    name: "hdfs",
+    settings: &["uri", "path", "security.principal"],
+    own: &["webhdfs_url", "webhdfs_user"],
+    backend,
+};
+
+/// Where in which file system.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Hdfs {
+    /// `hdfs://HOST:PORT`, of the name node's RPC port.
+    pub uri: String,
+    /// Absolute.
+    pub path: String,
+    /// The address of `WebHDFS` or `HttpFS`, from the agent's configuration: `https://HOST:9871`.
+    pub web: Option<String>,
+    /// The user to ask as, where the cluster has no Kerberos.
+    pub user: Option<String>,
+}
+
+impl fmt::Display for Hdfs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.uri, self.path)
+    }
+}
+
+fn backend(registered: &Registered, _: &Surroundings<'_>) -> Backend {
+    let Some(uri) = registered.setting("uri") else { return lacks("uri") };
+    let Some(path) = registered.setting("path") else { return lacks("path") };
+    Backend::Hdfs(Hdfs {
+        uri: uri.trim_end_matches('/').to_owned(),
+        path: format!("/{}", path.trim_matches('/')),
+        web: registered.setting("webhdfs_url").map(str::to_owned),
+        user: registered.setting("webhdfs_user").map(str::to_owned),
+    })
+}
