@@ -18,6 +18,8 @@ tier() {
     fi
 }
 
+# What cannot be installed is said; its tests are skipped then.
+tests/emulators.sh
 # The VM tier and the servers need the binaries themselves, not only the libraries.
 tier "build" cargo build --locked --quiet --workspace --bins
 tier "unit, property and in-process tests" cargo test --locked --workspace --no-fail-fast --lib --bins --test '*' \

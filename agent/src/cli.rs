@@ -195,8 +195,10 @@ fn scan(cli: &Cli, format: Format, style: Style) -> anyhow::Result<u8> {
     for warning in node_api::consult(&*host, &mut discovery, &config.node_api) {
         say(&format!("atrest-agent: {warning}"));
     }
-    object_store::consult(&*host, &mut discovery, &config.remote_repositories);
-    let snapshot = observe::observe(&*host, discovery, now());
+    let now = now();
+    let memory = &mut object_store::Memory::default();
+    object_store::consult(&*host, &mut discovery, &config.remote_repositories, memory, now);
+    let snapshot = observe::observe(&*host, discovery, now);
     drop(host);
     let posture = posture::evaluate(&snapshot, &config.policy);
     // A large host's observations and its answer need not be in memory together.
@@ -285,13 +287,16 @@ fn run_daemon(cli: &Cli) -> anyhow::Result<u8> {
         "from the configuration".clone_into(&mut options.policy);
     }
     options.timing.scan_interval = config.scan_interval;
+    let mut memory = object_store::Memory::default();
     let scan = move || {
         let mut discovery = discovery::discover(&*host, &config.declared);
         for warning in node_api::consult(&*host, &mut discovery, &config.node_api) {
             tracing::warn!("{warning}");
         }
-        object_store::consult(&*host, &mut discovery, &config.remote_repositories);
-        let snapshot = observe::observe(&*host, discovery, now());
+        let now = now();
+        let settings = &config.remote_repositories;
+        object_store::consult(&*host, &mut discovery, settings, &mut memory, now);
+        let snapshot = observe::observe(&*host, discovery, now);
         posture::evaluate(&snapshot, &config.policy)
     };
     match daemon::main(options, scan) {

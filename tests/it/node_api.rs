@@ -270,7 +270,7 @@ fn a_node_with_security_is_asked_with_the_key() -> anyhow::Result<()> {
         ensure!(matches!(seen(&found)?, Seen::Told { .. }), "{:?}", found.sights);
         let asked = scene.node.stop()?;
         let is_shown = |asked: &Asked| asked.authorization.as_deref() == Some(HEADER);
-        ensure!(asked.len() == 3 && asked.iter().all(is_shown), "{asked:?}");
+        ensure!(asked.len() == 4 && asked.iter().all(is_shown), "{asked:?}");
     }
     Ok(())
 }

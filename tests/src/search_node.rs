@@ -67,6 +67,8 @@ pub struct Part {
     pub arguments: Vec<String>,
     /// Of `fs.data`.
     pub data: Vec<String>,
+    /// What its cluster has registered.
+    pub repositories: Value,
     /// What it says its process is, instead of the truth.
     pub pid: Option<u32>,
     /// Files that it holds open.
@@ -86,6 +88,7 @@ impl Part {
             settings,
             arguments: Vec::new(),
             data: Vec::new(),
+            repositories: json!({}),
             pid: None,
             locks: Vec::new(),
         }
@@ -343,6 +346,7 @@ impl Part {
                 });
                 Some(node(json!({"fs": {"data": data.collect::<Vec<_>>()}})))
             }
+            "/_snapshot" => Some(self.repositories.clone()),
             _ => None,
         }
     }

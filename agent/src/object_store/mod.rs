@@ -5,6 +5,7 @@
 
 mod budget;
 mod http;
+mod memory;
 mod s3;
 mod settings;
 mod store;
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream;
+use jiff::Timestamp;
 
 use crate::daemon;
 use crate::discovery::Discovery;
@@ -23,60 +25,68 @@ use crate::repository::facts::{Seal, SealKey};
 use crate::repository::{Backend, Facts, Looked, Observation};
 use budget::Budget;
 use http::Http;
+pub use memory::Memory;
 pub use settings::Settings;
 use store::Failure;
 
 /// Repositories that are asked at the same time.
 const AT_ONCE: usize = 4;
 
-/// Asks every store, and fills in what came of it.
+/// Asks every store, and fills in what came of it; what is remembered and still good is not asked again.
 ///
 /// Only for this machine itself: a recording keeps what was answered when it was made.
-pub fn consult(host: &dyn Host, found: &mut Discovery, settings: &Settings) {
-    let is_here = host.is_live() && host.sees_own_root();
-    if !is_here || !found.repositories.iter().any(|one| one.backend.is_remote()) {
+pub fn consult(
+    host: &dyn Host,
+    found: &mut Discovery,
+    settings: &Settings,
+    memory: &mut Memory,
+    now: Timestamp,
+) {
+    if !host.is_live() || !host.sees_own_root() {
         return;
     }
+    for one in found.repositories.iter_mut().filter(|one| one.backend.is_remote()) {
+        one.looked = memory.recall(one, now);
+    }
+    let is_open = |one: &&mut Observation| one.backend.is_remote() && one.looked.is_none();
+    let mut open: Vec<&mut Observation> = found.repositories.iter_mut().filter(is_open).collect();
+    if open.is_empty() {
+        return;
+    }
+    let answers = match prepare(settings) {
+        Ok((http, runtime)) => runtime.block_on(ask_all(&open, settings, &http)),
+        Err(looked) => vec![looked; open.len()],
+    };
+    for (one, answer) in open.iter_mut().zip(answers) {
+        one.looked = Some(answer);
+    }
+    let answered = open.into_iter().filter_map(|one| Some((one.clone(), one.looked.clone()?)));
+    memory.keep(answered, settings.interval, now);
+}
+
+/// The way to the stores, or why none is asked.
+fn prepare(settings: &Settings) -> Result<(Http, tokio::runtime::Runtime), Looked> {
     let not_asked =
         |detail: String, remedy: &str| Looked::NotAsked { detail, remedy: remedy.to_owned() };
     if !settings.enabled {
-        let looked = not_asked(
+        return Err(not_asked(
             "the agent's configuration forbids asking".to_owned(),
             "set remote_repositories.enabled = true",
-        );
-        fill(found, |_| Some(looked.clone()));
-        return;
+        ));
     }
-    match (Http::new(settings), daemon::runtime()) {
-        (Ok(http), Ok(runtime)) => {
-            let answers = runtime.block_on(ask_all(&found.repositories, settings, &http));
-            let mut answers = answers.into_iter();
-            fill(found, |_| answers.next());
-        }
-        (Err(why), _) => {
-            let looked =
-                not_asked(why.to_string(), "correct [remote_repositories] of the configuration");
-            fill(found, |_| Some(looked.clone()));
-        }
-        (_, Err(error)) => {
-            let looked = not_asked(error.to_string(), "look at the limits of processes and files");
-            fill(found, |_| Some(looked.clone()));
-        }
-    }
+    let http = Http::new(settings).map_err(|why| {
+        not_asked(why.to_string(), "correct [remote_repositories] of the configuration")
+    })?;
+    let runtime = daemon::runtime().map_err(|error| {
+        not_asked(error.to_string(), "look at the limits of processes and files")
+    })?;
+    Ok((http, runtime))
 }
 
-/// Gives every remote repository its answer.
-fn fill(found: &mut Discovery, mut answer: impl FnMut(&Observation) -> Option<Looked>) {
-    for one in found.repositories.iter_mut().filter(|one| one.backend.is_remote()) {
-        one.looked = answer(one);
-    }
-}
-
-/// The answers of all remote repositories, in their order.
-async fn ask_all(repositories: &[Observation], settings: &Settings, http: &Http) -> Vec<Looked> {
-    let remote = repositories.iter().filter(|one| one.backend.is_remote());
+/// The answers of all of them, in their order.
+async fn ask_all(remote: &[&mut Observation], settings: &Settings, http: &Http) -> Vec<Looked> {
     // Collected first: a closure that borrows is of no one lifetime.
-    let questions: Vec<_> = remote.map(|one| ask(one, settings, http)).collect();
+    let questions: Vec<_> = remote.iter().map(|one| ask(one, settings, http)).collect();
     stream::iter(questions).buffered(AT_ONCE).collect().await
 }
 
