@@ -225,7 +225,7 @@ fn what_only_the_api_knows_is_found() -> anyhow::Result<()> {
         ensure!(found.places.iter().any(|place| place.path.to_string() == backup), "{found:?}");
         ensure!(found.gaps.is_empty(), "{:?}", found.gaps);
         let asked = scene.node.stop()?;
-        ensure!(asked.len() == 3 && !shows_credentials(&asked), "{asked:?}");
+        ensure!(asked.len() == 4 && !shows_credentials(&asked), "{asked:?}");
     }
     Ok(())
 }
