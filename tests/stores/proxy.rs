@@ -14,14 +14,14 @@ pub(crate) fn start(to: &str) -> anyhow::Result<String> {
         for stream in listener.incoming().flatten() {
             let to = to.clone();
             // What fails is seen by who asked.
-            std::thread::spawn(move || pass(stream, &to).ok());
+            std::thread::spawn(move || pass(&stream, &to).ok());
         }
     });
     Ok(format!("http://{address}"))
 }
 
 /// One request with a whole address (RFC 9112, 3.2.2), and its answer.
-fn pass(stream: TcpStream, to: &str) -> io::Result<()> {
+fn pass(stream: &TcpStream, to: &str) -> io::Result<()> {
     let mut asked = BufReader::new(stream.try_clone()?);
     let mut line = String::new();
     asked.read_line(&mut line)?;
@@ -44,6 +44,6 @@ fn pass(stream: TcpStream, to: &str) -> io::Result<()> {
         }
     }
     there.write_all(b"\r\n")?;
-    io::copy(&mut there, &mut &stream)?;
+    io::copy(&mut there, &mut &*stream)?;
     Ok(())
 }

@@ -65,7 +65,7 @@ impl<'a> Scene<'a> {
             runtime,
             s3: aws_sdk_s3::Client::from_conf(s3.build()),
             kms: aws_sdk_kms::Client::from_conf(kms.build()),
-            config: format!("state_dir = {:?}\n", directory.path().join("state")),
+            config: format!("state_dir = \"{}/state\"\n", directory.path().display()),
             prefix: prefix.trim_start_matches('.').to_owned(),
             directory,
         })
@@ -126,7 +126,7 @@ impl<'a> Scene<'a> {
     /// A key that the customer manages, by its ARN.
     pub(crate) fn key(&self) -> anyhow::Result<String> {
         let made = self.runtime.block_on(self.kms.create_key().send())?;
-        Ok(made.key_metadata.and_then(|key| key.arn).context("an ARN")?)
+        made.key_metadata.and_then(|key| key.arn).context("an ARN")
     }
 
     pub(crate) fn delete_key(&self, key: &str) -> anyhow::Result<()> {
@@ -254,12 +254,11 @@ impl Scan {
         let checks = ["repository_encrypted", "repository_key", "repository_old_objects"];
         for (check, outcome) in checks.into_iter().zip(outcomes) {
             let is_there = self.finding(check, name);
-            match outcome {
-                "" => ensure!(is_there.is_err(), "{is_there:?}"),
-                _ => {
-                    let found = is_there?;
-                    ensure!(found["outcome"] == outcome, "{found}");
-                }
+            if outcome.is_empty() {
+                ensure!(is_there.is_err(), "{is_there:?}");
+            } else {
+                let found = is_there?;
+                ensure!(found["outcome"] == outcome, "{found}");
             }
         }
         Ok(())
