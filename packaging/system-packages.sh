@@ -7,10 +7,9 @@ build="gcc libc6-dev make pkg-config libcryptsetup-dev clang libclang-dev"
 # The VM tier boots Debian's kernel in QEMU with these tools in an initramfs.
 vm="qemu-system-x86 busybox-static cryptsetup-bin dmsetup lvm2 mdadm e2fsprogs xfsprogs btrfs-progs thin-provisioning-tools util-linux kmod xz-utils bcache-tools drbd-utils keyutils f2fs-tools jfsutils nbd-client nbd-server nilfs-tools reiserfsprogs squashfs-tools"
 
-# Emulators of clouds are packages of Python and Node.js. Node.js may be there from elsewhere.
+# The emulator of S3 is a package of Python. Its module may be there from elsewhere.
 emulators=""
-command -v npm >/dev/null 2>&1 || emulators="npm"
-python3 -c 'import ensurepip' >/dev/null 2>&1 || emulators="$emulators python3-venv"
+python3 -c 'import ensurepip' >/dev/null 2>&1 || emulators="python3-venv"
 
 case "${1:-}" in
     build) wanted=$build ;;

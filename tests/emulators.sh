@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Puts the emulators of clouds that tests talk to into target/emulators: moto (S3, KMS, EC2) and azurite (blobs).
-# What cannot be had is said, and the tests that need it are skipped.
+# Puts moto, an emulator of S3 and KMS that tests talk to, into target/emulators.
+# When it cannot be had that is said, and the tests that need it are skipped.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 into=target/emulators
@@ -13,14 +13,5 @@ if [ ! -x "$into/python/bin/moto_server" ]; then
         "$into/python/bin/pip" install --quiet --disable-pip-version-check "moto[server]==5.2.5"; } >"$into/python.log" 2>&1; then
         echo "moto cannot be installed: $(tail -n 1 "$into/python.log")"
         rm -rf "$into/python"
-    fi
-fi
-
-if [ ! -x "$into/node/node_modules/.bin/azurite-blob" ]; then
-    rm -rf "$into/node"
-    mkdir -p "$into/node"
-    if ! npm install --prefix "$into/node" --no-audit --no-fund --silent azurite@3.35.0 >"$into/node.log" 2>&1; then
-        echo "azurite cannot be installed: $(tail -n 1 "$into/node.log")"
-        rm -rf "$into/node"
     fi
 fi

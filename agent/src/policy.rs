@@ -44,7 +44,7 @@ impl Default for Policy {
 pub struct RepositoryPolicy {
     /// A key that the provider holds does not pass: the customer has to manage it.
     pub require_customer_key: bool,
-    /// A repository whose store does not say how it encrypts passes.
+    /// A repository whose store does not say how it encrypts passes; one that could not be asked does not.
     pub accept_unproven: bool,
 }
 

@@ -266,7 +266,7 @@ fn keystore_posture(
 fn repository_posture(observation: &repository::Observation, judged: &Judged) -> Repository {
     let registered = &observation.registered;
     Repository {
-        asset: registered.asset(),
+        asset: observation.asset.clone(),
         name: registered.name.clone(),
         kind: registered.kind.clone(),
         location: observation.backend.to_string(),

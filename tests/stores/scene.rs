@@ -264,16 +264,11 @@ impl Scan {
         Ok(())
     }
 
-    /// Whether a finding says that the repositories of some service are not known.
-    pub(crate) fn unlisted(&self) -> bool {
-        let is_it = |found: &Value| {
-            let asset = found["asset"].as_str().unwrap_or_default();
-            asset.starts_with("repositories:") && found["outcome"] == "unknown"
+    /// The finding that the repositories of the node are not known.
+    pub(crate) fn unlisted(&self) -> Option<&Value> {
+        let is_it = |found: &&Value| {
+            found["asset"].as_str().unwrap_or_default().starts_with("repositories:")
         };
-        self.list("findings").any(is_it)
-    }
-
-    pub(crate) fn gaps(&self) -> Vec<&Value> {
-        self.list("gaps").collect()
+        self.list("findings").find(is_it)
     }
 }

@@ -34,7 +34,7 @@ fn evaluate(context: &Context<'_>) -> Vec<Finding> {
         .iter()
         .zip(&judged)
         .map(|(observation, judged)| {
-            let accepts = accepted.accept_unproven
+            let accepts = (accepted.accept_unproven && is_silent(judged))
                 || (context.policy.accept_claims && judged.volume == Some(Verdict::Claimed));
             one(observation, judged, accepts)
         })
@@ -58,6 +58,13 @@ fn evaluate(context: &Context<'_>) -> Vec<Finding> {
     findings
 }
 
+/// Whether it is the store that does not say. That the agent could not ask is nothing to accept.
+fn is_silent(judged: &Judged) -> bool {
+    let is_silence =
+        |reason: &Reason| matches!(reason, Reason::ServerClaim | Reason::RemoteFilesystem);
+    judged.reasons.iter().any(is_silence)
+}
+
 fn one(observation: &Observation, judged: &Judged, accepts_unproven: bool) -> Finding {
     let outcome = match judged.encryption {
         Encryption::ClientSide | Encryption::CustomerKey | Encryption::ProviderKey => Outcome::Pass,
@@ -74,7 +81,7 @@ fn one(observation: &Observation, judged: &Judged, accepts_unproven: bool) -> Fi
         "{} ({}, {location}): {}{accepted}: {}",
         registered.name, registered.kind, judged.encryption, judged.evidence
     );
-    let base = finding(&CHECK, &registered.asset(), outcome, summary);
+    let base = finding(&CHECK, &observation.asset, outcome, summary);
     Finding {
         reasons: judged.reasons.clone(),
         remedy: match outcome {
@@ -134,4 +141,52 @@ fn of_store(facts: &Facts) -> Vec<(String, String)> {
         evidence.push(("policy_refuses".to_owned(), refusal.to_owned()));
     }
     evidence
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::repository::judge::fixture::judged;
+    use crate::repository::kind::{self, Surroundings, fixture::registered};
+
+    fn outcome(judged: &Judged, accepts: bool) -> Finding {
+        let registered = registered("s3", &[("bucket", "b")]);
+        let backend = kind::backend(&registered, &Surroundings::default());
+        let asset = "repository:prod/r".to_owned();
+        one(&Observation { asset, registered, backend, looked: None }, judged, accepts)
+    }
+
+    #[test]
+    fn each_encryption_has_its_outcome() {
+        use Encryption::{ClientSide, CustomerKey, Plaintext, ProviderKey, Unproven, Unreachable};
+        for (encryption, expected, accepted) in [
+            (ClientSide, Outcome::Pass, Outcome::Pass),
+            (CustomerKey, Outcome::Pass, Outcome::Pass),
+            (ProviderKey, Outcome::Pass, Outcome::Pass),
+            (Plaintext, Outcome::Fail, Outcome::Fail),
+            (Unproven, Outcome::Unknown, Outcome::Pass),
+            (Unreachable, Outcome::Unknown, Outcome::Unknown),
+        ] {
+            assert_eq!(outcome(&judged(encryption), false).outcome, expected, "{encryption}");
+            assert_eq!(outcome(&judged(encryption), true).outcome, accepted, "{encryption}");
+        }
+    }
+
+    #[test]
+    fn another_agent_answers_for_it() {
+        let elsewhere =
+            Judged { elsewhere: Some("es-02".to_owned()), ..judged(Encryption::Unproven) };
+        assert_eq!(outcome(&elsewhere, false).outcome, Outcome::NotApplicable);
+    }
+
+    #[test]
+    fn only_a_stores_own_silence_may_be_accepted() {
+        let with = |reason| Judged { reasons: vec![reason], ..judged(Encryption::Unproven) };
+        assert!(is_silent(&with(Reason::ServerClaim)));
+        assert!(is_silent(&with(Reason::RemoteFilesystem)));
+        for reason in [Reason::NoPermission, Reason::Unreadable, Reason::NotFound, Reason::Timeout]
+        {
+            assert!(!is_silent(&with(reason)), "{reason}");
+        }
+    }
 }

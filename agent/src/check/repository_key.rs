@@ -26,9 +26,7 @@ fn evaluate(context: &Context<'_>) -> Vec<Finding> {
     let is_demanded = context.policy.repositories.require_customer_key;
     let judged = judge::all(&snapshot.repositories, context.paths);
     let pairs = snapshot.repositories.iter().zip(&judged);
-    pairs
-        .map(|(observation, judged)| one(&observation.registered.asset(), judged, is_demanded))
-        .collect()
+    pairs.map(|(observation, judged)| one(&observation.asset, judged, is_demanded)).collect()
 }
 
 fn one(asset: &str, judged: &Judged, is_demanded: bool) -> Finding {

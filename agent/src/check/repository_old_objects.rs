@@ -35,8 +35,7 @@ fn evaluate(context: &Context<'_>) -> Vec<Finding> {
 /// `None` where there are no objects of different age to be told apart.
 fn one(observation: &Observation, judged: &Judged, is_demanded: bool) -> Option<Finding> {
     let Some(Looked::Told(facts)) = &observation.looked else { return None };
-    let asset = observation.registered.asset();
-    let make = |outcome, summary| finding(&CHECK, &asset, outcome, summary);
+    let make = |outcome, summary| finding(&CHECK, &observation.asset, outcome, summary);
     if judged.encryption == Encryption::ClientSide {
         return Some(make(Outcome::NotApplicable, judged.evidence.clone()));
     }
@@ -141,7 +140,8 @@ mod tests {
         let registered = registered("s3", &[("bucket", "b")]);
         let backend = kind::backend(&registered, &Surroundings::default());
         let looked = Some(Looked::Told(Box::new(facts)));
-        let observation = Observation { registered, backend, looked };
+        let observation =
+            Observation { asset: "repository:r".to_owned(), registered, backend, looked };
         let judged = judge::judge(&observation, None);
         one(&observation, &judged, is_demanded).unwrap()
     }

@@ -16,7 +16,7 @@ use super::{Answer, Endpoint, Listener, Outcome, merge, sockets, tls};
 use crate::daemon;
 use crate::discovery::Discovery;
 use crate::host::Host;
-use crate::repository::registered;
+use crate::repository::{Unlisted, registered};
 use crate::snapshot::Trouble;
 
 /// What the node runs with.
@@ -53,7 +53,16 @@ pub async fn ask(host: &dyn Host, endpoints: &[Endpoint], access: &Access) -> Ve
 /// another.
 pub fn consult(host: &dyn Host, found: &mut Discovery, settings: &Settings) -> Vec<String> {
     let is_here = host.is_live() && host.sees_own_root();
-    if !settings.enabled || !is_here || found.endpoints.is_empty() {
+    if !is_here || found.endpoints.is_empty() {
+        return Vec::new();
+    }
+    if !settings.enabled {
+        let unlisted = found.endpoints.iter().map(|endpoint| Unlisted {
+            service: endpoint.service.clone(),
+            detail: "the agent's configuration forbids asking".to_owned(),
+            remedy: "set node_api.enabled = true".to_owned(),
+        });
+        found.unlisted.extend(unlisted);
         return Vec::new();
     }
     let access = Access::load(settings);

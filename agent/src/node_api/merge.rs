@@ -114,7 +114,7 @@ fn add(endpoint: &Endpoint, told: &Told, found: &mut Discovery) {
         found.unlisted.push(Unlisted {
             service: endpoint.service.clone(),
             detail: "the node did not tell".to_owned(),
-            remedy: "see the gap of its API".to_owned(),
+            remedy: ask::privileges(&endpoint.product).to_owned(),
         });
     }
 }

@@ -18,7 +18,7 @@ type Key = (String, String);
 
 fn key(one: &Observation) -> Key {
     // With all of it: other credentials may be told something else.
-    (one.registered.asset(), format!("{:?}", one.backend))
+    (one.asset.clone(), format!("{:?}", one.backend))
 }
 
 impl Memory {
@@ -58,7 +58,7 @@ mod tests {
     fn observation(bucket: &str) -> Observation {
         let registered = registered("s3", &[("bucket", bucket)]);
         let backend = kind::backend(&registered, &Surroundings::default());
-        Observation { registered, backend, looked: None }
+        Observation { asset: "repository:r".to_owned(), registered, backend, looked: None }
     }
 
     fn away() -> Looked {

@@ -27,7 +27,7 @@ pub fn assemble(found: &mut Discovery) {
         // What the configuration says fills in what the registration cannot: accounts, addresses, credentials.
         is_its.for_each(|other| other.settings.extend(one.settings.clone()));
     }
-    let mut by_asset: BTreeMap<String, Observation> = BTreeMap::new();
+    let mut by_asset: BTreeMap<String, Vec<Observation>> = BTreeMap::new();
     for registered in others {
         let none = BTreeMap::new();
         let stores = registered.service.as_ref().and_then(|service| found.stores.get(service));
@@ -44,11 +44,14 @@ pub fn assemble(found: &mut Discovery) {
                 namespace: registered.namespace.clone(),
             });
         }
+        let asset = registered.asset();
+        let told = by_asset.entry(asset.clone()).or_default();
         // Nodes of one cluster on one host have the same repositories: the first answers for all.
-        let observation = Observation { registered, backend, looked: None };
-        by_asset.entry(observation.registered.asset()).or_insert(observation);
+        if !told.iter().any(|other| is_alike(other, &registered, &backend)) {
+            told.push(Observation { asset, registered, backend, looked: None });
+        }
     }
-    found.repositories = by_asset.into_values().collect();
+    found.repositories = by_asset.into_values().flat_map(told_apart).collect();
     found.places.sort_unstable();
     found.places.dedup();
 }
@@ -71,6 +74,25 @@ fn of_attributes(found: &Discovery) -> Vec<Registered> {
     registered
 }
 
+/// Whether two nodes tell the same of a repository. A process that pretends to be a node must not hide what a real one tells.
+fn is_alike(other: &Observation, registered: &Registered, backend: &Backend) -> bool {
+    other.backend == *backend
+        && other.registered.kind == registered.kind
+        && other.registered.client_side == registered.client_side
+        && other.registered.product == registered.product
+}
+
+/// What is told in different ways of one name is judged each for itself, under the name of who tells it.
+fn told_apart(mut told: Vec<Observation>) -> Vec<Observation> {
+    if told.len() > 1 {
+        for one in &mut told {
+            let service = one.registered.service.as_deref().unwrap_or("declared");
+            one.asset = format!("{}@{service}:{}", one.asset, one.registered.source.as_str());
+        }
+    }
+    told
+}
+
 fn is_same(declared: &Registered, other: &Registered) -> bool {
     declared.name == other.name && (declared.cluster.is_none() || declared.cluster == other.cluster)
 }
@@ -81,7 +103,7 @@ mod tests {
     use crate::repository::kind::fixture;
 
     fn names(found: &Discovery) -> Vec<String> {
-        let shown = |one: &Observation| format!("{} {}", one.registered.asset(), one.backend);
+        let shown = |one: &Observation| format!("{} {}", one.asset, one.backend);
         found.repositories.iter().map(shown).collect()
     }
 
@@ -104,6 +126,22 @@ mod tests {
         assert_eq!(names(&found), expected);
         assemble(&mut found);
         assert_eq!(names(&found), expected, "once more changes nothing");
+    }
+
+    #[test]
+    fn what_a_pretender_tells_hides_nothing() {
+        let real = fixture::registered("s3", &[("bucket", "b")]);
+        let told = crate::repository::ClientSide { provider: "x".to_owned(), key: None };
+        let pretender =
+            Registered { client_side: Some(told), service: Some("bob".to_owned()), ..real.clone() };
+        let twin = Registered { service: Some("es2".to_owned()), ..real.clone() };
+        let mut found =
+            Discovery { registered: vec![pretender, real, twin], ..Discovery::default() };
+        assemble(&mut found);
+        assert_eq!(
+            names(&found),
+            ["repository:prod/r@bob:api s3://b", "repository:prod/r@es:api s3://b"]
+        );
     }
 
     #[test]

@@ -256,7 +256,8 @@ fn store(facts: &Facts) -> Judged {
         );
     }
     if seals.is_empty() {
-        match (&facts.default, facts.sample.is_complete) {
+        let is_empty = facts.sample.is_complete && facts.sample.listed == 0;
+        match (&facts.default, is_empty) {
             // Nothing lies there yet: what is written next gets the default.
             (Observed::Known(seal), true) => seals.push(seal),
             (Observed::Known(_) | Observed::Absent | Observed::Unreadable(_), _) => {
@@ -445,7 +446,7 @@ mod tests {
     fn observation(kind: &str, settings: &[(&str, &str)], looked: Option<Looked>) -> Observation {
         let registered = registered(kind, settings);
         let backend = kind::backend(&registered, &Surroundings::default());
-        Observation { registered, backend, looked }
+        Observation { asset: "repository:r".to_owned(), registered, backend, looked }
     }
 
     /// Provider, default, what is said of the objects, and the outcome.
@@ -554,6 +555,14 @@ mod tests {
         told.sample.objects =
             facts(Provider::Aws, Observed::Absent, &[Observed::Absent]).sample.objects;
         assert_eq!(judged(told).encryption, Encryption::Plaintext);
+    }
+
+    #[test]
+    fn a_default_stands_for_nothing_that_is_there() {
+        // Objects were listed, and the store was too busy to say more.
+        let mut told = facts(Provider::Aws, Observed::Known(aes()), &[]);
+        told.sample.listed = 14;
+        assert_eq!(judged(told).encryption, Encryption::Unproven);
     }
 
     #[test]

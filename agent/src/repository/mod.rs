@@ -74,8 +74,8 @@ impl Source {
 }
 
 impl Registered {
-    /// The stable id. Clusters on one host may have repositories of one name.
-    pub fn asset(&self) -> String {
+    /// The stable id of what is registered once. Clusters on one host may have repositories of one name.
+    fn asset(&self) -> String {
         match &self.cluster {
             Some(cluster) => format!("repository:{cluster}/{}", self.name),
             None => format!("repository:{}", self.name),
@@ -91,6 +91,8 @@ impl Registered {
 /// A repository, and what was learnt of where it lies.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Observation {
+    /// The stable id. Where services tell different things of one name, each has its own.
+    pub asset: String,
     pub registered: Registered,
     pub backend: Backend,
     /// Of a remote store; `None` where nobody is to be asked.

@@ -189,7 +189,7 @@ async fn paid<T>(
     budget: &Budget,
     request: impl Future<Output = Result<T, (Failure, Option<String>)>>,
 ) -> Result<T, (Failure, Option<String>)> {
-    budget.pay().map_err(|used_up| (Failure::Throttled, Some(used_up)))?;
+    budget.pay().map_err(|used_up| (Failure::Other(used_up), None))?;
     budget.within(async { Ok(request.await) }).await.unwrap_or_else(|failure| Err((failure, None)))
 }
 
