@@ -4,6 +4,7 @@
     reason = "tests read the clock and their own files, and run the agent's binary"
 )]
 
+mod churn;
 mod golden;
 mod node_api;
 mod together;

@@ -1,0 +1,175 @@
+//! The server under a fleet of simulated agents, beside a bare server that gets the same bytes from the same clients.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use atrest_tests::fleet::{Floor, Line, Machine, Server, Target, enrol};
+use futures_util::{StreamExt as _, TryStreamExt as _};
+
+use crate::figure::Figure;
+use crate::summary;
+
+/// The hidden way in: serves the floor.
+pub(crate) const FLOOR: &str = "__floor";
+
+/// Streams that report at one time.
+const STREAMS: u32 = 1_000;
+/// Agents that stay connected and come back after a restart.
+const CONNECTED: u32 = 10_000;
+/// Counted rounds of each load, ours and the floor's in turns; the median is quoted.
+const ROUNDS: usize = 3;
+const WARM_UP: Duration = Duration::from_secs(2);
+const MEASURED: Duration = Duration::from_secs(6);
+/// Handshakes that are under way at one time.
+const TOGETHER: usize = 128;
+
+pub(crate) fn figures(server: &Path) -> anyhow::Result<Vec<Figure>> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let mut figures = runtime.block_on(Box::pin(throughput(server)))?;
+    figures.extend(runtime.block_on(Box::pin(connections(server)))?);
+    figures.push(runtime.block_on(Box::pin(summary::figure(server)))?);
+    Ok(figures)
+}
+
+/// Ours and the floor, each with a directory of its own.
+struct Pair {
+    server: Server,
+    floor: Floor,
+    // Gone with the pair.
+    _directories: [tempfile::TempDir; 2],
+}
+
+impl Pair {
+    fn start(program: &Path) -> anyhow::Result<Self> {
+        // Not where temporary files are memory: what is acknowledged has to be on a disk.
+        let directories = [tempfile::tempdir_in("target")?, tempfile::tempdir_in("target")?];
+        let [ours, bare] = &directories;
+        let server = Server::start(program, &std::path::absolute(ours.path())?)?;
+        let itself = std::env::current_exe()?;
+        let floor = Floor::start(&itself, FLOOR, bare.path(), &server.authority()?)?;
+        Ok(Self { server, floor, _directories: directories })
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Load {
+    Reports,
+    Heartbeats,
+}
+
+async fn throughput(program: &Path) -> anyhow::Result<Vec<Figure>> {
+    let pair = Pair::start(program)?;
+    let machines = enrol(&pair.server, STREAMS).await?;
+    let mut ours = attach(&machines, &pair.server.target()?).await?;
+    let mut bare = attach(&machines, &pair.floor.target()).await?;
+    let mut figures = Vec::new();
+    for (name, load, target) in
+        [("ingest_durable", Load::Reports, 0.5), ("heartbeat", Load::Heartbeats, 0.9)]
+    {
+        let (mut of_ours, mut of_bare) = (Vec::new(), Vec::new());
+        for _ in 0..ROUNDS {
+            let rate;
+            (ours, rate) = drive(ours, load).await?;
+            of_ours.push(rate);
+            let rate;
+            (bare, rate) = drive(bare, load).await?;
+            of_bare.push(rate);
+        }
+        figures.push(Figure::higher(name, "1/s", median(of_ours), median(of_bare), target));
+    }
+    let sequences: u64 = ours.iter().map(|line| line.sequence).sum();
+    let nodes = pair.server.operator().await?.nodes().await?;
+    let stored: u64 = nodes.iter().map(|node| node.sequence).sum();
+    ensure!(sequences == stored, "{sequences} reports were acknowledged, and {stored} are stored");
+    Ok(figures)
+}
+
+async fn attach(machines: &[Machine], target: &Target) -> anyhow::Result<Vec<Line>> {
+    futures_util::stream::iter(machines)
+        .map(|machine| machine.attach(target))
+        .buffer_unordered(TOGETHER)
+        .try_collect()
+        .await
+}
+
+/// Every line says the next thing as soon as the last one is acknowledged; how many a second were.
+async fn drive(lines: Vec<Line>, load: Load) -> anyhow::Result<(Vec<Line>, f64)> {
+    let count = Arc::new(AtomicU64::new(0));
+    let stop = Arc::new(AtomicBool::new(false));
+    let tasks: Vec<_> = lines
+        .into_iter()
+        .map(|mut line| {
+            let (count, stop) = (Arc::clone(&count), Arc::clone(&stop));
+            tokio::spawn(async move {
+                while !stop.load(Ordering::Relaxed) {
+                    match load {
+                        Load::Reports => drop(line.report().await?),
+                        Load::Heartbeats => line.heartbeat().await?,
+                    }
+                    count.fetch_add(1, Ordering::Relaxed);
+                }
+                anyhow::Ok(line)
+            })
+        })
+        .collect();
+    tokio::time::sleep(WARM_UP).await;
+    let (started, before) = (Instant::now(), count.load(Ordering::Relaxed));
+    tokio::time::sleep(MEASURED).await;
+    let (taken, after) = (started.elapsed(), count.load(Ordering::Relaxed));
+    stop.store(true, Ordering::Relaxed);
+    let mut lines = Vec::new();
+    for task in tasks {
+        lines.push(task.await??);
+    }
+    Ok((lines, number(after - before) / taken.as_secs_f64()))
+}
+
+/// What a connected agent costs the server in memory, and how fast a fleet is back after a restart.
+async fn connections(program: &Path) -> anyhow::Result<Vec<Figure>> {
+    let mut pair = Pair::start(program)?;
+    let empty = pair.server.memory()?.resident_kib;
+    let empty_floor = pair.floor.memory()?.resident_kib;
+    let machines = enrol(&pair.server, CONNECTED).await?;
+    // All state included: each has reported once.
+    let mut ours = attach(&machines, &pair.server.target()?).await?;
+    let reporting = ours.iter_mut().map(Line::report);
+    futures_util::future::try_join_all(reporting).await?;
+    let bare = attach(&machines, &pair.floor.target()).await?;
+    let agents = number(u64::from(CONNECTED));
+    let each = |now: u64, before: u64| number(now.saturating_sub(before)) / agents;
+    let of_ours = each(pair.server.memory()?.resident_kib, empty);
+    let of_bare = each(pair.floor.memory()?.resident_kib, empty_floor);
+    let memory = Figure::lower("agent_connection_memory", "KiB", of_ours, of_bare, 1.25);
+
+    drop(bare);
+    let started = Instant::now();
+    pair.floor.kill_and_restart()?;
+    let bare = attach(&machines, &pair.floor.target()).await?;
+    let of_bare = started.elapsed();
+    ensure!(bare.len() == machines.len(), "all are back at the floor");
+    drop(bare);
+    drop(ours);
+    let started = Instant::now();
+    pair.server.kill_and_restart()?;
+    let ours = attach(&machines, &pair.server.target()?).await?;
+    let of_ours = started.elapsed();
+    let status = pair.server.operator().await?.status().await?;
+    ensure!(status.connected == u64::from(CONNECTED), "connected: {}", status.connected);
+    drop(ours);
+    let storm =
+        Figure::lower("reconnect_storm", "s", of_ours.as_secs_f64(), of_bare.as_secs_f64(), 2.0);
+    Ok(vec![memory, storm])
+}
+
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts that are far below 2^52")]
+pub(crate) fn number(count: u64) -> f64 {
+    count as f64
+}

@@ -1,0 +1,69 @@
+//! `make bench`: the product's figures beside their floors, each pair measured in one run.
+//!
+//! A floor is what a bare program of the same job costs on this machine, now. Ratios are what counts; absolute
+//! figures drift from machine to machine. Writes `target/bench.json`. `bench scans` or `bench fleet` measures a part,
+//! and writes nothing.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "a benchmark times other programs and prints a table"
+)]
+
+mod commands;
+mod figure;
+mod fleet;
+mod scans;
+mod summary;
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context as _, bail, ensure};
+
+use figure::Figure;
+
+/// What has a target and no figure yet.
+const NOT_YET: [&str; 2] = ["the idle agent", "from mount to webhook"];
+
+fn main() -> anyhow::Result<()> {
+    let mut arguments = std::env::args_os().skip(1);
+    let part = arguments.next();
+    match part.as_ref().and_then(|part| part.to_str()) {
+        Some(commands::ONCE) => return commands::once(arguments),
+        Some(fleet::FLOOR) => {
+            let directory = PathBuf::from(arguments.next().context("a directory")?);
+            let port = arguments.next().context("a port")?;
+            let port = port.to_str().context("a port")?.parse()?;
+            return atrest_tests::fleet::serve_floor(&directory, port);
+        }
+        Some("scans" | "fleet") | None => {}
+        Some(other) => bail!("there is no part {other:?}: scans, fleet, or nothing for all"),
+    }
+    let wanted = |name: &str| part.as_ref().is_none_or(|part| part == name);
+    let mut figures = Vec::new();
+    if wanted("scans") {
+        figures.extend(scans::figures(&built("atrest-agent", "atrest-agent")?)?);
+    }
+    if wanted("fleet") {
+        figures.extend(fleet::figures(&built("atrest-server", "atrest-server")?)?);
+    }
+    println!("{}", Figure::TITLES);
+    for figure in &figures {
+        println!("{}", figure.line());
+    }
+    println!("not measured yet: {}", NOT_YET.join(", "));
+    if part.is_none() {
+        std::fs::write("target/bench.json", serde_json::to_vec_pretty(&figures)?)?;
+        println!("written to target/bench.json");
+    }
+    Ok(())
+}
+
+/// A program as it is released, built now when it is not there.
+fn built(package: &str, program: &str) -> anyhow::Result<PathBuf> {
+    let built = Command::new("cargo")
+        .args(["build", "--release", "--quiet", "--locked", "-p", package])
+        .status()?;
+    ensure!(built.success(), "{package} did not build");
+    Ok(PathBuf::from("target/release").join(program))
+}
