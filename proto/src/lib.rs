@@ -6,6 +6,7 @@
 pub mod convert;
 pub mod digest;
 pub mod model;
+pub mod refusal;
 pub mod token;
 
 /// The generated messages, clients and servers of package `atrest.v1`.

@@ -12,8 +12,12 @@ use std::path::{Path, PathBuf};
 
 use prost::Message as _;
 
-const PROTOS: &[&str] =
-    &["atrest/v1/posture.proto", "atrest/v1/agent_service.proto", "atrest/v1/fleet_service.proto"];
+const PROTOS: &[&str] = &[
+    "atrest/v1/posture.proto",
+    "atrest/v1/agent_service.proto",
+    "atrest/v1/fleet_service.proto",
+    "atrest/v1/node_service.proto",
+];
 
 fn compile(root: &Path, comments: bool) -> prost_types::FileDescriptorSet {
     let mut compiler = protox::Compiler::new([root]).expect("proto root");

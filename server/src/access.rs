@@ -58,6 +58,7 @@ pub const RPCS: &[(&str, Access)] = &[
     ("/atrest.v1.FleetService/GetNode", Access::Role(Role::Viewer)),
     ("/atrest.v1.FleetService/ListFindings", Access::Role(Role::Viewer)),
     ("/atrest.v1.FleetService/ListAlerts", Access::Role(Role::Viewer)),
+    ("/atrest.v1.NodeService/RevokeNode", Access::Role(Role::Admin)),
     ("/atrest.v1.TokenService/CreateToken", Access::Role(Role::Admin)),
     ("/atrest.v1.TokenService/ListTokens", Access::Role(Role::Admin)),
     ("/atrest.v1.TokenService/RevokeToken", Access::Role(Role::Admin)),
@@ -104,7 +105,7 @@ mod tests {
             .file
             .iter()
             .flat_map(|file| &file.service)
-            .filter(|service| matches!(service.name(), "FleetService" | "TokenService"))
+            .filter(|service| !matches!(service.name(), "AgentService" | "EnrollmentService"))
             .flat_map(|service| {
                 let of = service.name().to_owned();
                 service.method.iter().map(move |rpc| format!("/atrest.v1.{of}/{}", rpc.name()))

@@ -3,6 +3,8 @@
 //! Decided by level, not by edge: an open finding that matters has an alert firing, one that is not
 //! open has none, whatever was missed in between. Firing and resolved alternate per asset.
 
+use std::str::FromStr;
+
 use atrest_proto::model::{Finding, Severity};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -34,6 +36,35 @@ impl AlertState {
     }
 }
 
+/// Why an alert is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AlertEnd {
+    /// What failed was seen to pass.
+    Passed,
+    /// The host was revoked: nobody saw it fixed.
+    HostRetired,
+}
+
+impl AlertEnd {
+    const ALL: [Self; 2] = [Self::Passed, Self::HostRetired];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::HostRetired => "host_retired",
+        }
+    }
+}
+
+impl FromStr for AlertEnd {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        Self::ALL.into_iter().find(|end| end.as_str() == text).ok_or(())
+    }
+}
+
 /// One episode of one finding that people are told of, as it was when it began.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Alert {
@@ -48,6 +79,8 @@ pub struct Alert {
     pub episode: u32,
     pub started_at: Timestamp,
     pub ended_at: Option<Timestamp>,
+    /// Set with `ended_at`.
+    pub end: Option<AlertEnd>,
 }
 
 impl Alert {
@@ -60,7 +93,7 @@ impl Alert {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AlertChange {
     Fire(Box<Alert>),
-    Resolve { alert_id: String, ended_at: Timestamp },
+    Resolve { alert_id: String, ended_at: Timestamp, end: AlertEnd },
 }
 
 impl AlertChange {
@@ -118,9 +151,16 @@ fn judge(
                 episode: finding.episode,
                 started_at,
                 ended_at: None,
+                end: None,
             })))
         }
-        (None, true) => Some(AlertChange::Resolve { alert_id, ended_at: finding.changed_at }),
+        (None, true) => {
+            let (ended_at, end) = match finding.retired_at {
+                Some(retired_at) => (retired_at, AlertEnd::HostRetired),
+                None => (finding.changed_at, AlertEnd::Passed),
+            };
+            Some(AlertChange::Resolve { alert_id, ended_at, end })
+        }
         (Some(_), _) | (None, false) => None,
     }
 }
@@ -145,7 +185,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::fleet::{HostId, NodeState, Observation, Place, apply};
+    use crate::fleet::{HostId, NodeState, Observation, Place, apply, retire};
 
     const POLICY: Policy = Policy { min_severity: Severity::Medium };
 
@@ -158,6 +198,7 @@ mod tests {
             sequence: 0,
             digest: None,
             verdict: NodeState::Unknown,
+            revoked_at: None,
             findings: BTreeMap::new(),
         }
     }
@@ -224,6 +265,27 @@ mod tests {
         assert_eq!(changes.len(), 1);
         assert_eq!(changes[0].alert_id(), fired[0].alert_id());
         assert_eq!(changes[0].state(), AlertState::Resolved);
+    }
+
+    #[test]
+    fn an_alert_that_ends_with_its_host_does_not_claim_a_fix_and_can_fire_again() {
+        let (state, fired) = report(fresh(), 1, &[("a", Outcome::Fail, Severity::High)]);
+        let now = Timestamp::from_second(9).unwrap();
+        let mut retired = retire(state, now).unwrap();
+        let changes = decide(&mut retired, POLICY);
+        let alert_id = fired[0].alert_id().to_owned();
+        let end = AlertEnd::HostRetired;
+        assert_eq!(changes, [AlertChange::Resolve { alert_id, ended_at: now, end }]);
+        assert_eq!(retired.state.firing(), 0);
+        let back = HostState { revoked_at: None, ..retired.state };
+        let (state, again) = report(back, 2, &[("a", Outcome::Fail, Severity::High)]);
+        assert_eq!(again.len(), 1);
+        assert_ne!(again[0].alert_id(), fired[0].alert_id(), "an alert of its own");
+        let (_, over) = report(state, 3, &[("a", Outcome::Pass, Severity::High)]);
+        let passed = |change: &AlertChange| {
+            matches!(change, AlertChange::Resolve { end: AlertEnd::Passed, .. })
+        };
+        assert!(over.len() == 1 && over.iter().all(passed));
     }
 
     proptest! {

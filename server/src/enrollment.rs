@@ -47,6 +47,8 @@ pub struct Known {
     pub hostname: String,
     pub key_pin: Digest,
     pub token_id: String,
+    /// An operator ended its enrolment.
+    pub revoked: bool,
 }
 
 /// How a machine is let in.
@@ -78,6 +80,11 @@ pub enum Refusal {
          clone, give it its own /etc/machine-id"
     )]
     MachineKnown { applicant: String, known: String, host_id: HostId },
+    #[error(
+        "the machine of `{applicant}` was enrolled as `{known}` ({host_id}), which was revoked: to let it in \
+         again, make a token with `atrestctl token create --replace {host_id}`"
+    )]
+    HostRevoked { applicant: String, known: String, host_id: HostId },
     #[error("enrolment token {token_id} replaces a host that is no longer enrolled")]
     NothingToReplace { token_id: String },
 }
@@ -99,6 +106,7 @@ pub fn admit(
     if let Some(known) = same_machine
         && known.key_pin == application.key_pin
         && known.token_id == token.token_id
+        && !known.revoked
     {
         return Ok(Admission::Again(known.host_id.clone()));
     }
@@ -109,6 +117,11 @@ pub fn admit(
         (Some(known), Some(replaces)) if known.host_id == *replaces => {
             Ok(Admission::Replaces(replaces.clone()))
         }
+        (Some(known), _) if known.revoked => Err(Refusal::HostRevoked {
+            applicant: application.host.hostname.clone(),
+            known: known.hostname.clone(),
+            host_id: known.host_id.clone(),
+        }),
         (Some(known), _) => Err(Refusal::MachineKnown {
             applicant: application.host.hostname.clone(),
             known: known.hostname.clone(),
@@ -155,6 +168,7 @@ mod tests {
             hostname: "first".to_owned(),
             key_pin: [2; 32],
             token_id: "tok-0".to_owned(),
+            revoked: false,
         }
     }
 
@@ -189,6 +203,22 @@ mod tests {
         assert_eq!(admit(&application(), Some(&token), None), replaces, "a new machine id");
         token.replaces = Some(HostId::random());
         assert!(admit(&application(), Some(&token), Some(&known)).is_err(), "another host's place");
+    }
+
+    #[test]
+    fn who_was_revoked_comes_back_only_with_a_token_that_says_so() {
+        let many = Token { uses_left: 5, ..token() };
+        let key_pin = application().key_pin;
+        // Even with the key and the token that it had.
+        for known in [known(), Known { key_pin, token_id: many.token_id.clone(), ..known() }] {
+            let known = Known { revoked: true, ..known };
+            let refusal = admit(&application(), Some(&many), Some(&known)).unwrap_err();
+            assert!(matches!(refusal, Refusal::HostRevoked { .. }));
+            assert!(refusal.to_string().contains(&format!("--replace {}", known.host_id)));
+            let replacing = Token { replaces: Some(known.host_id.clone()), ..token() };
+            let admitted = admit(&application(), Some(&replacing), Some(&known));
+            assert_eq!(admitted, Ok(Admission::Replaces(known.host_id)));
+        }
     }
 
     #[test]

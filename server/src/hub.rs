@@ -11,14 +11,14 @@ use tracing::{debug, info};
 
 use crate::alert::{Policy, decide};
 use crate::clock::Clock;
-use crate::fleet::roster::{Counts, Presence, Roster};
+use crate::fleet::roster::{Counts, NotAdmitted, Presence, Roster};
 use crate::fleet::{
-    Applied, Body, Digest, FindingKey, HostId, HostState, Observation, apply, fall_silent,
+    Applied, Body, Digest, FindingKey, HostId, HostState, Observation, apply, fall_silent, retire,
     return_from_silence,
 };
 use crate::logging::chain;
 use crate::store::{
-    Admitted, Change, FindingFilter, PageRequest, Step, Store, StoreError, StoredReport,
+    Admitted, Change, FindingFilter, PageRequest, Revocation, Step, Store, StoreError, StoredReport,
 };
 
 /// Hosts that are written at one time when many fall silent together.
@@ -40,6 +40,8 @@ pub enum End {
     Superseded,
     /// Another machine took the host's place.
     Replaced,
+    /// An operator ended the host's enrolment.
+    Revoked,
 }
 
 /// A report, ready to be applied and kept.
@@ -124,8 +126,9 @@ impl Hub {
         lock(&self.roster).counts()
     }
 
-    pub fn key_pin(&self, host: &HostId) -> Option<Digest> {
-        lock(&self.roster).key_pin(host)
+    /// Whether this key speaks for the host.
+    pub fn admits(&self, host: &HostId, key_pin: &Digest) -> Result<(), NotAdmitted> {
+        lock(&self.roster).admits(host, key_pin)
     }
 
     /// What a host's stream needs to know of it.
@@ -150,11 +153,28 @@ impl Hub {
     /// Enters a host that was just enrolled; a stream of the machine whose place it took ends.
     pub fn admit(&self, admitted: Admitted) {
         let host = admitted.host.host_id.clone();
-        let replaced = self.key_pin(&host).is_some_and(|pin| pin != admitted.host.key_pin);
-        lock(&self.roster).enter(admitted.host);
+        let replaced = {
+            let mut roster = lock(&self.roster);
+            let known = roster.key_pin(&host);
+            let replaced = known.is_some_and(|pin| pin != admitted.host.key_pin);
+            roster.enter(admitted.host);
+            replaced
+        };
         if replaced {
             self.end(&host, End::Replaced);
         }
+    }
+
+    /// Ends a host's enrolment, and its stream. `false` when that was done before.
+    pub async fn revoke(&self, host: &HostId, revocation: Revocation) -> Result<bool, StoreError> {
+        let step = self.step(retire, None);
+        let standing = self.store.host_revoke(host.clone(), revocation, step).await?;
+        let Some(standing) = standing else { return Ok(false) };
+        // In this order: a stream that opens meanwhile finds the host revoked, or is found here.
+        lock(&self.roster).commit(host, standing);
+        self.end(host, End::Revoked);
+        self.outbox.send_modify(|changes| *changes += 1);
+        Ok(true)
     }
 
     fn end(&self, host: &HostId, why: End) {
@@ -189,6 +209,9 @@ impl Hub {
         let presence = lock(&self.roster)
             .see(host, observed_at, now)
             .ok_or_else(|| StoreError::NoSuchHost(host.clone()))?;
+        if presence.revoked {
+            return Err(StoreError::Revoked(host.clone()));
+        }
         if presence.silent {
             self.change(host, move |state, _| return_from_silence(state, now), None).await?;
         }
@@ -244,10 +267,24 @@ impl Hub {
         step: impl FnOnce(HostState, Timestamp) -> Option<Applied> + Send + 'static,
         report: Option<StoredReport>,
     ) -> Result<(), StoreError> {
+        let step = self.step(step, report);
+        if let Some(standing) = self.store.host_change(host.clone(), step).await? {
+            lock(&self.roster).commit(host, standing);
+            self.outbox.send_modify(|changes| *changes += 1);
+        }
+        Ok(())
+    }
+
+    /// What a pure step decides, with the alerts that follow.
+    fn step(
+        &self,
+        step: impl FnOnce(HostState, Timestamp) -> Option<Applied> + Send + 'static,
+        report: Option<StoredReport>,
+    ) -> Step {
         let now = self.clock.now();
         let policy = self.settings.policy;
         let notifiers = Arc::clone(&self.settings.notifiers);
-        let step: Step = Box::new(move |state| {
+        Box::new(move |state| {
             let mut applied = step(state, now)?;
             let alerts = decide(&mut applied, policy);
             let Applied { state, touched, removed, transitions } = applied;
@@ -269,12 +306,7 @@ impl Hub {
                 notifiers,
                 at: now,
             })
-        });
-        if let Some(standing) = self.store.host_change(host.clone(), step).await? {
-            lock(&self.roster).commit(host, standing);
-            self.outbox.send_modify(|changes| *changes += 1);
-        }
-        Ok(())
+        })
     }
 
     /// Fires the alerts that a stricter policy wants for what has long been open.

@@ -58,6 +58,21 @@ impl Applied {
         }
     }
 
+    /// Everything that is not settled ends with its host.
+    pub(super) fn retire(&mut self, at: Timestamp) {
+        let ended: Vec<_> = self
+            .state
+            .findings
+            .iter()
+            .filter_map(|(key, finding)| Some((key.clone(), lifecycle::retire(finding, at)?)))
+            .collect();
+        for (key, (next, kind)) in ended {
+            self.record(&key, kind, next.episode, at);
+            self.touched.insert(key.clone(), None);
+            self.state.findings.insert(key, next);
+        }
+    }
+
     fn record(
         &mut self,
         key: &FindingKey,
@@ -115,7 +130,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::fleet::{HostId, Place, fall_silent, return_from_silence};
+    use crate::fleet::{HostId, Place, fall_silent, retire, return_from_silence};
 
     fn fresh() -> HostState {
         HostState {
@@ -126,6 +141,7 @@ mod tests {
             sequence: 0,
             digest: None,
             verdict: NodeState::Unknown,
+            revoked_at: None,
             findings: BTreeMap::new(),
         }
     }
@@ -223,6 +239,43 @@ mod tests {
         assert_eq!(back.state.state(), NodeState::Encrypted);
     }
 
+    #[test]
+    fn what_is_open_ends_with_its_host_and_was_not_seen_fixed() {
+        let findings = [
+            ("a", Outcome::Fail),
+            ("b", Outcome::Unknown),
+            ("c", Outcome::Pass),
+            ("d", Outcome::Fail),
+        ];
+        let opened = step(&fresh(), seen(1, &findings));
+        let gone = step(&opened.state, seen(2, &findings[..3]));
+        let retired = retire(gone.state, at(50)).unwrap();
+        assert_eq!(kinds(&retired), [TransitionKind::Retired, TransitionKind::Retired]);
+        assert_eq!((retired.state.failing(), retired.state.state()), (0, NodeState::Revoked));
+        assert_eq!(retired.touched.len(), 3, "what passed is left as it is");
+        assert_eq!(retire(retired.state.clone(), at(60)), None, "once");
+
+        // Let in again: a failure is a new episode, and what is spoken of no more holds nothing up.
+        let back = HostState { revoked_at: None, ..retired.state };
+        let failed = step(&back, seen(3, &[("a", Outcome::Fail)]));
+        assert_eq!(kinds(&failed), [TransitionKind::Reopened]);
+        assert_eq!(failed.transitions[0].episode, 2);
+        assert_eq!(failed.state.verdict, NodeState::Encrypted, "nothing is out of sight");
+        let of =
+            |asset: &str| failed.state.findings.get(&FindingKey::new("volume_encrypted", asset));
+        assert_eq!(of("a").unwrap().retired_at, None);
+        assert!(of("b").is_none() && of("c").is_none());
+        assert_eq!(of("d").unwrap().episode, 1, "its next episode is not its first");
+    }
+
+    #[test]
+    fn silence_ends_with_the_host_too() {
+        let silent = fall_silent(fresh(), at(0), at(600)).unwrap();
+        let retired = retire(silent.state, at(700)).unwrap();
+        assert!(!retired.state.is_silent());
+        assert_eq!(return_from_silence(retired.state, at(800)), None);
+    }
+
     fn outcome() -> impl Strategy<Value = Outcome> {
         prop::sample::select(Outcome::ALL)
     }
@@ -267,7 +320,7 @@ mod tests {
                 for kind in kinds {
                     match kind {
                         TransitionKind::Opened | TransitionKind::Reopened => { prop_assert!(!open); open = true; }
-                        TransitionKind::Resolved => { prop_assert!(open); open = false; }
+                        TransitionKind::Resolved | TransitionKind::Retired => { prop_assert!(open); open = false; }
                         TransitionKind::Absent => {}
                     }
                 }

@@ -1,4 +1,4 @@
-//! The life of one finding: open, resolved, open again. Only a pass ends it.
+//! The life of one finding: open, resolved, open again. Only a pass ends it, or the end of its host.
 
 use atrest_proto::model::Outcome;
 use jiff::Timestamp;
@@ -23,6 +23,7 @@ pub(super) fn meet(
         episode: 0,
         alerting: false,
         absent_since: None,
+        retired_at: None,
     });
     // A host whose clock went back must not end an episode before it began.
     let at = at.max(next.changed_at);
@@ -33,6 +34,7 @@ pub(super) fn meet(
     next.severity = seen.finding.severity;
     next.content = seen.content;
     next.absent_since = None;
+    next.retired_at = None;
 
     let kind = match (outcome, next.opened_at) {
         (Outcome::Fail, None) => {
@@ -60,11 +62,29 @@ pub(super) fn miss(
         Outcome::Pass | Outcome::NotApplicable => !previous.is_open(),
         Outcome::Fail | Outcome::Unknown => false,
     };
-    if settled {
+    if settled || previous.retired_at.is_some() {
         // One that has ever failed is remembered: its next episode must not be taken for its first.
         return (previous.episode > 0).then(|| (previous.clone(), None));
     }
     let kind = previous.absent_since.is_none().then_some(TransitionKind::Absent);
     let absent_since = Some(previous.absent_since.unwrap_or(at));
     Some((FindingState { absent_since, ..previous.clone() }, kind))
+}
+
+/// The finding after its host was revoked; `None` when there is nothing to end.
+pub(super) fn retire(
+    previous: &FindingState,
+    at: Timestamp,
+) -> Option<(FindingState, Option<TransitionKind>)> {
+    let settled = match previous.outcome {
+        Outcome::Pass | Outcome::NotApplicable => !previous.is_open(),
+        Outcome::Fail | Outcome::Unknown => previous.retired_at.is_some(),
+    };
+    if settled {
+        return None;
+    }
+    let kind = previous.is_open().then_some(TransitionKind::Retired);
+    let retired_at = Some(at.max(previous.changed_at));
+    let next = FindingState { opened_at: None, absent_since: None, retired_at, ..previous.clone() };
+    Some((next, kind))
 }

@@ -8,6 +8,7 @@
 mod apply;
 mod lifecycle;
 mod observation;
+mod retire;
 mod rollup;
 pub mod roster;
 mod silence;
@@ -22,6 +23,7 @@ use thiserror::Error;
 
 pub use apply::{Applied, apply};
 pub use observation::{Body, Observation, Place};
+pub use retire::retire;
 pub use rollup::NodeState;
 pub use silence::{NODE_SILENT, fall_silent, return_from_silence};
 
@@ -111,6 +113,8 @@ pub struct FindingState {
     pub alerting: bool,
     /// Since when the asset has been missing from reports.
     pub absent_since: Option<Timestamp>,
+    /// When it ended because its host was revoked: nobody saw it fixed.
+    pub retired_at: Option<Timestamp>,
 }
 
 impl FindingState {
@@ -132,6 +136,8 @@ pub struct HostState {
     pub digest: Option<Digest>,
     /// What its paths last said, whether or not it has been heard of since.
     pub verdict: NodeState,
+    /// When an operator ended its enrolment.
+    pub revoked_at: Option<Timestamp>,
     pub findings: BTreeMap<FindingKey, FindingState>,
 }
 
@@ -143,7 +149,7 @@ impl HostState {
 
     /// What may be said of the host now.
     pub fn state(&self) -> NodeState {
-        if self.is_silent() { NodeState::Stale } else { self.verdict }
+        NodeState::now(self.verdict, self.is_silent(), self.revoked_at.is_some())
     }
 
     pub fn failing(&self) -> u32 {
@@ -167,6 +173,8 @@ pub enum TransitionKind {
     Resolved,
     /// Its asset is no longer reported. It stays open.
     Absent,
+    /// Its host was revoked. It is over, and was not seen to pass.
+    Retired,
 }
 
 impl TransitionKind {
@@ -176,6 +184,7 @@ impl TransitionKind {
             Self::Reopened => "reopened",
             Self::Resolved => "resolved",
             Self::Absent => "absent",
+            Self::Retired => "retired",
         }
     }
 }

@@ -15,18 +15,32 @@ pub enum NodeState {
     Unknown,
     Claimed,
     Encrypted,
+    /// An operator ended its enrolment: it is not counted, and nothing is said of it.
+    Revoked,
 }
 
 impl NodeState {
     /// All of them, worst first.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Unencrypted,
         Self::Partial,
         Self::Stale,
         Self::Unknown,
         Self::Claimed,
         Self::Encrypted,
+        Self::Revoked,
     ];
+
+    /// What may be said of a host now, from what its paths last said and what became of it.
+    pub const fn now(verdict: Self, silent: bool, revoked: bool) -> Self {
+        if revoked {
+            Self::Revoked
+        } else if silent {
+            Self::Stale
+        } else {
+            verdict
+        }
+    }
 
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -36,6 +50,7 @@ impl NodeState {
             Self::Unknown => "unknown",
             Self::Claimed => "claimed",
             Self::Encrypted => "encrypted",
+            Self::Revoked => "revoked",
         }
     }
 

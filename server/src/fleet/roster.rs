@@ -17,6 +17,8 @@ pub struct Standing {
     /// What its paths last said.
     pub verdict: NodeState,
     pub silent: bool,
+    /// An operator ended its enrolment.
+    pub revoked: bool,
     pub failing: u32,
     pub firing: u32,
     pub sequence: u64,
@@ -26,7 +28,7 @@ pub struct Standing {
 impl Standing {
     /// What may be said of the host now.
     pub const fn state(&self) -> NodeState {
-        if self.silent { NodeState::Stale } else { self.verdict }
+        NodeState::now(self.verdict, self.silent, self.revoked)
     }
 }
 
@@ -59,11 +61,12 @@ impl Entry {
             sequence: self.standing.sequence,
             digest: self.standing.digest,
             silent: self.standing.silent,
+            revoked: self.standing.revoked,
         }
     }
 }
 
-/// How many hosts there are of each kind. The states sum to `enrolled`, always.
+/// How many hosts there are of each kind. The states sum to `enrolled`, always; who is revoked is in neither.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     by_state: [u64; NodeState::ALL.len()],
@@ -71,6 +74,7 @@ pub struct Counts {
     pub failing: u64,
     pub firing: u64,
     pub connected: u64,
+    pub revoked: u64,
 }
 
 impl Counts {
@@ -79,6 +83,10 @@ impl Counts {
     }
 
     fn add(&mut self, entry: &Entry) {
+        if entry.standing.revoked {
+            self.revoked += 1;
+            return;
+        }
         if let Some(count) = self.by_state.get_mut(usize::from(entry.standing.state().rank())) {
             *count += 1;
         }
@@ -89,6 +97,10 @@ impl Counts {
     }
 
     fn remove(&mut self, entry: &Entry) {
+        if entry.standing.revoked {
+            self.revoked -= 1;
+            return;
+        }
         if let Some(count) = self.by_state.get_mut(usize::from(entry.standing.state().rank())) {
             *count -= 1;
         }
@@ -106,6 +118,19 @@ pub struct Presence {
     pub digest: Option<Digest>,
     /// It was missed: the store must be told that it is back.
     pub silent: bool,
+    /// An operator ended its enrolment: it is not listened to.
+    pub revoked: bool,
+}
+
+/// Why a key does not speak for a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotAdmitted {
+    /// No such host is enrolled.
+    Unknown,
+    /// Another key speaks for it now.
+    Replaced,
+    /// An operator ended its enrolment.
+    Revoked,
 }
 
 /// When a host was last heard of, for the store.
@@ -150,6 +175,18 @@ impl Roster {
         self.entries.get(host).map(|entry| entry.key_pin)
     }
 
+    /// Whether this key speaks for the host.
+    pub fn admits(&self, host: &HostId, key_pin: &Digest) -> Result<(), NotAdmitted> {
+        let entry = self.entries.get(host).ok_or(NotAdmitted::Unknown)?;
+        if entry.key_pin != *key_pin {
+            Err(NotAdmitted::Replaced)
+        } else if entry.standing.revoked {
+            Err(NotAdmitted::Revoked)
+        } else {
+            Ok(())
+        }
+    }
+
     /// Takes over what the store committed, unless something later was taken over before.
     pub fn commit(&mut self, host: &HostId, standing: Standing) {
         self.change(host, |entry| {
@@ -174,7 +211,9 @@ impl Roster {
     }
 
     pub fn is_connected(&self, host: &HostId) -> bool {
-        self.entries.get(host).is_some_and(|entry| entry.session.is_some())
+        // A stream that is about to end does not count.
+        let connected = |entry: &Entry| entry.session.is_some() && !entry.standing.revoked;
+        self.entries.get(host).is_some_and(connected)
     }
 
     /// When the host was last heard of, and when it last looked.
@@ -205,7 +244,10 @@ impl Roster {
         let horizon = clock::before(now, silent_after);
         self.entries
             .iter()
-            .filter(|(_, entry)| !entry.standing.silent && entry.last_seen_at < horizon)
+            .filter(|(_, entry)| {
+                let standing = &entry.standing;
+                !standing.silent && !standing.revoked && entry.last_seen_at < horizon
+            })
             .map(|(host, entry)| (host.clone(), entry.last_seen_at))
             .collect()
     }
@@ -254,6 +296,7 @@ mod tests {
         Attach(usize, u64),
         Detach(usize, u64),
         See(usize, i64),
+        Revoke(usize, u64),
     }
 
     fn standing(revision: u64, verdict: NodeState, silent: bool, failing: u32) -> Standing {
@@ -261,6 +304,7 @@ mod tests {
             revision,
             verdict,
             silent,
+            revoked: false,
             failing,
             firing: failing / 2,
             sequence: 0,
@@ -280,6 +324,7 @@ mod tests {
             (0_usize..4, 0_u64..3).prop_map(|(host, session)| Event::Attach(host, session)),
             (0_usize..4, 0_u64..3).prop_map(|(host, session)| Event::Detach(host, session)),
             (0_usize..4, 0_i64..1000).prop_map(|(host, at)| Event::See(host, at)),
+            (0_usize..4, 0_u64..9).prop_map(|(host, revision)| Event::Revoke(host, revision)),
         ]
     }
 
@@ -306,10 +351,16 @@ mod tests {
                     Event::See(host, at) => {
                         roster.see(&hosts[host], None, Timestamp::from_second(at).unwrap());
                     }
+                    Event::Revoke(host, revision) => {
+                        let standing = standing(revision, NodeState::Encrypted, false, 0);
+                        roster.commit(&hosts[host], Standing { revoked: true, ..standing });
+                    }
                 }
                 let counts = roster.counts();
                 let sum: u64 = NodeState::ALL.iter().map(|state| counts.of(*state)).sum();
                 prop_assert_eq!(sum, counts.enrolled);
+                let entries = u64::try_from(roster.entries.len()).unwrap();
+                prop_assert_eq!(counts.enrolled + counts.revoked, entries);
                 let mut scanned = Counts::default();
                 for entry in roster.entries.values() {
                     scanned.add(entry);

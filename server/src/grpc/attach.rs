@@ -17,7 +17,7 @@ use super::{Context, identify, status, wire};
 use crate::authority::{Csr, Identity};
 use crate::fleet::Digest;
 use crate::fleet::roster::Presence;
-use crate::hub::{End, Session};
+use crate::hub::Session;
 use crate::logging::chain;
 
 /// How long an agent may take to say hello.
@@ -115,10 +115,8 @@ impl Conversation {
         };
         let host_id = &self.identity.host_id;
         let session = self.context.hub.attach(host_id.clone());
-        // Its place may have been taken between the handshake and now.
-        if self.context.hub.key_pin(host_id) != Some(self.identity.key_pin) {
-            return Err(status::of_end(End::Replaced).into());
-        }
+        // Its place may have been taken between the handshake and now, or its enrolment ended.
+        self.admitted()?;
         let presence = self.heard(None).await?;
         let version = hello.host.map(|host| host.agent_version).unwrap_or_default();
         info!(host_id = %host_id, agent_version = version, "an agent attached");
@@ -146,7 +144,10 @@ impl Conversation {
         let request = tokio::select! {
             request = requests.message() => heard(request)?,
             end = &mut session.ended => {
-                return Err(end.map_or_else(|_| status::draining(), status::of_end).into());
+                let host_id = &self.identity.host_id;
+                let status =
+                    end.map_or_else(|_| status::draining(), |end| status::of_end(end, host_id));
+                return Err(status.into());
             }
             () = drain.wait() => return Err(status::draining().into()),
             () = self.context.clock.sleep_until(self.valid_until) => {
@@ -192,6 +193,7 @@ impl Conversation {
     }
 
     async fn renew(&mut self, renew: &v1::RenewRequest) -> Result<(), Over> {
+        self.admitted()?;
         let Context { authority, clock, limits, .. } = &self.context;
         let csr = Csr::parse(&renew.csr).map_err(|error| status::of_csr(&error))?;
         if csr.key_pin() != self.identity.key_pin {
@@ -215,6 +217,12 @@ impl Conversation {
             authorities,
         }))
         .await
+    }
+
+    fn admitted(&self) -> Result<(), Status> {
+        let Identity { host_id, key_pin, .. } = &self.identity;
+        let admitted = self.context.hub.admits(host_id, key_pin);
+        admitted.map_err(|why| status::of_not_admitted(why, host_id))
     }
 
     async fn heard(&self, observed_at: Option<Timestamp>) -> Result<Presence, Over> {

@@ -48,7 +48,7 @@ impl Handler {
 
     fn refuse(&self, refusal: &Refusal, address: IpAddr, host: &str) -> Status {
         // A known machine showed a good token: that is a mistake, not an attempt.
-        if !matches!(refusal, Refusal::MachineKnown { .. }) {
+        if !matches!(refusal, Refusal::MachineKnown { .. } | Refusal::HostRevoked { .. }) {
             self.note_failure(address);
         }
         warn!(peer = %address, hostname = host, refusal = %refusal, "refused an enrolment");

@@ -7,6 +7,7 @@ use tonic::{Request, Response, Status};
 
 use super::{Context, status, wire};
 use crate::fleet::NodeState;
+use crate::hub::Hub;
 use crate::store::{FindingFilter, HostFilter, HostRow, PageRequest, Store};
 
 #[derive(Debug, Clone)]
@@ -18,20 +19,19 @@ impl Handler {
     pub(super) const fn new(context: Context) -> Self {
         Self { context }
     }
-
-    /// A row as of now: the roster knows of heartbeats that the store will be told of later.
-    fn node(&self, mut row: HostRow) -> v1::Node {
-        let hub = &self.context.hub;
-        if let Some((last_seen_at, observed_at)) = hub.sighting(&row.host_id) {
-            row.last_seen_at = row.last_seen_at.max(last_seen_at);
-            row.observed_at = row.observed_at.max(observed_at);
-        }
-        let connected = hub.is_connected(&row.host_id);
-        wire::node(row, connected)
-    }
 }
 
-/// The one host with this id or name.
+/// A row as of now: the roster knows of heartbeats that the store will be told of later.
+pub(super) fn node(hub: &Hub, mut row: HostRow) -> v1::Node {
+    if let Some((last_seen_at, observed_at)) = hub.sighting(&row.host_id) {
+        row.last_seen_at = row.last_seen_at.max(last_seen_at);
+        row.observed_at = row.observed_at.max(observed_at);
+    }
+    let connected = hub.is_connected(&row.host_id);
+    wire::node(row, connected)
+}
+
+/// The one host with this id or name. One that is enrolled goes before those that are revoked.
 pub(super) async fn find_host(store: &dyn Store, node: &str) -> Result<HostRow, Status> {
     let filter = HostFilter { node: Some(node.to_owned()), ..HostFilter::default() };
     let found = store
@@ -39,6 +39,9 @@ pub(super) async fn find_host(store: &dyn Store, node: &str) -> Result<HostRow, 
         .await
         .map_err(|error| status::of_store(&error))?
         .items;
+    let (enrolled, revoked): (Vec<_>, Vec<_>) =
+        found.into_iter().partition(|row| row.revocation.is_none());
+    let found = if enrolled.is_empty() { revoked } else { enrolled };
     let ids: Vec<_> = found.iter().map(|row| row.host_id.as_str().to_owned()).collect();
     let mut found = found.into_iter();
     match (found.next(), found.next()) {
@@ -71,6 +74,7 @@ impl FleetService for Handler {
             failing_findings: counts.failing,
             firing_alerts: counts.firing,
             connected: counts.connected,
+            revoked: counts.revoked,
         }))
     }
 
@@ -88,7 +92,7 @@ impl FleetService for Handler {
             .await
             .map_err(|error| status::of_store(&error))?;
         Ok(Response::new(v1::ListNodesResponse {
-            nodes: page.items.into_iter().map(|row| self.node(row)).collect(),
+            nodes: page.items.into_iter().map(|row| node(&self.context.hub, row)).collect(),
             next_page_token: page.next,
         }))
     }
@@ -106,7 +110,8 @@ impl FleetService for Handler {
             .map(|posture| v1::Posture::decode(posture.as_slice()))
             .transpose()
             .map_err(|_| Status::data_loss("the posture that is kept cannot be read"))?;
-        Ok(Response::new(v1::GetNodeResponse { node: Some(self.node(row)), posture }))
+        let node = Some(node(&self.context.hub, row));
+        Ok(Response::new(v1::GetNodeResponse { node, posture }))
     }
 
     async fn list_findings(

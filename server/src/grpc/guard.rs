@@ -1,4 +1,4 @@
-//! The one check of the operators' port: whose token is it, and may its role call this RPC?
+//! The one check of the operators' port: whose token is it, and may its role call this RPC? Handlers learn who it was.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -23,11 +23,12 @@ impl Guard {
         Self { operators: operators.into() }
     }
 
-    fn judge<B>(&self, request: &Request<B>) -> Result<(), Status> {
+    /// Who calls; `None` where anyone may.
+    fn judge<B>(&self, request: &Request<B>) -> Result<Option<Caller>, Status> {
         let rpc = request.uri().path();
         let needed = match of_rpc(rpc) {
             None => return Err(Status::unimplemented("there is no such RPC")),
-            Some(Access::Open) => return Ok(()),
+            Some(Access::Open) => return Ok(None),
             Some(Access::Role(role)) => role,
         };
         let token = request
@@ -47,8 +48,21 @@ impl Guard {
                 operator.name, operator.role
             )));
         }
-        Ok(())
+        Ok(Some(Caller { name: operator.name.clone() }))
     }
+}
+
+/// The operator behind a call that was let through.
+#[derive(Debug, Clone)]
+pub(super) struct Caller {
+    pub(super) name: String,
+}
+
+/// Who calls.
+pub(super) fn caller<T>(request: &tonic::Request<T>) -> Result<Caller, Status> {
+    let caller = request.extensions().get::<Caller>().cloned();
+    // The guard stands before every handler that asks.
+    caller.ok_or_else(|| Status::internal("nobody knows who calls"))
 }
 
 impl<S> Layer<S> for Guard {
@@ -78,9 +92,14 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
         match self.guard.judge(&request) {
-            Ok(()) => Either::Left(self.inner.call(request)),
+            Ok(caller) => {
+                if let Some(caller) = caller {
+                    request.extensions_mut().insert(caller);
+                }
+                Either::Left(self.inner.call(request))
+            }
             Err(status) => Either::Right(ready(Ok(status.into_http()))),
         }
     }

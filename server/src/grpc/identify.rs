@@ -20,6 +20,9 @@ pub(super) fn agent<T>(request: &Request<T>, hub: &Hub, clock: &Clock) -> Result
             )
         })?;
     let identity = Identity::of(certificate).map_err(|error| status::of_identity(&error))?;
+    // Before its times: who was revoked learns that, however old its certificate is.
+    hub.admits(&identity.host_id, &identity.key_pin)
+        .map_err(|why| status::of_not_admitted(why, &identity.host_id))?;
     if identity.not_after <= clock.now() {
         return Err(expired(&identity));
     }
@@ -28,13 +31,6 @@ pub(super) fn agent<T>(request: &Request<T>, hub: &Hub, clock: &Clock) -> Result
             "the certificate of host {} is valid from {:.0} only: the clocks of host and server differ",
             identity.host_id, identity.not_before
         )));
-    }
-    let Some(pin) = hub.key_pin(&identity.host_id) else {
-        let error = crate::store::StoreError::NoSuchHost(identity.host_id);
-        return Err(status::of_store(&error));
-    };
-    if pin != identity.key_pin {
-        return Err(status::of_end(crate::hub::End::Replaced));
     }
     Ok(identity)
 }

@@ -6,6 +6,7 @@ mod failures;
 mod fleet;
 mod guard;
 mod identify;
+mod nodes;
 mod status;
 mod tokens;
 mod wire;
@@ -16,6 +17,7 @@ use std::time::Duration;
 use atrest_proto::v1::agent_service_server::AgentServiceServer;
 use atrest_proto::v1::enrollment_service_server::EnrollmentServiceServer;
 use atrest_proto::v1::fleet_service_server::FleetServiceServer;
+use atrest_proto::v1::node_service_server::NodeServiceServer;
 use atrest_proto::v1::token_service_server::TokenServiceServer;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Server;
@@ -94,6 +96,7 @@ pub(crate) async fn serve_operators(
 ) -> Result<(), tonic::transport::Error> {
     let mut drain = context.drain.clone();
     health.set_serving::<FleetServiceServer<fleet::Handler>>().await;
+    health.set_serving::<NodeServiceServer<nodes::Handler>>().await;
     health.set_serving::<TokenServiceServer<tokens::Handler>>().await;
     let reflection = || {
         tonic_reflection::server::Builder::configure()
@@ -109,6 +112,7 @@ pub(crate) async fn serve_operators(
         .add_optional_service(reflection().build_v1().ok())
         .add_optional_service(reflection().build_v1alpha().ok())
         .add_service(FleetServiceServer::new(fleet::Handler::new(context.clone())))
+        .add_service(NodeServiceServer::new(nodes::Handler::new(context.clone())))
         .add_service(TokenServiceServer::new(tokens::Handler::new(context)))
         .serve_with_incoming_shutdown(incoming, async move { drain.wait().await })
         .await

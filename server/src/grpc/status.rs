@@ -1,10 +1,14 @@
 //! The only mapping from what went wrong to what a caller is told.
 
+use atrest_proto::refusal;
 use jiff::Timestamp;
+use tonic::metadata::MetadataValue;
 use tonic::{Code, Status};
 
 use crate::authority::{AuthorityError, CsrError, IdentityError};
 use crate::enrollment::Refusal;
+use crate::fleet::HostId;
+use crate::fleet::roster::NotAdmitted;
 use crate::hub::End;
 use crate::store::StoreError;
 
@@ -18,6 +22,7 @@ pub(super) fn of_store(error: &StoreError) -> Status {
         StoreError::NoSuchHost(_) => Status::unauthenticated(format!(
             "{error}: enrol again with a token made by `atrestctl token create`"
         )),
+        StoreError::Revoked(host) => revoked(host),
         StoreError::PageToken => Status::invalid_argument(error.to_string()),
     }
 }
@@ -25,9 +30,10 @@ pub(super) fn of_store(error: &StoreError) -> Status {
 pub(super) fn of_refusal(refusal: &Refusal) -> Status {
     let code = match refusal {
         Refusal::UnknownToken => Code::Unauthenticated,
-        Refusal::Revoked { .. } | Refusal::Expired { .. } | Refusal::Spent { .. } => {
-            Code::PermissionDenied
-        }
+        Refusal::Revoked { .. }
+        | Refusal::Expired { .. }
+        | Refusal::Spent { .. }
+        | Refusal::HostRevoked { .. } => Code::PermissionDenied,
         Refusal::MachineKnown { .. } => Code::AlreadyExists,
         Refusal::NothingToReplace { .. } => Code::FailedPrecondition,
     };
@@ -46,8 +52,9 @@ pub(super) fn of_authority(_: &AuthorityError) -> Status {
     Status::internal("the server could not sign a certificate: see its log")
 }
 
-pub(super) fn of_end(end: End) -> Status {
+pub(super) fn of_end(end: End, host: &HostId) -> Status {
     match end {
+        End::Revoked => revoked(host),
         End::Superseded => {
             Status::aborted("another stream of this host was opened: the newest one speaks")
         }
@@ -56,6 +63,26 @@ pub(super) fn of_end(end: End) -> Status {
              `atrestctl token create`",
         ),
     }
+}
+
+/// Why a certificate that our authority signed does not speak for its host.
+pub(super) fn of_not_admitted(why: NotAdmitted, host: &HostId) -> Status {
+    match why {
+        NotAdmitted::Unknown => of_store(&StoreError::NoSuchHost(host.clone())),
+        NotAdmitted::Replaced => of_end(End::Replaced, host),
+        NotAdmitted::Revoked => revoked(host),
+    }
+}
+
+fn revoked(host: &HostId) -> Status {
+    let mut status = Status::permission_denied(format!(
+        "an operator revoked host {host}: if it should report again, run \
+         `atrestctl token create --replace {host}` on the server, then `atrest-agent enroll --force TOKEN` on \
+         this host"
+    ));
+    let word = MetadataValue::from_static(refusal::HOST_REVOKED);
+    status.metadata_mut().insert(refusal::HEADER, word);
+    status
 }
 
 pub(super) fn draining() -> Status {

@@ -9,7 +9,7 @@ use prost::Message as _;
 use subtle::ConstantTimeEq as _;
 use tonic::Status;
 
-use crate::alert::AlertState;
+use crate::alert::{AlertEnd, AlertState};
 use crate::enrollment::Token;
 use crate::fleet::{Digest, NodeState, Observation};
 use crate::hub::Incoming;
@@ -93,6 +93,7 @@ pub(super) fn node_state(state: NodeState) -> v1::NodeState {
         NodeState::Claimed => v1::NodeState::Claimed,
         NodeState::Unknown => v1::NodeState::Unknown,
         NodeState::Stale => v1::NodeState::Stale,
+        NodeState::Revoked => v1::NodeState::Revoked,
     }
 }
 
@@ -106,6 +107,7 @@ pub(super) fn state_filter(state: i32) -> Result<Option<NodeState>, Status> {
         Ok(v1::NodeState::Claimed) => Ok(Some(NodeState::Claimed)),
         Ok(v1::NodeState::Unknown) => Ok(Some(NodeState::Unknown)),
         Ok(v1::NodeState::Stale) => Ok(Some(NodeState::Stale)),
+        Ok(v1::NodeState::Revoked) => Ok(Some(NodeState::Revoked)),
         Err(_) => Err(Status::invalid_argument("field `state` is not a state of a node")),
     }
 }
@@ -129,6 +131,9 @@ pub(super) fn alert_filter(state: i32) -> Result<AlertState, Status> {
 }
 
 pub(super) fn node(row: HostRow, connected: bool) -> v1::Node {
+    let revoked_at = row.revocation.as_ref().map(|revocation| time(revocation.at));
+    let (revoked_by, revoked_reason) =
+        row.revocation.map(|revocation| (revocation.by, revocation.reason)).unwrap_or_default();
     v1::Node {
         host_id: row.host_id.as_str().to_owned(),
         hostname: row.hostname,
@@ -141,6 +146,9 @@ pub(super) fn node(row: HostRow, connected: bool) -> v1::Node {
         cluster: row.cluster,
         connected,
         agent_version: row.agent_version,
+        revoked_at,
+        revoked_by,
+        revoked_reason,
     }
 }
 
@@ -153,6 +161,7 @@ pub(super) fn finding(row: FindingRow) -> v1::FleetFinding {
         changed_at: Some(time(row.changed_at)),
         opened_at: row.opened_at.map(time),
         absent_since: row.absent_since.map(time),
+        retired_at: row.retired_at.map(time),
     }
 }
 
@@ -174,6 +183,14 @@ pub(super) fn alert(row: AlertRow) -> v1::Alert {
         started_at: Some(time(alert.started_at)),
         ended_at: alert.ended_at.map(time),
         deliveries: deliveries.into_iter().map(delivery).collect(),
+        end: alert.end.map_or(v1::AlertEnd::Unspecified, alert_end).into(),
+    }
+}
+
+fn alert_end(end: AlertEnd) -> v1::AlertEnd {
+    match end {
+        AlertEnd::Passed => v1::AlertEnd::Passed,
+        AlertEnd::HostRetired => v1::AlertEnd::HostRetired,
     }
 }
 

@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use super::signature::{ID_HEADER, SIGNATURE_HEADER, Secret, TIMESTAMP_HEADER};
 use super::{Message, NotTaken};
-use crate::alert::AlertState;
+use crate::alert::{AlertEnd, AlertState};
 use crate::clock::Clock;
 use crate::config::Webhook;
 use crate::logging::chain;
@@ -38,6 +38,9 @@ pub struct Payload {
     pub remedy: String,
     pub started_at: Timestamp,
     pub ended_at: Option<Timestamp>,
+    /// Set with `ended_at`: whether it was seen to pass, or its host is no longer one of the fleet.
+    #[serde(default)]
+    pub end: Option<AlertEnd>,
 }
 
 impl Payload {
@@ -63,6 +66,10 @@ impl Payload {
             ended_at: match message.state {
                 AlertState::Firing => None,
                 AlertState::Resolved => alert.ended_at,
+            },
+            end: match message.state {
+                AlertState::Firing => None,
+                AlertState::Resolved => alert.end,
             },
         }
     }
@@ -220,6 +227,7 @@ mod tests {
             episode: 1,
             started_at: Timestamp::from_second(0).unwrap(),
             ended_at: Some(Timestamp::from_second(60).unwrap()),
+            end: Some(AlertEnd::HostRetired),
         };
         let message = Message { alert: &alert, state: AlertState::Firing };
         assert_eq!(message.id(), "0123-firing");
@@ -241,8 +249,15 @@ mod tests {
               "summary": "/srv/es rests in plaintext on /dev/sdb",
               "remedy": "put dm-crypt under it",
               "started_at": "1970-01-01T00:00:00Z",
-              "ended_at": null
+              "ended_at": null,
+              "end": null
             }"#]]
         .assert_eq(&serde_json::to_string_pretty(&Payload::of(&message)).unwrap());
+        let over = Payload::of(&Message { alert: &alert, state: AlertState::Resolved });
+        let over = serde_json::to_value(over).unwrap();
+        assert_eq!(
+            (&over["ended_at"], &over["end"]),
+            (&"1970-01-01T00:01:00Z".into(), &"host_retired".into())
+        );
     }
 }

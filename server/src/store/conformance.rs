@@ -8,14 +8,14 @@ use atrest_proto::model::{Finding, Host, Outcome, Severity};
 use jiff::Timestamp;
 
 use super::{
-    Attempt, Change, DeliveryStatus, FindingFilter, HostFilter, PageRequest, Step, Store,
-    StoreError, StoredReport,
+    Attempt, Change, DeliveryStatus, FindingFilter, HostFilter, PageRequest, Revocation, Step,
+    Store, StoreError, StoredReport,
 };
-use crate::alert::{AlertChange, AlertState, Policy, decide};
+use crate::alert::{AlertChange, AlertEnd, AlertState, Policy, decide};
 use crate::enrollment::{Application, Refusal, Token};
 use crate::fleet::roster::{Sighting, Standing};
 use crate::fleet::{
-    Applied, Body, FindingKey, HostId, HostState, NodeState, Observation, Place, apply,
+    Applied, Body, FindingKey, HostId, HostState, NodeState, Observation, Place, apply, retire,
 };
 
 /// Everything that a store must do, on an empty one.
@@ -24,6 +24,8 @@ pub(crate) async fn run(store: &dyn Store) {
     a_use_is_spent_with_the_host_it_lets_in(store).await;
     a_host_takes_anothers_place(store).await;
     a_change_is_whole_and_is_read_back(store).await;
+    a_revoked_host_is_over_until_it_is_replaced(store).await;
+    revoking_changes_all_or_nothing(store).await;
     a_step_that_decides_nothing_writes_nothing(store).await;
     sightings_only_move_forward(store).await;
     messages_go_out_in_order(store).await;
@@ -183,6 +185,11 @@ async fn a_host_takes_anothers_place(store: &dyn Store) {
     assert_eq!(admitted.host.key_pin, secret("new"));
     let state = state_of(store, &host).await;
     assert_eq!((state.sequence, state.failing(), &*state.hostname), (1, 1, "host-new"));
+    assert_eq!(
+        (state.verdict, state.digest),
+        (NodeState::Unencrypted, None),
+        "no worse is forgotten"
+    );
     // Its old machine is free again, and whose place nobody has cannot be taken.
     let gone = Token { replaces: Some(HostId::random()), ..token("g", 1) };
     store.token_create(gone, secret("g")).await.unwrap();
@@ -198,6 +205,7 @@ async fn a_change_is_whole_and_is_read_back(store: &dyn Store) {
         revision: 1,
         verdict: NodeState::Unencrypted,
         silent: false,
+        revoked: false,
         failing: 1,
         firing: 1,
         sequence: 1,
@@ -235,6 +243,103 @@ async fn a_change_is_whole_and_is_read_back(store: &dyn Store) {
 
     let unknown = store.host_change(HostId::random(), step(1, Vec::new())).await;
     assert!(matches!(unknown, Err(StoreError::NoSuchHost(_))));
+}
+
+fn end_of_enrolment(second: i64) -> (Revocation, Step) {
+    let revocation = Revocation { at: at(second), by: "ada".to_owned(), reason: "sold".to_owned() };
+    let step: Step = Box::new(move |state| {
+        let mut applied = retire(state, at(second))?;
+        let alerts = decide(&mut applied, Policy { min_severity: Severity::Medium });
+        Some(Change { report: None, ..change(applied, alerts, at(second)) })
+    });
+    (revocation, step)
+}
+
+async fn a_revoked_host_is_over_until_it_is_replaced(store: &dyn Store) {
+    let host = enrol(store, "sold").await;
+    let bodies = || vec![body("a", Outcome::Fail), body("b", Outcome::Unknown)];
+    store.host_change(host.clone(), step(1, bodies())).await.unwrap();
+    for (id, uses) in [("early", 1), ("other", 3)] {
+        let replaces = (id == "early").then(|| host.clone());
+        store.token_create(Token { replaces, ..token(id, uses) }, secret(id)).await.unwrap();
+    }
+    let (revocation, step_) = end_of_enrolment(200);
+    let standing = store.host_revoke(host.clone(), revocation.clone(), step_).await.unwrap();
+    let standing = standing.unwrap();
+    assert!(standing.revoked && standing.revision == 2);
+    assert_eq!((standing.failing, standing.firing), (0, 0));
+    let (_, step_) = end_of_enrolment(300);
+    let other = Revocation { by: "eve".to_owned(), ..revocation.clone() };
+    let again = store.host_revoke(host.clone(), other, step_).await.unwrap();
+    assert_eq!(again, None, "the first one stays");
+    let (_, step_) = end_of_enrolment(300);
+    let nobody = store.host_revoke(HostId::random(), revocation.clone(), step_).await;
+    assert!(matches!(nobody, Err(StoreError::NoSuchHost(_))));
+
+    // It is listed when it is asked for, by state or by name, and counts as revoked after a restart.
+    let page = PageRequest::default;
+    let listed = async |state, node: Option<&str>| {
+        let filter = HostFilter { state, node: node.map(str::to_owned) };
+        let rows = store.host_list(filter, page()).await.unwrap().items;
+        rows.into_iter().find(|row| row.host_id == host)
+    };
+    assert_eq!(listed(None, None).await, None);
+    assert_eq!(listed(Some(NodeState::Unencrypted), None).await, None);
+    for row in [
+        listed(Some(NodeState::Revoked), None).await.unwrap(),
+        listed(None, Some("host-sold")).await.unwrap(),
+        listed(None, Some(host.as_str())).await.unwrap(),
+    ] {
+        assert_eq!((row.state, row.failing), (NodeState::Revoked, 0));
+        assert_eq!(row.revocation, Some(revocation.clone()));
+    }
+    let roster = store.host_roster().await.unwrap();
+    assert!(roster.iter().any(|row| row.host_id == host && row.standing == standing));
+
+    // Its findings and alerts are over, and nobody says that they were fixed.
+    let all = store.finding_list(FindingFilter::default(), page()).await.unwrap().items;
+    assert!(all.iter().all(|row| row.host_id != host));
+    let of_host =
+        FindingFilter { node: Some(host.as_str().to_owned()), ..FindingFilter::default() };
+    let found = store.finding_list(of_host.clone(), page()).await.unwrap().items;
+    assert_eq!(found.len(), 2);
+    assert!(found.iter().all(|row| row.retired_at == Some(at(200)) && row.opened_at.is_none()));
+    assert_eq!(found[0].finding.outcome, Outcome::Fail, "as it was last seen");
+    let over = store.alert_list(AlertState::Resolved, page()).await.unwrap().items;
+    let over = &over.iter().find(|row| row.alert.host_id == host.as_str()).unwrap().alert;
+    assert_eq!((over.ended_at, over.end), (Some(at(200)), Some(AlertEnd::HostRetired)));
+
+    // Nothing that it says is taken, and no token from before lets it in again.
+    let late = store.host_change(host.clone(), step(2, Vec::new())).await;
+    assert!(matches!(late, Err(StoreError::Revoked(_))));
+    let early = store.host_enroll(application("early", "sold")).await.unwrap().unwrap_err();
+    assert_eq!(early, Refusal::Revoked { token_id: "early".to_owned() });
+    for id in ["other", "token-of-sold"] {
+        let refused = store.host_enroll(application(id, "sold")).await.unwrap().unwrap_err();
+        let spent = matches!(refused, Refusal::Spent { .. } | Refusal::HostRevoked { .. });
+        assert!(spent, "{refused:?}");
+    }
+    let replacing = Token { replaces: Some(host.clone()), ..token("back", 1) };
+    store.token_create(replacing, secret("back")).await.unwrap();
+    let admitted = store.host_enroll(application("back", "sold")).await.unwrap().unwrap();
+    assert_eq!(admitted.host.host_id, host);
+    let standing = admitted.host.standing;
+    assert_eq!((standing.state(), standing.digest), (NodeState::Unknown, None));
+    assert_eq!(listed(None, None).await.unwrap().revocation, None);
+    let found = store.finding_list(of_host.clone(), page()).await.unwrap().items;
+    assert!(found.is_empty(), "what ended with it does not come back by itself");
+    store.host_change(host.clone(), step(2, bodies())).await.unwrap().unwrap();
+    let found = store.finding_list(of_host, page()).await.unwrap().items;
+    assert!(found.len() == 2 && found.iter().all(|row| row.retired_at.is_none()));
+}
+
+async fn revoking_changes_all_or_nothing(store: &dyn Store) {
+    let host = enrol(store, "kept").await;
+    let before = state_of(store, &host).await;
+    let (revocation, _) = end_of_enrolment(200);
+    let nothing: Step = Box::new(|_| None);
+    assert_eq!(store.host_revoke(host.clone(), revocation, nothing).await.unwrap(), None);
+    assert_eq!(state_of(store, &host).await, before);
 }
 
 async fn a_step_that_decides_nothing_writes_nothing(store: &dyn Store) {

@@ -40,6 +40,9 @@ pub enum StoreError {
     },
     #[error("host {0} is not enrolled")]
     NoSuchHost(HostId),
+    /// A host that was revoked does not change any more.
+    #[error("host {0} was revoked by an operator")]
+    Revoked(HostId),
     #[error("this page token is not one of ours")]
     PageToken,
     #[error("the store has stopped")]
@@ -82,6 +85,16 @@ pub struct Admitted {
     pub cluster: String,
 }
 
+/// The end of a host's enrolment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Revocation {
+    pub at: Timestamp,
+    /// The operator's name.
+    pub by: String,
+    /// For people; may be empty.
+    pub reason: String,
+}
+
 /// A host in a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostRow {
@@ -95,9 +108,10 @@ pub struct HostRow {
     pub sequence: u64,
     pub failing: u32,
     pub agent_version: String,
+    pub revocation: Option<Revocation>,
 }
 
-/// Which hosts to list. Worst first.
+/// Which hosts to list. Worst first. Those that are revoked only when their state or their name is asked for.
 #[derive(Debug, Clone, Default)]
 pub struct HostFilter {
     pub state: Option<NodeState>,
@@ -116,10 +130,11 @@ pub struct FindingRow {
     pub changed_at: Timestamp,
     pub opened_at: Option<Timestamp>,
     pub absent_since: Option<Timestamp>,
+    pub retired_at: Option<Timestamp>,
     pub alerting: bool,
 }
 
-/// Which findings to list. The most severe first.
+/// Which findings to list. The most severe first. Those of hosts that are revoked only when one is named.
 #[derive(Debug, Clone, Default)]
 pub struct FindingFilter {
     /// `None`: failures, unknowns, and whatever is still open.
@@ -206,8 +221,17 @@ pub trait Store: Send + Sync + std::fmt::Debug {
         &self,
         application: Application,
     ) -> Result<Result<Admitted, Refusal>, StoreError>;
-    /// Runs a step on a host's state and writes what it decides; `None` when that was nothing.
+    /// Runs a step on a host's state and writes what it decides; `None` when that was nothing. Not for a host that
+    /// is revoked.
     async fn host_change(&self, host: HostId, step: Step) -> Result<Option<Standing>, StoreError>;
+    /// Ends a host's enrolment: writes what the step decides, who did it, and takes the tokens away that would
+    /// replace the host, or nothing of it. `None` when it was revoked before.
+    async fn host_revoke(
+        &self,
+        host: HostId,
+        revocation: Revocation,
+        step: Step,
+    ) -> Result<Option<Standing>, StoreError>;
     /// Notes when hosts were last heard of.
     async fn host_sightings(&self, sightings: Vec<Sighting>) -> Result<(), StoreError>;
     /// Every host, for the roster.

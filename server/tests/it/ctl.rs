@@ -85,6 +85,37 @@ async fn it_makes_lists_and_revokes_tokens() {
 }
 
 #[tokio::test]
+async fn it_revokes_hosts_and_lists_them() {
+    let (_dir, state) = directory();
+    let server = Server::start(config(&state)).await;
+    let agent = server.agent("es-1").await;
+    let mut stream = server.attach(&agent).await;
+    stream.report(report(1, agent.posture(&[("/srv/es", Verdict::Unencrypted)]))).await.unwrap();
+    let said = answer(&server, &["revoke", "es-1", "--reason", "sold"]).await;
+    let again = format!("atrestctl token create --replace {}", agent.host_id);
+    assert!(said.contains("reports no more") && said.contains(&again), "{said}");
+    assert!(answer(&server, &["nodes"]).await.contains("no hosts"));
+    let status = answer(&server, &["status"]).await;
+    assert!(status.starts_with("0 hosts enrolled, 0 connected; 1 revoked\n"), "{status}");
+    let gone = answer(&server, &["nodes", "--state", "revoked"]).await;
+    let row =
+        |line: &str| ["revoked", "es-1", "admin", "sold"].iter().all(|part| line.contains(part));
+    assert!(gone.lines().any(row), "{gone}");
+    let findings = answer(&server, &["findings", "--node", "es-1"]).await;
+    assert!(findings.contains("when its host was revoked: nobody saw it fixed"), "{findings}");
+    let alerts = answer(&server, &["alerts", "--resolved"]).await;
+    assert!(alerts.contains("until the host was revoked at"), "{alerts}");
+    assert!(answer(&server, &["node", "es-1"]).await.contains("by admin: sold"));
+    let json = answer(&server, &["revoke", "es-1", "--format", "json"]).await;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(
+        (&json["schema"], &json["node"]["revoked"]["reason"]),
+        (&"atrest.node_revoked/1".into(), &"sold".into())
+    );
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn what_goes_wrong_says_what_to_do() {
     let (dir, state) = directory();
     let (_other_dir, other_state) = directory();

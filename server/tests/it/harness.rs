@@ -15,6 +15,7 @@ use atrest_proto::v1::attach_request::Message as Say;
 use atrest_proto::v1::attach_response::Message as Hear;
 use atrest_proto::v1::enrollment_service_client::EnrollmentServiceClient;
 use atrest_proto::v1::fleet_service_client::FleetServiceClient;
+use atrest_proto::v1::node_service_client::NodeServiceClient;
 use atrest_proto::v1::token_service_client::TokenServiceClient;
 use atrest_server::clock::Clock;
 use atrest_server::config::Config;
@@ -160,6 +161,7 @@ impl tonic::service::Interceptor for Bearer {
 pub(crate) struct Operator {
     pub(crate) channel: Channel,
     pub(crate) fleet: FleetServiceClient<Authorised>,
+    pub(crate) nodes: NodeServiceClient<Authorised>,
     pub(crate) tokens: TokenServiceClient<Authorised>,
 }
 
@@ -170,6 +172,7 @@ impl Operator {
         Self {
             channel: channel.clone(),
             fleet: FleetServiceClient::with_interceptor(channel.clone(), bearer.clone()),
+            nodes: NodeServiceClient::with_interceptor(channel.clone(), bearer.clone()),
             tokens: TokenServiceClient::with_interceptor(channel, bearer),
         }
     }

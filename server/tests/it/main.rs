@@ -18,3 +18,4 @@ mod enrolment;
 mod harness;
 mod ingest;
 mod outage;
+mod revocation;

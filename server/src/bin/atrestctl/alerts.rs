@@ -17,6 +17,8 @@ struct Entry {
     hostname: String,
     started_at: Option<Timestamp>,
     ended_at: Option<Timestamp>,
+    /// Why it is over: `passed` or `host_retired`.
+    end: Option<&'static str>,
     finding: Option<Finding>,
     deliveries: Vec<Delivery>,
 }
@@ -44,6 +46,14 @@ fn word(state: i32) -> &'static str {
     }
 }
 
+fn end(end: i32) -> Option<&'static str> {
+    match v1::AlertEnd::try_from(end) {
+        Ok(v1::AlertEnd::Passed) => Some("passed"),
+        Ok(v1::AlertEnd::HostRetired) => Some("host_retired"),
+        Ok(v1::AlertEnd::Unspecified) | Err(_) => None,
+    }
+}
+
 impl From<v1::Alert> for Entry {
     fn from(alert: v1::Alert) -> Self {
         Self {
@@ -52,6 +62,7 @@ impl From<v1::Alert> for Entry {
             host_id: alert.host_id,
             hostname: alert.hostname,
             started_at: time(alert.started_at),
+            end: end(alert.end),
             ended_at: time(alert.ended_at),
             finding: alert.finding.and_then(|finding| Finding::try_from(finding).ok()),
             deliveries: alert
@@ -117,6 +128,9 @@ fn print(screen: &mut Screen, alerts: &[Entry], resolved: bool, now: Timestamp) 
             screen.line(&format!("     {}", finding.summary));
         }
         let until = match alert.ended_at {
+            Some(ended_at) if alert.end == Some("host_retired") => {
+                format!(" until the host was revoked at {}", exact(Some(ended_at)))
+            }
             Some(ended_at) => format!(" until {}", exact(Some(ended_at))),
             None => String::new(),
         };

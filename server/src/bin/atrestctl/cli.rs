@@ -10,7 +10,7 @@ use jiff::SignedDuration;
 
 use crate::connect::Connection;
 use crate::render::Screen;
-use crate::{alerts, findings, node, nodes, status, tokens, webhook};
+use crate::{alerts, findings, node, nodes, revoke, status, tokens, webhook};
 
 /// Everything is well.
 const OK: u8 = 0;
@@ -75,7 +75,7 @@ pub(crate) enum Format {
 enum Command {
     /// The fleet in numbers
     Status,
-    /// All hosts, worst first
+    /// All hosts that are enrolled, worst first; those that are revoked with `--state revoked`
     Nodes {
         /// Only hosts in this state
         #[arg(long, value_enum)]
@@ -85,6 +85,14 @@ enum Command {
     Node {
         /// A host name or host id
         node: String,
+    },
+    /// End a host's enrolment: its stream ends at once, its certificate is worth nothing, its alerts are over
+    Revoke {
+        /// A host name or host id
+        node: String,
+        /// Why, for those who ask later
+        #[arg(long, default_value = "")]
+        reason: String,
     },
     /// What fails, what could not be decided, and what to do about it
     Findings {
@@ -187,6 +195,9 @@ async fn dispatch(cli: Cli, screen: &mut Screen) -> anyhow::Result<()> {
         Command::Status => status::run(&mut connect().await?, screen).await,
         Command::Nodes { state } => nodes::run(&mut connect().await?, screen, state).await,
         Command::Node { node } => node::run(&mut connect().await?, screen, node).await,
+        Command::Revoke { node, reason } => {
+            revoke::run(&mut connect().await?, screen, node, reason).await
+        }
         Command::Findings { outcome, check, node } => {
             findings::run(&mut connect().await?, screen, outcome, check, node).await
         }

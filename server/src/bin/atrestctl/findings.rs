@@ -18,6 +18,7 @@ struct FleetFinding {
     changed_at: Option<Timestamp>,
     opened_at: Option<Timestamp>,
     absent_since: Option<Timestamp>,
+    retired_at: Option<Timestamp>,
     #[serde(flatten)]
     finding: Finding,
 }
@@ -82,6 +83,7 @@ fn read(row: v1::FleetFinding) -> anyhow::Result<Option<FleetFinding>> {
         changed_at: time(row.changed_at),
         opened_at: time(row.opened_at),
         absent_since: time(row.absent_since),
+        retired_at: time(row.retired_at),
         finding: Finding::try_from(finding)?,
     }))
 }
@@ -101,6 +103,12 @@ fn print(screen: &mut Screen, findings: &[FleetFinding], now: Timestamp) {
         if let Some(absent) = row.absent_since {
             let note =
                 format!("       no longer reported since {absent:.0}: not seen is not fixed");
+            screen.row(&[Cell::new(note, Tone::Doubt)]);
+        }
+        if let Some(retired_at) = row.retired_at {
+            let note = format!(
+                "       over since {retired_at:.0}, when its host was revoked: nobody saw it fixed"
+            );
             screen.row(&[Cell::new(note, Tone::Doubt)]);
         }
     }

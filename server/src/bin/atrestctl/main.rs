@@ -7,6 +7,7 @@ mod findings;
 mod node;
 mod nodes;
 mod render;
+mod revoke;
 mod status;
 mod tokens;
 mod webhook;

@@ -53,6 +53,12 @@ fn print(screen: &mut Screen, answer: &Answer, now: Timestamp) {
     };
     screen.line(&format!("  cluster {}, {seen}", node.cluster));
     screen.line(&format!("  id {}", node.host_id));
+    if let Some(revoked) = &node.revoked {
+        let why = if revoked.reason.is_empty() { "no reason given" } else { &revoked.reason };
+        let by = format!("  revoked at {:.0} by {}: {why}", revoked.at, revoked.by);
+        screen.row(&[Cell::new(by, Tone::Bad)]);
+        screen.line("  what follows is what it last said");
+    }
     let Some(posture) = posture else {
         screen.line("");
         screen.line("nothing has been reported yet: `atrest-agent status` on the host says why");
@@ -254,6 +260,7 @@ mod tests {
             observed_at: Some(now),
             sequence: 1,
             agent_version: "0.1.0".to_owned(),
+            revoked: None,
         };
         let mut screen = Screen::plain();
         let answer = Answer { schema: "atrest.node/1", node, posture: Some(posture) };

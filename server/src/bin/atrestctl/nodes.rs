@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::connect::{Connection, explain};
-use crate::render::{Cell, Screen, Tone, ago, now, time};
+use crate::render::{Cell, Screen, Tone, ago, exact, now, time};
 
 /// A state to look for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -17,6 +17,7 @@ pub(crate) enum State {
     Unknown,
     Claimed,
     Encrypted,
+    Revoked,
 }
 
 impl State {
@@ -28,6 +29,7 @@ impl State {
             Self::Unknown => v1::NodeState::Unknown,
             Self::Claimed => v1::NodeState::Claimed,
             Self::Encrypted => v1::NodeState::Encrypted,
+            Self::Revoked => v1::NodeState::Revoked,
         }
     }
 }
@@ -40,6 +42,7 @@ pub(crate) fn word(state: i32) -> &'static str {
         Ok(v1::NodeState::Stale) => "stale",
         Ok(v1::NodeState::Claimed) => "claimed",
         Ok(v1::NodeState::Encrypted) => "encrypted",
+        Ok(v1::NodeState::Revoked) => "revoked",
         Ok(v1::NodeState::Unknown | v1::NodeState::Unspecified) | Err(_) => "unknown",
     }
 }
@@ -58,6 +61,16 @@ pub(crate) struct Node {
     pub(crate) observed_at: Option<Timestamp>,
     pub(crate) sequence: u64,
     pub(crate) agent_version: String,
+    /// Absent for a host that is enrolled.
+    pub(crate) revoked: Option<Revocation>,
+}
+
+/// Who ended a host's enrolment, when and why.
+#[derive(Debug, Serialize)]
+pub(crate) struct Revocation {
+    pub(crate) at: Timestamp,
+    pub(crate) by: String,
+    pub(crate) reason: String,
 }
 
 impl From<v1::Node> for Node {
@@ -74,6 +87,11 @@ impl From<v1::Node> for Node {
             observed_at: time(node.observed_at),
             sequence: node.sequence,
             agent_version: node.agent_version,
+            revoked: time(node.revoked_at).map(|at| Revocation {
+                at,
+                by: node.revoked_by,
+                reason: node.revoked_reason,
+            }),
         }
     }
 }
@@ -117,6 +135,10 @@ pub(crate) async fn run(
 }
 
 fn print(screen: &mut Screen, nodes: &[Node], now: Timestamp) {
+    if nodes.iter().any(|node| node.revoked.is_some()) {
+        print_revoked(screen, nodes);
+        return;
+    }
     if nodes.is_empty() {
         screen.line("no hosts: `atrestctl token create` makes a token to enrol one with");
         return;
@@ -137,6 +159,25 @@ fn print(screen: &mut Screen, nodes: &[Node], now: Timestamp) {
         })
         .collect();
     screen.table(&["STATE", "NODE", "CLUSTER", "FAILING", "SEEN", "AGENT", "ID"], &rows);
+}
+
+fn print_revoked(screen: &mut Screen, nodes: &[Node]) {
+    let rows: Vec<_> = nodes
+        .iter()
+        .map(|node| {
+            let revoked = node.revoked.as_ref();
+            vec![
+                Cell::word(node.state),
+                node.hostname.as_str().into(),
+                node.cluster.as_str().into(),
+                exact(revoked.map(|revoked| revoked.at)).into(),
+                revoked.map(|revoked| revoked.by.as_str()).unwrap_or_default().into(),
+                revoked.map(|revoked| revoked.reason.as_str()).unwrap_or_default().into(),
+                Cell::new(node.host_id.as_str(), Tone::Faint),
+            ]
+        })
+        .collect();
+    screen.table(&["STATE", "NODE", "CLUSTER", "SINCE", "BY", "REASON", "ID"], &rows);
 }
 
 #[cfg(test)]
@@ -160,6 +201,7 @@ mod tests {
             observed_at: None,
             sequence: 7,
             agent_version: "0.1.0".to_owned(),
+            revoked: None,
         };
         let mut screen = Screen::plain();
         print(&mut screen, &[node], now);

@@ -17,6 +17,8 @@ struct Status {
     claimed: u64,
     unknown: u64,
     stale: u64,
+    /// Not among the enrolled.
+    revoked: u64,
     connected: u64,
     failing_findings: u64,
     firing_alerts: u64,
@@ -38,6 +40,7 @@ pub(crate) async fn run(connection: &mut Connection, screen: &mut Screen) -> any
         claimed: status.claimed,
         unknown: status.unknown,
         stale: status.stale,
+        revoked: status.revoked,
         connected: status.connected,
         failing_findings: status.failing_findings,
         firing_alerts: status.firing_alerts,
@@ -68,8 +71,9 @@ fn print(screen: &mut Screen, status: &Status) {
             ]
         })
         .collect();
-    let Status { enrolled, connected, failing_findings, firing_alerts, .. } = status;
-    screen.line(&format!("{} enrolled, {connected} connected", count(*enrolled, "host")));
+    let Status { enrolled, connected, revoked, failing_findings, firing_alerts, .. } = status;
+    let gone = if *revoked > 0 { format!("; {revoked} revoked") } else { String::new() };
+    screen.line(&format!("{} enrolled, {connected} connected{gone}", count(*enrolled, "host")));
     screen.line("");
     screen.table(&["STATE", " HOSTS", ""], &rows);
     screen.line("");
@@ -95,13 +99,14 @@ mod tests {
             claimed: 0,
             unknown: 0,
             stale: 1,
+            revoked: 4,
             connected: 2,
             failing_findings: 2,
             firing_alerts: 1,
         };
         print(&mut screen, &status);
         expect![[r"
-            3 hosts enrolled, 2 connected
+            3 hosts enrolled, 2 connected; 4 revoked
 
             STATE         HOSTS
             unencrypted       1  plaintext rests on at least one path

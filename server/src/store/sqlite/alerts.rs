@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, Row, named_params};
 
 use super::rows::{Columns, json, time};
-use crate::alert::{Alert, AlertChange, AlertState};
+use crate::alert::{Alert, AlertChange, AlertEnd, AlertState};
 use crate::store::{
     AlertRow, Attempt, DeliveryRow, DeliveryStatus, Due, DueDelivery, Page, PageRequest, StoreError,
 };
@@ -19,11 +19,12 @@ pub(super) fn put(
 ) -> Result<(), rusqlite::Error> {
     match change {
         AlertChange::Fire(alert) => fire(connection, host, alert)?,
-        AlertChange::Resolve { alert_id, ended_at } => connection
+        AlertChange::Resolve { alert_id, ended_at, end } => connection
             .prepare_cached(
-                "UPDATE alerts SET ended_at = ?2 WHERE alert_id = ?1 AND ended_at IS NULL",
+                "UPDATE alerts SET ended_at = ?2, end_reason = ?3
+                 WHERE alert_id = ?1 AND ended_at IS NULL",
             )?
-            .execute((alert_id, time(*ended_at)))?,
+            .execute((alert_id, time(*ended_at), end.as_str()))?,
     };
     for notifier in notifiers {
         connection
@@ -41,9 +42,9 @@ fn fire(connection: &Connection, host: i64, alert: &Alert) -> Result<usize, rusq
     connection
         .prepare_cached(
             "INSERT INTO alerts (alert_id, host, hostname, cluster, finding, path, devices,
-               episode, started_at, ended_at)
+               episode, started_at, ended_at, end_reason)
              VALUES (:alert_id, :host, :hostname, :cluster, :finding, :path, :devices,
-               :episode, :started_at, :ended_at)
+               :episode, :started_at, :ended_at, :end)
              ON CONFLICT DO NOTHING",
         )?
         .execute(named_params! {
@@ -57,11 +58,12 @@ fn fire(connection: &Connection, host: i64, alert: &Alert) -> Result<usize, rusq
             ":episode": alert.episode,
             ":started_at": time(alert.started_at),
             ":ended_at": alert.ended_at.map(time),
+            ":end": alert.end.map(AlertEnd::as_str),
         })
 }
 
 const ALERT: &str = "alerts.id, alert_id, host_id, alerts.hostname, alerts.cluster, finding, path,
-  devices, episode, started_at, ended_at";
+  devices, episode, started_at, ended_at, end_reason";
 
 fn alert(columns: &mut Columns<'_, '_>) -> Result<(i64, Alert), rusqlite::Error> {
     let id = columns.get()?;
@@ -76,6 +78,7 @@ fn alert(columns: &mut Columns<'_, '_>) -> Result<(i64, Alert), rusqlite::Error>
         episode: columns.get()?,
         started_at: columns.time()?,
         ended_at: columns.maybe_time()?,
+        end: columns.maybe_word()?,
     };
     Ok((id, alert))
 }

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, OptionalExtension as _, named_params};
 
 use super::rows::{Columns, json, number, time};
-use super::{alerts, findings};
+use super::{alerts, findings, tokens};
 use crate::fleet::roster::Standing;
 use crate::fleet::{HostId, HostState, NodeState};
-use crate::store::{Change, Step, StoreError, StoredReport};
+use crate::store::{Change, Revocation, Step, StoreError, StoredReport};
 
 pub(super) fn run(
     connection: &Connection,
@@ -19,8 +19,36 @@ pub(super) fn run(
     let (row, state) = load(connection, host)
         .map_err(fail)?
         .ok_or_else(|| StoreError::NoSuchHost(host.clone()))?;
+    if state.revoked_at.is_some() {
+        return Err(StoreError::Revoked(host.clone()));
+    }
     let Some(change) = step(state) else { return Ok(None) };
     write(connection, row, &change).map_err(fail).map(Some)
+}
+
+pub(super) fn revoke(
+    connection: &Connection,
+    host: &HostId,
+    revocation: &Revocation,
+    step: Step,
+) -> Result<Option<Standing>, StoreError> {
+    let fail = |source| StoreError::of("revoke a host", source);
+    let (row, state) = load(connection, host)
+        .map_err(fail)?
+        .ok_or_else(|| StoreError::NoSuchHost(host.clone()))?;
+    if state.revoked_at.is_some() {
+        return Ok(None);
+    }
+    let Some(change) = step(state) else { return Ok(None) };
+    let all = || {
+        let standing = write(connection, row, &change)?;
+        connection
+            .prepare_cached("UPDATE hosts SET revoked_by = ?2, revoked_reason = ?3 WHERE id = ?1")?
+            .execute((row, &revocation.by, &revocation.reason))?;
+        tokens::revoke_replacing(connection, host, revocation.at)?;
+        Ok(standing)
+    };
+    all().map(Some).map_err(fail)
 }
 
 fn load(
@@ -29,7 +57,7 @@ fn load(
 ) -> Result<Option<(i64, HostState)>, rusqlite::Error> {
     let found = connection
         .prepare_cached(
-            "SELECT id, hostname, cluster, revision, sequence, digest, verdict
+            "SELECT id, hostname, cluster, revision, sequence, digest, verdict, revoked_at
              FROM hosts WHERE host_id = ?1",
         )?
         .query_row([host.as_str()], |row| {
@@ -43,6 +71,7 @@ fn load(
                 sequence: columns.number()?,
                 digest: columns.maybe_bytes()?,
                 verdict: columns.word()?,
+                revoked_at: columns.maybe_time()?,
                 findings: BTreeMap::new(),
             };
             Ok((id, state))
@@ -59,6 +88,7 @@ fn write(connection: &Connection, host: i64, change: &Change) -> Result<Standing
         revision: state.revision,
         verdict: state.verdict,
         silent: state.is_silent(),
+        revoked: state.revoked_at.is_some(),
         failing: state.failing(),
         firing: state.firing(),
         sequence: state.sequence,
@@ -107,7 +137,7 @@ fn update(
         .prepare_cached(
             "UPDATE hosts SET hostname = :hostname, revision = :revision, sequence = :sequence,
                digest = :digest, verdict = :verdict, silent = :silent, rank = :rank,
-               failing = :failing, firing = :firing
+               failing = :failing, firing = :firing, revoked_at = :revoked_at
              WHERE id = :id",
         )?
         .execute(named_params! {
@@ -121,6 +151,7 @@ fn update(
             ":rank": present.rank(),
             ":failing": standing.failing,
             ":firing": standing.firing,
+            ":revoked_at": state.revoked_at.map(time),
         })
         .map(drop)
 }

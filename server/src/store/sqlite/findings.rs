@@ -17,7 +17,7 @@ pub(super) fn of_host(
     connection
         .prepare_cached(
             "SELECT check_id, asset, outcome, severity, content, first_seen_at, changed_at,
-               opened_at, episode, alerting, absent_since
+               opened_at, episode, alerting, absent_since, retired_at
              FROM findings WHERE host = ?1",
         )?
         .query_map([host], |row| {
@@ -33,6 +33,7 @@ pub(super) fn of_host(
                 episode: columns.get()?,
                 alerting: columns.get()?,
                 absent_since: columns.maybe_time()?,
+                retired_at: columns.maybe_time()?,
             };
             Ok((key, state))
         })?
@@ -52,15 +53,16 @@ pub(super) fn put(
     connection
         .prepare_cached(
             "INSERT INTO findings (host, check_id, asset, outcome, severity, content,
-               first_seen_at, changed_at, opened_at, episode, alerting, absent_since, body, place)
+               first_seen_at, changed_at, opened_at, episode, alerting, absent_since, retired_at,
+               body, place)
              VALUES (:host, :check, :asset, :outcome, :severity, :content,
                :first_seen_at, :changed_at, :opened_at, :episode, :alerting, :absent_since,
-               coalesce(:body, '{}'), coalesce(:place, '{}'))
+               :retired_at, coalesce(:body, '{}'), coalesce(:place, '{}'))
              ON CONFLICT (host, check_id, asset) DO UPDATE SET outcome = :outcome,
                severity = :severity, content = :content, first_seen_at = :first_seen_at,
                changed_at = :changed_at, opened_at = :opened_at, episode = :episode,
-               alerting = :alerting, absent_since = :absent_since, body = coalesce(:body, body),
-               place = coalesce(:place, place)",
+               alerting = :alerting, absent_since = :absent_since, retired_at = :retired_at,
+               body = coalesce(:body, body), place = coalesce(:place, place)",
         )?
         .execute(named_params! {
             ":host": host,
@@ -75,6 +77,7 @@ pub(super) fn put(
             ":episode": state.episode,
             ":alerting": state.alerting,
             ":absent_since": state.absent_since.map(time),
+            ":retired_at": state.retired_at.map(time),
             ":body": text,
             ":place": place,
         })
@@ -118,11 +121,13 @@ pub(super) fn list(
     };
     let query = format!(
         "SELECT findings.host, host_id, hostname, body, place, first_seen_at, changed_at, opened_at,
-           absent_since, alerting
+           absent_since, retired_at, alerting
          FROM findings JOIN hosts ON hosts.id = findings.host
          WHERE {outcome} AND {untold}
            AND (:check IS NULL OR check_id = :check)
            AND (:node IS NULL OR host_id = :node OR hostname = :node)
+           AND ((hosts.revoked_at IS NULL AND retired_at IS NULL)
+             OR (hosts.revoked_at IS NOT NULL AND :node IS NOT NULL))
            AND (:rank IS NULL
              OR (-severity, findings.host, check_id, asset) > (-:rank, :host, :after_check, :asset))
          ORDER BY severity DESC, findings.host, check_id, asset LIMIT :limit"
@@ -166,6 +171,7 @@ fn finding(row: &Row<'_>) -> Result<(i64, FindingRow), rusqlite::Error> {
         changed_at: columns.time()?,
         opened_at: columns.maybe_time()?,
         absent_since: columns.maybe_time()?,
+        retired_at: columns.maybe_time()?,
         alerting: columns.get()?,
     };
     Ok((host, row))

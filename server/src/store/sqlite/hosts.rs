@@ -7,7 +7,7 @@ use super::tokens;
 use crate::enrollment::{Admission, Application, Known, Refusal, Token, admit};
 use crate::fleet::roster::{Enrolled, Sighting, Standing};
 use crate::fleet::{HostId, NodeState};
-use crate::store::{Admitted, HostFilter, HostRow, Page, PageRequest, StoreError};
+use crate::store::{Admitted, HostFilter, HostRow, Page, PageRequest, Revocation, StoreError};
 
 pub(super) fn enroll(
     connection: &Connection,
@@ -53,7 +53,8 @@ fn same_machine(
     }
     connection
         .prepare_cached(
-            "SELECT host_id, hostname, key_pin, token_id FROM hosts WHERE machine_fingerprint = ?1",
+            "SELECT host_id, hostname, key_pin, token_id, revoked_at IS NOT NULL
+             FROM hosts WHERE machine_fingerprint = ?1",
         )?
         .query_row([fingerprint], |row| {
             let mut columns = Columns::of(row);
@@ -62,6 +63,7 @@ fn same_machine(
                 hostname: columns.get()?,
                 key_pin: columns.bytes()?,
                 token_id: columns.get()?,
+                revoked: columns.get()?,
             })
         })
         .optional()
@@ -93,18 +95,32 @@ fn insert(
         .map(drop)
 }
 
-/// The host's id and history stay; who speaks for it changes.
+/// The host's id and history stay; who speaks for it changes. What the machine before it had proven is no evidence
+/// for this one, which has to report in full.
 fn replace(
     connection: &Connection,
     application: &Application,
     token: &Token,
     host_id: &HostId,
 ) -> Result<bool, rusqlite::Error> {
+    let before = connection
+        .prepare_cached(
+            "SELECT verdict, silent, revoked_at IS NOT NULL FROM hosts WHERE host_id = ?1",
+        )?
+        .query_row([host_id.as_str()], |row| {
+            let mut columns = Columns::of(row);
+            Ok((columns.word::<NodeState>()?, columns.get::<bool>()?, columns.get::<bool>()?))
+        })
+        .optional()?;
+    let Some((verdict, silent, revoked)) = before else { return Ok(false) };
+    let verdict = if revoked { NodeState::Unknown } else { verdict.min(NodeState::Unknown) };
     connection
         .prepare_cached(
             "UPDATE hosts SET hostname = :hostname, machine_fingerprint = :fingerprint,
                cluster = :cluster, token_id = :token_id, key_pin = :key_pin, facts = :facts,
-               enrolled_at = :at, last_seen_at = :at, revision = revision + 1
+               enrolled_at = :at, last_seen_at = :at, revision = revision + 1, digest = NULL,
+               verdict = :verdict, rank = :rank,
+               revoked_at = NULL, revoked_by = '', revoked_reason = ''
              WHERE host_id = :host_id",
         )?
         .execute(named_params! {
@@ -116,13 +132,15 @@ fn replace(
             ":key_pin": application.key_pin,
             ":facts": json(&application.host)?,
             ":at": time(application.at),
+            ":verdict": verdict.as_str(),
+            ":rank": NodeState::now(verdict, silent, false).rank(),
         })
         .map(|rows| rows > 0)
 }
 
 const ROSTER: &str =
     "SELECT host_id, key_pin, last_seen_at, observed_at, revision, verdict, silent,
-  failing, firing, sequence, digest FROM hosts";
+  revoked_at IS NOT NULL, failing, firing, sequence, digest FROM hosts";
 
 fn enrolled(row: &Row<'_>) -> Result<Enrolled, rusqlite::Error> {
     let mut columns = Columns::of(row);
@@ -135,6 +153,7 @@ fn enrolled(row: &Row<'_>) -> Result<Enrolled, rusqlite::Error> {
             revision: columns.number()?,
             verdict: columns.word()?,
             silent: columns.get()?,
+            revoked: columns.get()?,
             failing: columns.get()?,
             firing: columns.get()?,
             sequence: columns.number()?,
@@ -183,9 +202,11 @@ pub(super) fn list(
         connection
             .prepare_cached(
                 "SELECT host_id, hostname, cluster, verdict, silent, enrolled_at, last_seen_at,
-                   observed_at, sequence, failing, facts ->> 'agent_version'
+                   observed_at, sequence, failing, facts ->> 'agent_version', revoked_at, revoked_by,
+                   revoked_reason
                  FROM hosts
-                 WHERE (:state IS NULL OR rank = :state)
+                 WHERE (rank = :state
+                     OR (:state IS NULL AND (revoked_at IS NULL OR :node IS NOT NULL)))
                    AND (:node IS NULL OR host_id = :node OR hostname = :node)
                    AND (:rank IS NULL OR (rank, hostname, host_id) > (:rank, :hostname, :host_id))
                  ORDER BY rank, hostname, host_id LIMIT :limit",
@@ -213,18 +234,24 @@ fn host(row: &Row<'_>) -> Result<HostRow, rusqlite::Error> {
     let mut columns = Columns::of(row);
     let (host_id, hostname, cluster) = (columns.host_id()?, columns.get()?, columns.get()?);
     let (verdict, silent) = (columns.word()?, columns.get()?);
-    Ok(HostRow {
+    let mut row = HostRow {
         host_id,
         hostname,
         cluster,
-        state: if silent { NodeState::Stale } else { verdict },
+        state: NodeState::now(verdict, silent, false),
         enrolled_at: columns.time()?,
         last_seen_at: columns.time()?,
         observed_at: columns.maybe_time()?,
         sequence: columns.number()?,
         failing: columns.get()?,
         agent_version: columns.get::<Option<String>>()?.unwrap_or_default(),
-    })
+        revocation: None,
+    };
+    if let Some(at) = columns.maybe_time()? {
+        row.state = NodeState::Revoked;
+        row.revocation = Some(Revocation { at, by: columns.get()?, reason: columns.get()? });
+    }
+    Ok(row)
 }
 
 pub(super) fn posture(

@@ -7,7 +7,10 @@ use rusqlite::Connection;
 use super::OpenError;
 
 /// Step n brings schema n to n + 1. Released steps never change.
-const STEPS: &[&str] = &[include_str!("../../../migrations/sqlite/0001_init.sql")];
+pub(super) const STEPS: &[&str] = &[
+    include_str!("../../../migrations/sqlite/0001_init.sql"),
+    include_str!("../../../migrations/sqlite/0002_revocation.sql"),
+];
 
 /// "atrs": tells our files from other people's.
 const APPLICATION_ID: u32 = 0x6174_7273;

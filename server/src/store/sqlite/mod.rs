@@ -22,7 +22,7 @@ use thiserror::Error;
 
 use super::{
     Admitted, AlertRow, Attempt, Due, FindingFilter, FindingRow, HostFilter, HostRow, Page,
-    PageRequest, Step, Store, StoreError,
+    PageRequest, Revocation, Step, Store, StoreError,
 };
 use crate::alert::AlertState;
 use crate::enrollment::{Application, Refusal, Token};
@@ -174,6 +174,17 @@ impl Store for Sqlite {
 
     async fn host_change(&self, host: HostId, step: Step) -> Result<Option<Standing>, StoreError> {
         self.writer.run(move |connection| changes::run(connection, &host, step)).await
+    }
+
+    async fn host_revoke(
+        &self,
+        host: HostId,
+        revocation: Revocation,
+        step: Step,
+    ) -> Result<Option<Standing>, StoreError> {
+        self.writer
+            .run(move |connection| changes::revoke(connection, &host, &revocation, step))
+            .await
     }
 
     async fn host_sightings(&self, sightings: Vec<Sighting>) -> Result<(), StoreError> {

@@ -70,6 +70,15 @@ impl<'a, 'row> Columns<'a, 'row> {
         word.parse().map_err(|_| nonsense(at, Type::Text, format!("unknown word `{word}`")))
     }
 
+    pub(super) fn maybe_word<T: FromStr>(&mut self) -> Result<Option<T>, Error> {
+        let at = self.at;
+        let word: Option<String> = self.get()?;
+        word.map(|word| {
+            word.parse().map_err(|_| nonsense(at, Type::Text, format!("unknown word `{word}`")))
+        })
+        .transpose()
+    }
+
     pub(super) fn host_id(&mut self) -> Result<HostId, Error> {
         self.word()
     }

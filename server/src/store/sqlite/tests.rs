@@ -65,6 +65,42 @@ async fn a_newer_schema_is_refused_and_left_alone() {
 }
 
 #[tokio::test]
+async fn an_older_schema_is_brought_up_with_what_is_in_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let connection = Connection::open(path(&dir)).unwrap();
+    connection.execute_batch(migrations::STEPS[0]).unwrap();
+    connection.pragma_update(None, "user_version", 1).unwrap();
+    let id = HostId::random();
+    let host = format!(
+        "INSERT INTO hosts (id, host_id, hostname, machine_fingerprint, cluster, token_id, key_pin,
+           facts, enrolled_at, last_seen_at, verdict, rank)
+         VALUES (1, '{id}', 'es-1', 'm', 'prod', 't', zeroblob(32), '{{}}', 0, 0, 'encrypted', 5)"
+    );
+    connection.execute_batch(&host).unwrap();
+    let finding = r#"{"check":"c","asset":"a","outcome":"fail","severity":"high","summary":"","remedy":"",
+        "reasons":[],"evidence":{},"affects":[]}"#;
+    for (alert, ended_at) in [("on", None), ("off", Some(5))] {
+        connection
+            .execute(
+                "INSERT INTO alerts (alert_id, host, hostname, cluster, finding, path, devices,
+                   episode, started_at, ended_at) VALUES (?1, 1, 'es-1', 'prod', ?2, '', '[]', 1, 0, ?3)",
+                (alert, finding, ended_at),
+            )
+            .unwrap();
+    }
+    drop(connection);
+    let store = Sqlite::open(&path(&dir)).unwrap();
+    let roster = store.host_roster().await.unwrap();
+    assert!(roster.len() == 1 && !roster[0].standing.revoked);
+    let end = async |state| {
+        let alerts = store.alert_list(state, PageRequest::default()).await.unwrap().items;
+        alerts.into_iter().map(|row| row.alert.end).collect::<Vec<_>>()
+    };
+    assert_eq!(end(AlertState::Firing).await, [None]);
+    assert_eq!(end(AlertState::Resolved).await, [Some(crate::alert::AlertEnd::Passed)]);
+}
+
+#[tokio::test]
 async fn a_damaged_file_is_refused_with_the_remedy() {
     let dir = tempfile::tempdir().unwrap();
     drop(Sqlite::open(&path(&dir)).unwrap());

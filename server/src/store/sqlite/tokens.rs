@@ -95,3 +95,17 @@ pub(super) fn revoke(
         .map(|rows| rows > 0)
         .map_err(|source| StoreError::of("revoke a token", source))
 }
+
+/// Tokens for a host's place that were made before it was revoked must not undo that.
+pub(super) fn revoke_replacing(
+    connection: &Connection,
+    host: &HostId,
+    at: Timestamp,
+) -> Result<(), rusqlite::Error> {
+    connection
+        .prepare_cached(
+            "UPDATE tokens SET revoked_at = ?2 WHERE replaces = ?1 AND revoked_at IS NULL",
+        )?
+        .execute((host.as_str(), time(at)))
+        .map(drop)
+}
