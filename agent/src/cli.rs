@@ -18,8 +18,8 @@ use crate::snapshot::Namespace;
 use crate::transport::StateDir;
 use crate::transport::enroll::Existing;
 use crate::{
-    check, config, daemon, leavable, node_api, object_store, observe, posture, report, status,
-    transport,
+    check, config, daemon, keystore, leavable, node_api, object_store, observe, posture, report,
+    status, transport,
 };
 
 /// Exit code for a wrong command line or configuration (`EX_USAGE` of sysexits.h).
@@ -288,6 +288,7 @@ fn run_daemon(cli: &Cli) -> anyhow::Result<u8> {
     }
     options.timing.scan_interval = config.scan_interval;
     let mut memory = object_store::Memory::default();
+    let mut trials = keystore::trials::Memory::default();
     let scan = move || {
         let mut discovery = discovery::discover(&*host, &config.declared);
         for warning in node_api::consult(&*host, &mut discovery, &config.node_api) {
@@ -296,7 +297,7 @@ fn run_daemon(cli: &Cli) -> anyhow::Result<u8> {
         let now = now();
         let settings = &config.remote_repositories;
         object_store::consult(&*host, &mut discovery, settings, &mut memory, now);
-        let snapshot = observe::observe(&*host, discovery, now);
+        let snapshot = observe::observe_again(&*host, discovery, now, &mut trials);
         posture::evaluate(&snapshot, &config.policy)
     };
     match daemon::main(options, scan) {

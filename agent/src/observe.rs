@@ -13,6 +13,7 @@ use crate::hibernation::Hibernation;
 use crate::host::{
     Host, block_devices, boot_files, filesystem_facts, hibernation, identity, links, names,
 };
+use crate::keystore::trials::{MOST_TRIED, Memory, Trials};
 use crate::layer::device_mapper::crypt;
 use crate::memory::ServiceMemory;
 use crate::path::HostPath;
@@ -27,8 +28,18 @@ use crate::{keystore, memory, mounts, secrets, swaps};
 const MOUNTINFO: usize = 64 * 1024 * 1024;
 const SWAPS: usize = 1024 * 1024;
 
-/// Looks at the host.
+/// Looks at the host once.
 pub fn observe(host: &dyn Host, discovery: Discovery, now: Timestamp) -> Snapshot {
+    observe_again(host, discovery, now, &mut Memory::default())
+}
+
+/// Looks at the host, with what is remembered of earlier looks at it.
+pub fn observe_again(
+    host: &dyn Host,
+    discovery: Discovery,
+    now: Timestamp,
+    memory: &mut Memory,
+) -> Snapshot {
     let (devices, mut gaps) = block_devices::observe(host);
     let kept = kept_services(host, &discovery, &mut gaps);
     let mut mounts = mount_tables(host, &discovery, &mut gaps);
@@ -64,7 +75,7 @@ pub fn observe(host: &dyn Host, discovery: Discovery, now: Timestamp) -> Snapsho
     }
     let boot = boot(host, &mounts, &devices, discovery.only_paths);
     gaps.extend(boot.surroundings.gaps());
-    let mut found = services(host, &discovery);
+    let mut found = services(host, &discovery, memory);
     gaps.append(&mut found.gaps);
     found.services.extend(kept.services);
     found.keystores.extend(kept.keystores);
@@ -135,7 +146,7 @@ pub(crate) fn recorded_services(
     discovery: &Discovery,
     targets: Vec<Target>,
 ) -> ServiceFacts {
-    let found = services(host, discovery);
+    let found = services(host, discovery, &mut Memory::default());
     let mut gaps = found.gaps;
     gaps.extend(discovery.gaps.iter().cloned());
     let mut mounts = mount_tables(host, discovery, &mut gaps);
@@ -145,11 +156,11 @@ pub(crate) fn recorded_services(
 }
 
 /// What is looked at of services beside their paths.
-fn services(host: &dyn Host, discovery: &Discovery) -> ServiceFacts {
-    let mut tries = keystore::observe::MOST_TRIED;
+fn services(host: &dyn Host, discovery: &Discovery, tried: &mut Memory) -> ServiceFacts {
+    let mut trials = Trials::new(tried);
     let keystores = discovery.keystores.iter();
     let keystores: Vec<keystore::Observation> =
-        keystores.map(|place| keystore::observe::observe_within(host, place, &mut tries)).collect();
+        keystores.map(|place| keystore::observe::observe(host, place, &mut trials)).collect();
     let (secrets, mut gaps) = secrets::observe::observe(
         host,
         &secrets::observe::Known {
@@ -158,13 +169,12 @@ fn services(host: &dyn Host, discovery: &Discovery) -> ServiceFacts {
             keystores: &keystores,
         },
     );
-    if tries == 0 {
+    if trials.was_refused() {
         gaps.push(Gap {
             subject: "keystores".to_owned(),
             reason: Reason::Unreadable,
             detail: format!(
-                "the empty password was tried on the first {} only",
-                keystore::observe::MOST_TRIED
+                "the empty password was tried on {MOST_TRIED} files, and there are more"
             ),
             remedy: "find out what has so many keystores".to_owned(),
         });

@@ -470,6 +470,9 @@ mod tests {
                     }),
                     password_sources: Vec::new(),
                 },
+                &mut crate::keystore::trials::Trials::new(
+                    &mut crate::keystore::trials::Memory::default(),
+                ),
             );
             let finding = judge(&seen);
             let row = format!("{format} {path} {mode:o} {acl:?} {directory:?}: {finding:?}");

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::access::{Access, Looker};
+use super::trials::Trials;
 use super::{Contents, Format, Look, Parsed};
 use crate::host::FileKind;
 use crate::path::HostPath;
@@ -58,7 +59,7 @@ const MAX_NAMES: usize = 4096;
 const MAX_READ: usize = 1024;
 /// In bytes, of all those files together.
 const MAX_BYTES: u64 = 32 << 20;
-/// Files beside one keystore on which the empty password is tried.
+/// Files in one directory on which the empty password is newly tried in one look.
 const MAX_TRIED: usize = 8;
 /// In bytes: enough to see that a file is not a keystore.
 const START: usize = 16;
@@ -116,7 +117,7 @@ pub fn observe(
     format: Option<&Format>,
     path: &HostPath,
     real: &HostPath,
-    tries: &mut usize,
+    trials: &mut Trials<'_>,
 ) -> Leftovers {
     let mut leftovers = Leftovers::default();
     let mut directories: Vec<HostPath> = Vec::new();
@@ -126,7 +127,7 @@ pub fn observe(
             let name = name.to_vec();
             let keystores = [path.normalised(), real.clone()];
             let keystore = (name.as_slice(), keystores.as_slice());
-            look_through(looker, format, &directory, keystore, &mut leftovers, tries);
+            look_through(looker, format, &directory, keystore, &mut leftovers, trials);
             directories.push(directory);
         }
     }
@@ -141,7 +142,7 @@ fn look_through(
     directory: &HostPath,
     (keystore, keystores): (&[u8], &[HostPath]),
     leftovers: &mut Leftovers,
-    tries: &mut usize,
+    trials: &mut Trials<'_>,
 ) {
     let mut names = match looker.host.list(looker.seen_by, directory) {
         Ok(names) => names,
@@ -163,7 +164,7 @@ fn look_through(
         cut(format!("{directory} holds {all} names, of which {MAX_NAMES} were looked at"));
     }
     let siblings = format.map_or(&[][..], |format| format.siblings);
-    let (mut read, mut bytes, mut tried) = (0, 0_u64, 0);
+    let (mut read, mut bytes, mut here) = (0, 0_u64, MAX_TRIED);
     for name in names {
         let path = directory.join(&name);
         if keystores.contains(&path) || siblings.iter().any(|known| known.as_bytes() == name) {
@@ -207,13 +208,8 @@ fn look_through(
                     let whole = looker.host.read(looker.seen_by, &path, format.limit);
                     let whole = whole.map(Zeroizing::new).unwrap_or_default();
                     if let Ok(Parsed { contents: mut found, lock }) = parse(&whole) {
-                        if tried < MAX_TRIED
-                            && let Some(lock) = lock
-                            && let Some(left) = tries.checked_sub(1)
-                        {
-                            (tried, *tries) = (tried + 1, left);
-                            found.opens_without_password = lock.opens();
-                        }
+                        found.opens_without_password =
+                            lock.and_then(|lock| trials.opens(&whole, &lock, &mut here));
                         contents = Some(found);
                     }
                 }
@@ -237,6 +233,7 @@ mod tests {
 
     use super::*;
     use crate::host::recorded::RecordedHost;
+    use crate::keystore::trials::Memory;
     use crate::keystore::{elasticsearch, format};
     use crate::snapshot::Namespace;
 
@@ -276,7 +273,8 @@ mod tests {
         let host = RecordedHost::new(root.path());
         let mut looker = Looker::new(&host, &Namespace::Host);
         let path = HostPath::from("/etc/es/elasticsearch.keystore");
-        observe(&mut looker, format("elasticsearch"), &path, &path, &mut 8)
+        let memory = &mut Memory::default();
+        observe(&mut looker, format("elasticsearch"), &path, &path, &mut Trials::new(memory))
     }
 
     #[test]

@@ -18,6 +18,7 @@ pub mod pkcs12;
 pub mod reader;
 #[cfg(test)]
 mod tests;
+pub mod trials;
 
 use access::{Access, Directory};
 pub use password_source::PasswordSource;

@@ -4,6 +4,7 @@ use atrest_proto::model::Reason;
 use zeroize::Zeroizing;
 
 use super::access::Looker;
+use super::trials::Trials;
 use super::{
     Account, Look, Observation, Parsed, PasswordSource, format as keystore_format, leftover,
     password_source,
@@ -28,18 +29,9 @@ pub struct Place {
     pub password_sources: Vec<PasswordSource>,
 }
 
-/// Looks at the keystore at `place`. What cannot be seen is in the observation as such.
-pub fn observe(host: &dyn Host, place: &Place) -> Observation {
-    let mut tries = MOST_TRIED;
-    observe_within(host, place, &mut tries)
-}
-
-/// How often the empty password is tried in one look at a host: each costs up to 210,000 rounds, about a tenth of a second, and
-/// any user may start programs that look like services with keystores.
-pub const MOST_TRIED: usize = 64;
-
-/// The same, with the tries that are left.
-pub fn observe_within(host: &dyn Host, place: &Place, tries: &mut usize) -> Observation {
+/// Looks at the keystore at `place`, with the trials of this look at the host. What cannot be seen is in the observation as
+/// such.
+pub fn observe(host: &dyn Host, place: &Place, trials: &mut Trials<'_>) -> Observation {
     let seen_by = &place.namespace;
     let mut looker = Looker::new(host, seen_by);
     let metadata = metadata(host, seen_by, &place.path);
@@ -54,7 +46,7 @@ pub fn observe_within(host: &dyn Host, place: &Place, tries: &mut usize) -> Obse
         }
         metadata @ (Observed::Known(_) | Observed::Absent | Observed::Unreadable(_)) => metadata,
     };
-    let contents = contents(host, place, &metadata, tries);
+    let contents = contents(host, place, &metadata, trials);
     let file = match metadata {
         Observed::Known(metadata) => Observed::Known(looker.access(&place.path, metadata)),
         Observed::Absent => Observed::Absent,
@@ -67,7 +59,7 @@ pub fn observe_within(host: &dyn Host, place: &Place, tries: &mut usize) -> Obse
     let parents = if is_there { looker.way(&place.path) } else { Vec::new() };
     // A keystore that is gone may have left something.
     let format = keystore_format(place.format);
-    let leftovers = leftover::observe(&mut looker, format, &place.path, &real, tries);
+    let leftovers = leftover::observe(&mut looker, format, &place.path, &real, trials);
     Observation {
         path: place.path.clone(),
         namespace: seen_by.clone(),
@@ -106,7 +98,7 @@ fn contents(
     host: &dyn Host,
     place: &Place,
     file: &Observed<Metadata>,
-    tries: &mut usize,
+    trials: &mut Trials<'_>,
 ) -> Observed<super::Contents> {
     let metadata = match file {
         Observed::Known(metadata) => metadata,
@@ -134,12 +126,8 @@ fn contents(
     match host.read(&place.namespace, &place.path, format.limit).map(Zeroizing::new) {
         Ok(bytes) => match parse(&bytes) {
             Ok(Parsed { mut contents, lock }) => {
-                if let Some(lock) = lock
-                    && let Some(left) = tries.checked_sub(1)
-                {
-                    *tries = left;
-                    contents.opens_without_password = lock.opens();
-                }
+                contents.opens_without_password =
+                    lock.and_then(|lock| trials.opens(&bytes, &lock, &mut 1));
                 Observed::Known(contents)
             }
             Err(why) => unreadable(why.to_string()),
@@ -172,6 +160,7 @@ mod tests {
     use crate::host::recorded::RecordedHost;
     use crate::keystore::acl;
     use crate::keystore::elasticsearch::fixture;
+    use crate::keystore::trials::Memory;
 
     /// A root with a keystore of mode 0640 in `/etc/elasticsearch`.
     fn root() -> TempDir {
@@ -202,7 +191,11 @@ mod tests {
             run_as: None,
             password_sources: Vec::new(),
         };
-        observe(&RecordedHost::new(root.path()), &place)
+        look_at(root, &place, &mut Memory::default())
+    }
+
+    fn look_at(root: &TempDir, place: &Place, memory: &mut Memory) -> Observation {
+        observe(&RecordedHost::new(root.path()), place, &mut Trials::new(memory))
     }
 
     const KEYSTORE: &str = "/etc/elasticsearch/elasticsearch.keystore";
@@ -297,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn without_tries_left_the_password_is_not_tried() {
+    fn what_was_tried_is_not_tried_again_until_the_file_changes() {
         let root = root();
         let place = Place {
             path: KEYSTORE.into(),
@@ -308,14 +301,20 @@ mod tests {
             run_as: None,
             password_sources: Vec::new(),
         };
+        let memory = &mut Memory::default();
         let host = RecordedHost::new(root.path());
-        let mut tries = 1;
-        let mut opens = || {
-            let seen = observe_within(&host, &place, &mut tries);
+        let mut opens = |most: usize| {
+            let mut trials = Trials::with_most(memory, most);
+            let seen = observe(&host, &place, &mut trials);
             seen.contents.known().unwrap().opens_without_password
         };
-        assert!(opens().is_some());
-        assert_eq!(opens(), None);
+        assert_eq!(opens(0), None);
+        let known = opens(1);
+        assert!(known.is_some());
+        assert_eq!(opens(0), known);
+        let file = root.path().join(KEYSTORE.trim_start_matches('/'));
+        fs::write(file, fixture::keystore("elasticsearch.keystore", 5, 0)).unwrap();
+        assert_eq!(opens(0), None);
     }
 
     #[test]

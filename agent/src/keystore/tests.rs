@@ -17,6 +17,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::observe::{Place, observe};
 use super::pkcs12::fixture::Scheme;
+use super::trials::{Memory, Trials};
 use super::{
     Look, Observation, Parsed, PasswordSource, Protection, beats, elastic_agent_store,
     elasticsearch, format, kibana, logstash, pkcs12,
@@ -131,7 +132,7 @@ fn look(fixture: &Fixture) -> Observation {
             PasswordSource::Environment { variable: "KEYSTORE_PASSWORD".to_owned() },
         ],
     };
-    observe(&RecordedHost::new(root.path()), &place)
+    observe(&RecordedHost::new(root.path()), &place, &mut Trials::new(&mut Memory::default()))
 }
 
 /// All that is told about a keystore: the observation, how it prints itself, and the posture.
