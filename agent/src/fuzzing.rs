@@ -27,7 +27,7 @@ use crate::transport::spool::frame;
 use crate::transport::tls;
 use crate::{
     config, core_dumps, crypttab, dm_table, drift, filesystem, fstab, host, ini, layer, luks,
-    mounts, node_api, secrets, swaps, zfs,
+    mounts, node_api, pipeline, secrets, swaps, zfs,
 };
 
 /// The name of a target, and what it does with the bytes.
@@ -64,6 +64,7 @@ pub static TARGETS: &[Target] = &[
     ("os_release", |bytes| drop(host::identity::pretty_name(&text(bytes)))),
     ("path", path),
     ("path_pattern", |bytes| drop(patterns::alternatives(&text(bytes)))),
+    ("pipeline", |bytes| drop(pipeline::plugins(&text(bytes), &|_| true))),
     ("posix_acl", posix_acl),
     ("process_status", process_status),
     ("secret_pipeline", |bytes| secrets_in(bytes, "logstash", secrets::pipeline::read)),

@@ -35,6 +35,7 @@ pub mod node_api;
 pub mod object_store;
 pub mod observe;
 pub mod path;
+mod pipeline;
 pub mod policy;
 pub mod posture;
 mod reach;

@@ -3,12 +3,12 @@
 //! Defaults and their order are in `logstash-core/lib/logstash/environment.rb`, `util/settings_helper.rb` and
 //! `runner.rb` of Logstash.
 
-use std::cell::Cell;
-
 use atrest_proto::model::{Gap, Reason, Use};
+use zeroize::Zeroizing;
 
 use super::arguments::{java_places, property, values};
 use super::instance::{AS_ROOT, Instance, absolute};
+use super::pipelines::Pipelines;
 use super::process::{Process, gap};
 use super::stack::{self, Candidate, Description, Lookup, Naming, Package, Values};
 use super::yaml::{self, Settings};
@@ -132,7 +132,14 @@ fn started(host: &dyn Host, mut candidate: Candidate) -> Option<Candidate> {
     stack::is_directory(host, &instance.namespace, &instance.config).then_some(candidate)
 }
 
-/// The settings that are read; nothing else of a settings file is kept.
+/// A pipeline in the place of its file.
+const TEXT: &str = "config.string";
+
+/// Whether a setting is read; nothing else of a settings file is kept.
+fn is_setting(key: &str) -> bool {
+    SETTINGS.contains(&key) || key == TEXT
+}
+
 const SETTINGS: [&str; 11] = [
     "path.data",
     "path.logs",
@@ -161,16 +168,16 @@ fn describe(host: &dyn Host, candidate: &Candidate) -> Description {
     let seen_by = &instance.namespace;
     let file = instance.config.join(SETTINGS_FILE);
     let mut gaps = Vec::new();
-    // It may hold passwords; that it is there is enough.
-    let has_text = Cell::new(false);
-    let keep = |key: &str| {
-        has_text.set(has_text.get() || key == "config.string");
-        SETTINGS.contains(&key)
-    };
-    let (settings, is_read) =
-        stack::settings(host, seen_by, std::slice::from_ref(&file), &keep, &mut gaps);
+    let (mut settings, is_read) =
+        stack::settings(host, seen_by, std::slice::from_ref(&file), &is_setting, &mut gaps);
     let own = own_arguments(instance);
-    has_text.set(has_text.get() || !values(own, &["-e", "--config.string"]).is_empty());
+    // They may hold passwords.
+    let mut texts: Vec<(String, Zeroizing<String>)> = Vec::new();
+    texts.extend(settings.take(TEXT).map(|text| (format!("`{TEXT}` of {file}"), text)));
+    texts.extend(values(own, &["-e", "--config.string"]).iter().map(|text| {
+        let text = String::from_utf8_lossy(text.as_bytes()).into_owned();
+        ("pipeline of the command line".to_owned(), Zeroizing::new(text))
+    }));
     let given: Vec<(String, HostPath)> = OPTIONS
         .iter()
         .flat_map(|(key, names)| {
@@ -214,25 +221,52 @@ fn describe(host: &dyn Host, candidate: &Candidate) -> Description {
         .path("keystore.file", lookup)
         .map_or_else(|| instance.config.join("logstash.keystore"), own_path);
     let mut gaps = std::mem::take(&mut values.gaps);
-    let pipelines = pipelines_of(host, instance, &settings, &given, has_text.get(), &mut gaps);
-    let queues = Queues { host, instance, data: &data };
-    let mut written = (&mut places, &mut configurations, &mut gaps);
-    match &pipelines {
-        Pipelines::Listed(pipelines) => {
-            for pipeline in pipelines {
-                queues.describe(pipeline, &[], true, &mut written);
+    let listed = pipelines_of(host, instance, &settings, &given, !texts.is_empty(), &mut gaps);
+    let options = java_options(host, instance, &mut configurations);
+    places.extend(java_uses(instance, &options));
+    let temporary: Vec<HostPath> = places
+        .iter()
+        .filter(|(usage, _)| *usage == Use::Temp)
+        .map(|(_, path)| path.clone())
+        .collect();
+    let pipelines =
+        Pipelines { host, instance, temporary: &temporary, places: Vec::new(), gaps: Vec::new() };
+    let mut queues =
+        Queues { data: &data, pipelines, directories: Vec::new(), files: Vec::new(), is_one: true };
+    for (subject, text) in &texts {
+        queues.pipelines.add_text(subject, text);
+    }
+    match listed {
+        Listed::Known(list) => {
+            let subject = instance.config.join("pipelines.yml");
+            for mut pipeline in list {
+                if let Some(text) = pipeline.take(TEXT) {
+                    queues.pipelines.add_text(&format!("`{TEXT}` of {subject}"), &text);
+                }
+                queues.describe(&pipeline, &[]);
             }
         }
-        Pipelines::One => queues.describe(&settings, &given, true, &mut written),
+        Listed::One => queues.describe(&settings, &given),
         // Whatever pipelines there are, these are where they queue.
-        Pipelines::Unknown => queues.describe(&settings, &given, false, &mut written),
+        Listed::Unknown => {
+            queues.is_one = false;
+            queues.describe(&settings, &given);
+        }
     }
+    let Queues { pipelines, directories, mut files, .. } = queues;
+    let Pipelines { places: written, gaps: lost, .. } = pipelines;
+    places.extend(directories.into_iter().map(|path| (Use::Queue, path)));
+    places.extend(written.into_iter().filter(|(_, path)| !path.is_at_or_below(&data)));
+    gaps.extend(lost);
+    gaps.sort_unstable();
+    gaps.dedup();
+    files.sort_unstable();
+    files.dedup();
+    configurations.extend(files.into_iter().map(|path| (path, Form::Pipeline)));
     let pipelines_file = instance.config.join("pipelines.yml");
     configurations.push((pipelines_file, Form::Yaml));
     configurations.retain(|(path, _)| *path == file || stack::may_exist(host, seen_by, path));
 
-    let options = java_options(host, instance, &mut configurations);
-    places.extend(java_uses(instance, &options));
     let log4j = host.read(seen_by, &instance.config.join("log4j2.properties"), 1 << 20);
     let property_of = |name: &str| match name {
         "ls.logs" => Some(logs.to_string()),
@@ -268,9 +302,9 @@ fn describe(host: &dyn Host, candidate: &Candidate) -> Description {
 }
 
 /// Which pipelines there are.
-enum Pipelines {
+enum Listed {
     /// In `pipelines.yml`: their settings, on top of those of all.
-    Listed(Vec<Settings>),
+    Known(Vec<Settings>),
     /// The one of the settings of all.
     One,
     Unknown,
@@ -283,106 +317,110 @@ fn pipelines_of(
     given: &[(String, HostPath)],
     has_text: bool,
     gaps: &mut Vec<Gap>,
-) -> Pipelines {
+) -> Listed {
     let lookup: Lookup<'_> = &|name| instance.environment.get(name);
     let file = instance.config.join(SETTINGS_FILE);
     let mut values = Values { settings, given, file: &file, gaps: Vec::new() };
-    // Elasticsearch hands them out.
     if values.is_true("xpack.management.enabled", lookup) {
-        return Pipelines::Unknown;
+        let detail = "Elasticsearch hands them out: what they write to is not known here";
+        let trouble = Trouble::new(Reason::Unreadable, detail);
+        let remedy = "name the paths that they write to in the agent's configuration";
+        gaps.push(gap("pipelines of Logstash", &trouble, remedy));
+        return Listed::Unknown;
     }
     // `multi_local.rb`: the file is passed over when there is a pipeline already.
     if has_text || values.path("path.config", lookup).is_some() {
-        return Pipelines::One;
+        return Listed::One;
     }
     let path = instance.config.join("pipelines.yml");
-    let keep = |key: &str| SETTINGS.contains(&key);
     let (trouble, remedy) = match host.read(&instance.namespace, &path, yaml::MAX_SIZE) {
-        Ok(bytes) => match Settings::parse_list(&bytes, &keep) {
+        Ok(bytes) => match Settings::parse_list(&bytes, &is_setting) {
             Ok(pipelines) => {
                 let on_top = |pipeline: Settings| {
                     let mut all = settings.clone();
                     all.extend(pipeline);
                     all
                 };
-                return Pipelines::Listed(pipelines.into_iter().map(on_top).collect());
+                return Listed::Known(pipelines.into_iter().map(on_top).collect());
             }
             Err(error) => (
                 Trouble::new(Reason::Unreadable, format!("{path}: {error}")),
                 "correct the file: where its pipelines queue events is not known",
             ),
         },
-        Err(trouble) if trouble.reason == Reason::NotFound => return Pipelines::One,
+        Err(trouble) if trouble.reason == Reason::NotFound => return Listed::One,
         Err(trouble) => (trouble, AS_ROOT),
     };
     gaps.push(gap(&path.to_string(), &trouble, remedy));
-    Pipelines::Unknown
+    Listed::Unknown
 }
 
-/// Where pipelines keep events.
+/// Where pipelines keep events, and their files.
 struct Queues<'a> {
-    host: &'a dyn Host,
-    instance: &'a Instance,
     /// The data directory.
     data: &'a HostPath,
+    pipelines: Pipelines<'a>,
+    directories: Vec<HostPath>,
+    files: Vec<HostPath>,
+    /// Each has its own queue, below the directory of all.
+    is_one: bool,
 }
-
-/// What a description is written to.
-type Written<'a> = (&'a mut Vec<(Use, HostPath)>, &'a mut Vec<(HostPath, Form)>, &'a mut Vec<Gap>);
 
 impl Queues<'_> {
     /// Adds the queues and files of one pipeline, or the directory that the queues of all are in.
-    fn describe(
-        &self,
-        settings: &Settings,
-        given: &[(String, HostPath)],
-        is_one: bool,
-        (places, configurations, gaps): &mut Written<'_>,
-    ) {
-        let instance = self.instance;
+    fn describe(&mut self, settings: &Settings, given: &[(String, HostPath)]) {
+        let instance = self.pipelines.instance;
         let lookup: Lookup<'_> = &|name| instance.environment.get(name);
         let file = instance.config.join(SETTINGS_FILE);
         let mut values = Values { settings, given, file: &file, gaps: Vec::new() };
         let id = values.path("pipeline.id", lookup).unwrap_or_else(|| HostPath::from("main"));
         let own = |base: HostPath| {
             let base = absolute(&instance.cwd, &base);
-            if is_one { base.join(id.as_bytes().trim_ascii_start()) } else { base }
+            if self.is_one { base.join(id.as_bytes().trim_ascii_start()) } else { base }
         };
         let is_persisted = values.text("queue.type", lookup).as_deref() == Some("persisted");
         let queue = values.path("path.queue", lookup).unwrap_or_else(|| self.data.join("queue"));
         if is_persisted {
-            places.push((Use::Queue, own(queue)));
+            self.directories.push(own(queue));
         }
         let letters = values
             .path("path.dead_letter_queue", lookup)
             .unwrap_or_else(|| self.data.join("dead_letter_queue"));
         if values.is_true("dead_letter_queue.enable", lookup) {
-            places.push((Use::Queue, own(letters)));
+            self.directories.push(own(letters));
         }
         for pattern in values.paths("path.config", lookup) {
-            let text = pattern.to_string();
-            let lower = text.to_ascii_lowercase();
-            if lower.starts_with("http://") || lower.starts_with("https://") {
-                continue;
-            }
-            let start = if lower.starts_with("file://") { "file://".len() } else { 0 };
-            let pattern = HostPath::new(pattern.as_bytes().get(start..).unwrap_or_default());
-            let pattern = absolute(&instance.cwd, &pattern);
-            match patterns::files(self.host, &instance.namespace, &pattern) {
-                Some(files) => {
-                    configurations.extend(files.into_iter().map(|path| (path, Form::Pipeline)));
-                }
-                None => values.gaps.push(Gap {
-                    subject: pattern.to_string(),
-                    reason: Reason::Unreadable,
-                    detail: format!("more than {} files of pipelines", patterns::MAX_FILES),
-                    remedy: "name fewer files in `path.config`".to_owned(),
-                }),
+            self.read(&pattern);
+        }
+        self.pipelines.gaps.append(&mut values.gaps);
+    }
+
+    /// Reads what `path.config` names.
+    fn read(&mut self, pattern: &HostPath) {
+        let instance = self.pipelines.instance;
+        let lower = pattern.to_string().to_ascii_lowercase();
+        if lower.starts_with("http://") || lower.starts_with("https://") {
+            let detail = "a server hands out a pipeline: what it writes to is not known here";
+            let remedy = "name the paths that it writes to in the agent's configuration";
+            self.pipelines.lose("`path.config` of Logstash", detail.to_owned(), remedy);
+            return;
+        }
+        let start = if lower.starts_with("file://") { "file://".len() } else { 0 };
+        let pattern = HostPath::new(pattern.as_bytes().get(start..).unwrap_or_default());
+        let pattern = absolute(&instance.cwd, &pattern);
+        let Some(files) = patterns::files(self.pipelines.host, &instance.namespace, &pattern)
+        else {
+            let detail = format!("more than {} files of pipelines", patterns::MAX_FILES);
+            let remedy = "name fewer files in `path.config`";
+            self.pipelines.lose(&pattern.to_string(), detail, remedy);
+            return;
+        };
+        for file in files {
+            if !self.files.contains(&file) {
+                self.pipelines.add_file(&file);
+                self.files.push(file);
             }
         }
-        gaps.append(&mut values.gaps);
-        gaps.sort_unstable();
-        gaps.dedup();
     }
 }
 

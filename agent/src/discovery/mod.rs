@@ -19,6 +19,7 @@ mod open_files;
 mod opensearch;
 mod password_sources;
 pub(crate) mod patterns;
+mod pipelines;
 pub(crate) mod process;
 mod stack;
 mod unit;

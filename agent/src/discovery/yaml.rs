@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use serde_saphyr::budget::Budget;
 use thiserror::Error;
+use zeroize::Zeroizing;
 
 /// A bigger file is not read: the products' own are a few KiB.
 pub(super) const MAX_SIZE: usize = 1 << 20;
@@ -85,6 +86,14 @@ impl Settings {
     /// Sets what `-E` or the environment gives, which goes before the file.
     pub(crate) fn set(&mut self, key: &str, value: &str) {
         self.0.insert(key.to_owned(), Setting::Scalar(value.to_owned()));
+    }
+
+    /// Takes away a setting that is a text, as it stands.
+    pub(crate) fn take(&mut self, key: &str) -> Option<Zeroizing<String>> {
+        match self.0.remove(key)? {
+            Setting::Scalar(text) => Some(Zeroizing::new(text)),
+            Setting::List(_) => None,
+        }
     }
 
     /// The values of a setting, be it a list or one text with commas, `${…}` replaced by what `lookup` gives.

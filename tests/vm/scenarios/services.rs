@@ -433,6 +433,20 @@ END
     )
     .finding("queue", "/srv/queue/main")
     .unencrypted(&["plain_device"], &["/dev/vdb"]),
+    // Nothing has it open: only the pipeline names it.
+    Scenario::new(
+        "services-logstash-pipeline-writes-to-plain",
+        "luks2 a /dev/vda
+        ext4 /dev/mapper/a /var/lib/logstash
+        ext4 /dev/vdb /srv/events
+        product=logstash home=/usr/share/logstash conf=/srv/conf
+        setting path.data /var/lib/logstash
+        printf '%s\\n' '- pipeline.id: main' '  path.config: /srv/conf/main.conf' >/srv/conf/pipelines.yml
+        printf '%s\\n' 'output { file { path => \"/srv/events/%{host}.log\" } }' >/srv/conf/main.conf
+        logstash",
+    )
+    .finding("data", "/srv/events")
+    .unencrypted(&["plain_device"], &["/dev/vdb"]),
     Scenario::new(
         "services-logstash-data-on-luks",
         "luks2 a /dev/vda

@@ -203,6 +203,82 @@ fn every_pipeline_has_its_own_queues() {
     assert_eq!(queues, ["/dlq/c", "/fast/q/a", "/var/lib/logstash/queue/b"]);
 }
 
+/// The places beside those of the package.
+fn written(found: &Discovery) -> Vec<String> {
+    let places = found.places.iter().map(|place| format!("{} {}", place.usage, place.path));
+    let own = |place: &String| PACKAGE.contains(&format!("logstash: {place}").as_str());
+    places.filter(|place| !own(place)).collect()
+}
+
+#[test]
+fn what_pipelines_write_to_is_a_place_while_it_is_not_open() {
+    let root = package();
+    root.file("etc/default/logstash", "OUT=/srv/env\n");
+    root.file(
+        "etc/logstash/pipelines.yml",
+        "- pipeline.id: a\n  path.config: /etc/logstash/a.conf\n\
+         - pipeline.id: b\n  path.config: /etc/logstash/b.d\n\
+         - pipeline.id: c\n  path.config: \"/etc/logstash/c/*.conf\"\n\
+         - pipeline.id: d\n  config.string: \"output { file { path => '/srv/d/x' } http { password => 'hunter2' } }\"\n",
+    );
+    root.file(
+        "etc/logstash/a.conf",
+        "input { file { path => '/read' sincedb_path => '/srv/pos/db' } }\n\
+         output { if [x] { file { path => \"${OUT}/%{host}.log\" } } s3 { temporary_directory => '/srv/s3' } }",
+    );
+    root.file("etc/logstash/b.d/x", "output { csv { path => '/srv/csv/a.csv' fields => ['a'] } }");
+    // Below the data it is a place already.
+    root.file(
+        "etc/logstash/c/y.conf",
+        "output { file { path => '/srv/c/%{+YYYY}/x' } }\ninput { s3 { sincedb_path => '/var/lib/logstash/x/y' } }",
+    );
+    let found = root.discover();
+    let expected = [
+        "data /srv/c",
+        "data /srv/csv",
+        "data /srv/d",
+        "data /srv/env",
+        "data /srv/pos",
+        "temp /srv/s3",
+    ];
+    assert_eq!(written(&found), expected);
+    let pipelines = found.configurations.iter().filter(|one| one.form == secrets::Form::Pipeline);
+    assert_eq!(pipelines.count(), 3);
+}
+
+#[test]
+fn a_pipeline_of_the_command_line_or_the_settings_is_read_too() {
+    let root = package();
+    let mut argv = ARGV.to_vec();
+    argv.extend(["-e", "output { file { path => '/srv/e/x' } http { password => 'hunter2' } }"]);
+    root.runs(&Runs { pid: 50, argv: &argv, environ: &[], cwd: "/" });
+    assert_eq!(written(&root.discover()), ["data /srv/e"]);
+    let root = package();
+    let text =
+        "config.string: \"output { file { path => 'x/y' } http { password => 'hunter2' } }\"\n";
+    root.file("etc/logstash/logstash.yml", format!("{SETTINGS}{text}"));
+    assert_eq!(written(&root.discover()), ["data /x"]);
+}
+
+#[test]
+fn what_pipelines_write_to_and_cannot_be_known_is_a_gap() {
+    for (text, gap) in [
+        ("output { file { path => \"${NONE}/x\" } }", "in.conf: line 1, file: "),
+        ("output { file { path => '/%{x}' } }", "events decide"),
+        ("output {\n file {", "line 2: from there on"),
+    ] {
+        let root = package();
+        root.file("etc/logstash/conf.d/in.conf", text);
+        assert_eq!(written(&root.discover_with(&[gap])), [""; 0], "{text}");
+    }
+    let root = package();
+    root.file(
+        "etc/logstash/pipelines.yml",
+        "- pipeline.id: a\n  path.config: \"https://u:hunter2@h/p\"\n",
+    );
+    root.discover_with(&["a server hands out a pipeline"]);
+}
+
 #[test]
 fn pipelines_that_cannot_be_known_queue_where_all_do() {
     let queues = |settings: &str, pipelines: &str, gaps: &[&str]| -> Vec<String> {
@@ -216,7 +292,8 @@ fn pipelines_that_cannot_be_known_queue_where_all_do() {
     let base = ["/var/lib/logstash/queue"];
     assert_eq!(queues("queue.type: persisted\n", "a: b\n", &["not a list"]), base);
     assert_eq!(queues("queue.type: persisted\n", "- [\n", &["line "]), base);
-    assert_eq!(queues("queue.type: persisted\nxpack.management.enabled: true\n", "", &[]), base);
+    let managed = "queue.type: persisted\nxpack.management.enabled: true\n";
+    assert_eq!(queues(managed, "", &["Elasticsearch hands them out"]), base);
     assert_eq!(queues("queue.type: memory\n", "a: b\n", &["not a list"]), [""; 0]);
 }
 
