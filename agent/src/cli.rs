@@ -8,6 +8,7 @@ use atrest_proto::model::Use;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::discovery::{self, Discovery, Place};
+use crate::duties::Duties;
 use crate::host::live::LiveHost;
 use crate::host::recorded::RecordedHost;
 use crate::host::{Host, identity};
@@ -197,7 +198,10 @@ fn scan(cli: &Cli, format: Format, style: Style) -> anyhow::Result<u8> {
     }
     let now = now();
     let memory = &mut object_store::Memory::default();
-    object_store::consult(&*host, &mut discovery, &config.remote_repositories, memory, now);
+    // Who asks is told everything: nothing is left to others.
+    let alone = &Duties::default();
+    let settings = &config.remote_repositories;
+    object_store::consult(&*host, &mut discovery, settings, memory, alone, now);
     let snapshot = observe::observe(&*host, discovery, now);
     drop(host);
     let posture = posture::evaluate(&snapshot, &config.policy);
@@ -287,6 +291,7 @@ fn run_daemon(cli: &Cli) -> anyhow::Result<u8> {
         "from the configuration".clone_into(&mut options.policy);
     }
     options.timing.scan_interval = config.scan_interval;
+    let duties = options.duties.clone();
     let mut memory = object_store::Memory::default();
     let mut trials = keystore::trials::Memory::default();
     let scan = move || {
@@ -296,7 +301,7 @@ fn run_daemon(cli: &Cli) -> anyhow::Result<u8> {
         }
         let now = now();
         let settings = &config.remote_repositories;
-        object_store::consult(&*host, &mut discovery, settings, &mut memory, now);
+        object_store::consult(&*host, &mut discovery, settings, &mut memory, &duties, now);
         let snapshot = observe::observe_again(&*host, discovery, now, &mut trials);
         posture::evaluate(&snapshot, &config.policy)
     };

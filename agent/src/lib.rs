@@ -16,6 +16,7 @@ pub mod device_name;
 pub mod discovery;
 pub mod dm_table;
 pub mod drift;
+pub mod duties;
 pub mod filesystem;
 pub mod fstab;
 #[doc(hidden)]

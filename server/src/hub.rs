@@ -1,6 +1,6 @@
 //! The live fleet: the roster in memory and the store behind it. The one place that changes hosts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use tracing::{debug, info};
 
 use crate::alert::{Policy, decide};
 use crate::clock::Clock;
+use crate::fleet::duty::{self, Duties};
 use crate::fleet::roster::{Counts, NotAdmitted, Presence, Roster};
 use crate::fleet::{
     Applied, Body, Digest, FindingKey, HostId, HostState, Observation, apply, fall_silent, retire,
@@ -61,6 +62,7 @@ pub struct Hub {
     started_at: Timestamp,
     roster: Mutex<Roster>,
     sessions: Mutex<Sessions>,
+    duties: Mutex<Duties>,
     /// Counts the changes after which there may be something to tell.
     outbox: watch::Sender<u64>,
 }
@@ -68,7 +70,15 @@ pub struct Hub {
 #[derive(Debug, Default)]
 struct Sessions {
     last: u64,
-    ends: BTreeMap<HostId, (u64, oneshot::Sender<End>)>,
+    live: BTreeMap<HostId, Live>,
+}
+
+/// The server's end of a stream.
+#[derive(Debug)]
+struct Live {
+    number: u64,
+    end: oneshot::Sender<End>,
+    duties: watch::Sender<()>,
 }
 
 /// The one stream that speaks for a host, for as long as this is held.
@@ -79,15 +89,25 @@ pub struct Session {
     number: u64,
     /// Tells that the stream is over.
     pub ended: oneshot::Receiver<End>,
+    /// Changes when the host's duties may have.
+    pub duties: watch::Receiver<()>,
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
-        let mut sessions = lock(&self.hub.sessions);
-        if sessions.ends.get(&self.host).is_some_and(|(number, _)| *number == self.number) {
-            sessions.ends.remove(&self.host);
+        let is_the_newest = {
+            let mut sessions = lock(&self.hub.sessions);
+            let live = sessions.live.get(&self.host);
+            let is_the_newest = live.is_some_and(|live| live.number == self.number);
+            if is_the_newest {
+                sessions.live.remove(&self.host);
+            }
+            lock(&self.hub.roster).detach(&self.host, self.number);
+            is_the_newest
+        };
+        if is_the_newest {
+            self.hub.unshare(&self.host);
         }
-        lock(&self.hub.roster).detach(&self.host, self.number);
     }
 }
 
@@ -116,6 +136,7 @@ impl Hub {
             started_at,
             roster: Mutex::new(roster),
             sessions: Mutex::default(),
+            duties: Mutex::new(Duties::new(started_at)),
             outbox: watch::Sender::new(0),
         };
         hub.tell_untold().await?;
@@ -178,23 +199,51 @@ impl Hub {
     }
 
     fn end(&self, host: &HostId, why: End) {
-        if let Some((_, end)) = lock(&self.sessions).ends.remove(host) {
+        if let Some(live) = lock(&self.sessions).live.remove(host) {
             // A stream that is gone already needs no telling.
-            end.send(why).ok();
+            live.end.send(why).ok();
+            self.unshare(host);
+        }
+    }
+
+    /// What the host could look at, as others could; whose turn it is changes with that.
+    pub fn share(&self, host: &HostId, hostname: &str, keys: BTreeSet<duty::Key>) {
+        let changed = lock(&self.duties).share(host, hostname, keys);
+        self.tell_duties(&changed);
+    }
+
+    fn unshare(&self, host: &HostId) {
+        let changed = lock(&self.duties).leave(host);
+        self.tell_duties(&changed);
+    }
+
+    /// What the host need not look at, with the name of who does.
+    pub fn delegated(&self, host: &HostId) -> Vec<(duty::Key, String)> {
+        lock(&self.duties).delegated(host)
+    }
+
+    fn tell_duties(&self, changed: &BTreeSet<HostId>) {
+        let sessions = lock(&self.sessions);
+        for live in changed.iter().filter_map(|host| sessions.live.get(host)) {
+            live.duties.send_replace(());
         }
     }
 
     /// Opens the one stream of a host; an older one ends.
     pub fn attach(self: &Arc<Self>, host: HostId) -> Session {
         let (end, ended) = oneshot::channel();
+        let (tell, duties) = watch::channel(());
+        // What the older stream shared is its own affair: the new one may be another version's.
+        self.unshare(&host);
         let mut sessions = lock(&self.sessions);
         sessions.last += 1;
         let number = sessions.last;
-        if let Some((_, older)) = sessions.ends.insert(host.clone(), (number, end)) {
-            older.send(End::Superseded).ok();
+        let live = Live { number, end, duties: tell };
+        if let Some(older) = sessions.live.insert(host.clone(), live) {
+            older.end.send(End::Superseded).ok();
         }
         lock(&self.roster).attach(&host, number);
-        Session { hub: Arc::clone(self), host, number, ended }
+        Session { hub: Arc::clone(self), host, number, ended, duties }
     }
 
     /// The host was heard of. Costs no write, unless it had been missed.
@@ -232,6 +281,8 @@ impl Hub {
     /// Finds who has fallen silent. After a start, everyone is given the time to come back.
     pub async fn sweep(&self) {
         let now = self.clock.now();
+        let turned = lock(&self.duties).turn(now);
+        self.tell_duties(&turned);
         let silent_after = self.settings.silent_after;
         if crate::clock::before(now, silent_after) < self.started_at {
             return;

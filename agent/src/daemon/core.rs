@@ -182,7 +182,7 @@ impl Daemon {
         }
     }
 
-    fn scan(&mut self, cause: Cause) {
+    pub(super) fn scan(&mut self, cause: Cause) {
         let interval = self.options.timing.scan_interval;
         let jitter = (self.options.chance)().mul_add(0.2, 0.9);
         self.scan_at = Instant::now() + interval.mul_f64(jitter);
@@ -214,6 +214,7 @@ impl Daemon {
             let now = self.now();
             self.health.spool(&offered, &self.outbox, now);
         }
+        self.share();
         self.pump();
     }
 

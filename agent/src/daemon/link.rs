@@ -7,6 +7,7 @@ use atrest_proto::v1::attach_response::Message as Answer;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
+use super::Cause;
 use super::core::{Daemon, Known, Route, Up};
 use crate::status::LinkState;
 use crate::transport::client::Link;
@@ -104,6 +105,7 @@ impl Daemon {
         // It is alive: what else it owes, it has the full time for.
         up.overdue_at = None;
         self.health.contact(now);
+        self.options.duties.heard(now);
         match heard {
             Ok(Heard::Welcome { heartbeat_interval, server_time }) => {
                 self.welcomed(heartbeat_interval, server_time);
@@ -135,6 +137,12 @@ impl Daemon {
                 self.offer();
             }
             Ok(Heard::Renewed(issued)) => self.renewed(issued),
+            Ok(Heard::Duties(delegated)) => {
+                if self.options.duties.assign(delegated, now) {
+                    tracing::info!("more is for this agent to look at");
+                    self.scan(Cause::Changed);
+                }
+            }
             Err(failure) => self.down(failure),
         }
     }
@@ -158,6 +166,15 @@ impl Daemon {
         self.renew_if_due();
         // The server may turn out to hold nothing of this host.
         self.offer();
+    }
+
+    /// Tells the server what others could look at as well.
+    pub(super) fn share(&mut self) {
+        let Route::Up(up) = &mut self.route else { return };
+        if let Some(say) = up.session.share(self.options.duties.shared()) {
+            // A link that takes no more is noticed by what comes next on it.
+            up.link.send(say);
+        }
     }
 
     /// Once per interval: that nothing changed, and what else is due.

@@ -20,6 +20,7 @@ use jiff::Timestamp;
 use thiserror::Error;
 use tokio::sync::mpsc;
 
+use crate::duties::Duties;
 use crate::transport::backoff::{Bounds, Chance};
 use crate::transport::client::Link;
 use crate::transport::failure::Failure;
@@ -51,6 +52,8 @@ pub struct Options {
     pub policy: String,
     pub spool: Limits,
     pub timing: Timing,
+    /// What is shared out among agents; the scan knows it too.
+    pub duties: Duties,
     pub now: fn() -> Timestamp,
     pub chance: Chance,
 }
@@ -64,6 +67,7 @@ impl Options {
             policy: "built-in defaults".to_owned(),
             spool: Limits::default(),
             timing: Timing::default(),
+            duties: Duties::default(),
             now,
             chance: Box::new(tls::chance),
         }

@@ -14,15 +14,17 @@ mod survey;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use atrest_proto::model::Service;
 use futures_util::StreamExt as _;
 use futures_util::stream;
 use jiff::Timestamp;
 
 use crate::daemon;
 use crate::discovery::Discovery;
+use crate::duties::Duties;
 use crate::host::Host;
 use crate::repository::facts::{Seal, SealKey};
-use crate::repository::{Backend, Facts, Looked, Observation};
+use crate::repository::{Backend, Facts, Looked, Observation, share};
 use budget::Budget;
 use http::Http;
 pub use memory::Memory;
@@ -32,7 +34,8 @@ use store::Failure;
 /// Repositories that are asked at the same time.
 const AT_ONCE: usize = 4;
 
-/// Asks every store, and fills in what came of it; what is remembered and still good is not asked again.
+/// Asks every store, and fills in what came of it; what is remembered and still good is not asked again, nor what another
+/// agent of the cluster asks.
 ///
 /// Only for this machine itself: a recording keeps what was answered when it was made.
 pub fn consult(
@@ -40,14 +43,26 @@ pub fn consult(
     found: &mut Discovery,
     settings: &Settings,
     memory: &mut Memory,
+    duties: &Duties,
     now: Timestamp,
 ) {
     if !host.is_live() || !host.sees_own_root() {
         return;
     }
+    let mut shared = BTreeSet::new();
     for one in found.repositories.iter_mut().filter(|one| one.backend.is_remote()) {
-        one.looked = memory.recall(one, now);
+        let of_service =
+            |service: &&Service| Some(&service.name) == one.registered.service.as_ref();
+        let service = found.services.iter().find(of_service);
+        let key = share::key(one, service.and_then(|service| service.cluster_uuid.as_deref()));
+        shared.extend(key);
+        let elsewhere = key.and_then(|key| duties.elsewhere(&key, now));
+        one.looked = match elsewhere {
+            Some(host) => Some(Looked::Elsewhere { host }),
+            None => memory.recall(one, now),
+        };
     }
+    duties.share(shared);
     let is_open = |one: &&mut Observation| one.backend.is_remote() && one.looked.is_none();
     let mut open: Vec<&mut Observation> = found.repositories.iter_mut().filter(is_open).collect();
     if open.is_empty() {

@@ -12,6 +12,7 @@ pub mod kind;
 pub mod registered;
 pub mod remote_store;
 pub mod sample;
+pub mod share;
 
 use std::collections::BTreeMap;
 

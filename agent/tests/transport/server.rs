@@ -341,6 +341,8 @@ impl Handler {
                 let ack = Answer::Ack(v1::Ack { sequence: durable.last });
                 vec![Ok(if held { ack } else { resync() })]
             }
+            // An older server says nothing to what it does not know.
+            Request::Shares(_) => Vec::new(),
             Request::Renew(renew) => {
                 let certificate = self.0.authority.sign(&renew.csr, manners.agent_certificate);
                 self.tell(Happened::Renewed);

@@ -405,7 +405,7 @@ pub struct EnrollResponse {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AttachRequest {
-    #[prost(oneof = "attach_request::Message", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "attach_request::Message", tags = "1, 2, 3, 4, 5")]
     pub message: ::core::option::Option<attach_request::Message>,
 }
 /// Nested message and enum types in `AttachRequest`.
@@ -420,16 +420,18 @@ pub mod attach_request {
         Heartbeat(super::Heartbeat),
         #[prost(message, tag = "4")]
         Renew(super::RenewRequest),
+        #[prost(message, tag = "5")]
+        Shares(super::Shares),
     }
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AttachResponse {
-    #[prost(oneof = "attach_response::Message", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "attach_response::Message", tags = "1, 2, 3, 4, 5")]
     pub message: ::core::option::Option<attach_response::Message>,
 }
 /// Nested message and enum types in `AttachResponse`.
 pub mod attach_response {
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Message {
         #[prost(message, tag = "1")]
         Welcome(super::Welcome),
@@ -439,6 +441,8 @@ pub mod attach_response {
         Resync(super::Resync),
         #[prost(message, tag = "4")]
         Renewed(super::Renewed),
+        #[prost(message, tag = "5")]
+        Duties(super::Duties),
     }
 }
 /// Opens the stream.
@@ -510,6 +514,29 @@ pub struct Renewed {
     /// The authorities to trust for the server from now on, each DER.
     #[prost(bytes = "vec", repeated, tag = "2")]
     pub authorities: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+}
+/// What this agent would look at that agents on other hosts would look at too. Replaces what was said before.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Shares {
+    /// SHA-256 over what each is, made alike by all agents: 32 bytes.
+    #[prost(bytes = "vec", repeated, tag = "1")]
+    pub keys: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+}
+/// Which of its shares another agent looks at. Replaces what was said before; said anew when that agent is gone.
+/// Until it is said, and without a server, an agent looks at all of them itself.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Duties {
+    #[prost(message, repeated, tag = "1")]
+    pub delegated: ::prost::alloc::vec::Vec<Delegation>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Delegation {
+    /// One of the keys that this agent shares.
+    #[prost(bytes = "vec", tag = "1")]
+    pub key: ::prost::alloc::vec::Vec<u8>,
+    /// The host whose agent looks at it.
+    #[prost(string, tag = "2")]
+    pub hostname: ::prost::alloc::string::String,
 }
 /// Generated client implementations.
 pub mod enrollment_service_client {

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod apply;
+pub mod duty;
 mod lifecycle;
 mod observation;
 mod retire;

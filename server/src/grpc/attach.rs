@@ -50,6 +50,7 @@ impl AgentService for Handler {
             context: self.context.clone(),
             valid_until: identity.not_after,
             identity,
+            hostname: String::new(),
             answers,
         };
         tokio::spawn(conversation.run(request.into_inner()));
@@ -63,6 +64,8 @@ struct Conversation {
     identity: Identity,
     /// Moves on when the certificate is renewed.
     valid_until: Timestamp,
+    /// As the hello said.
+    hostname: String,
     answers: mpsc::Sender<Result<v1::AttachResponse, Status>>,
 }
 
@@ -103,7 +106,10 @@ impl Conversation {
         }
     }
 
-    async fn greet(&self, requests: &mut Streaming<v1::AttachRequest>) -> Result<Session, Over> {
+    async fn greet(
+        &mut self,
+        requests: &mut Streaming<v1::AttachRequest>,
+    ) -> Result<Session, Over> {
         let mut drain = self.context.drain.clone();
         let first = tokio::select! {
             first = tokio::time::timeout(HELLO, requests.message()) => first,
@@ -118,7 +124,9 @@ impl Conversation {
         // Its place may have been taken between the handshake and now, or its enrolment ended.
         self.admitted()?;
         let presence = self.heard(None).await?;
-        let version = hello.host.map(|host| host.agent_version).unwrap_or_default();
+        let host = hello.host.unwrap_or_default();
+        let version = host.agent_version;
+        self.hostname = wire::short(host.hostname);
         info!(host_id = %host_id, agent_version = version, "an agent attached");
         self.answer(Answer::Welcome(v1::Welcome {
             server_time: Some(wire::time(self.context.clock.now())),
@@ -143,6 +151,7 @@ impl Conversation {
         let mut drain = self.context.drain.clone();
         let request = tokio::select! {
             request = requests.message() => heard(request)?,
+            Ok(()) = session.duties.changed() => return self.assign().await,
             end = &mut session.ended => {
                 let host_id = &self.identity.host_id;
                 let status =
@@ -159,6 +168,7 @@ impl Conversation {
             Some(Request::Report(report)) => self.report(report).await,
             Some(Request::Heartbeat(heartbeat)) => self.heartbeat(heartbeat).await,
             Some(Request::Renew(renew)) => self.renew(&renew).await,
+            Some(Request::Shares(shares)) => self.share(shares),
             Some(Request::Hello(_)) => {
                 Err(Status::invalid_argument("a hello was said already").into())
             }
@@ -190,6 +200,20 @@ impl Conversation {
             self.heard(None).await?;
             self.resync().await
         }
+    }
+
+    fn share(&self, shares: v1::Shares) -> Result<(), Over> {
+        let keys = wire::shares(shares)?;
+        self.context.hub.share(&self.identity.host_id, &self.hostname, keys);
+        Ok(())
+    }
+
+    async fn assign(&self) -> Result<(), Over> {
+        let delegated = self.context.hub.delegated(&self.identity.host_id).into_iter();
+        let delegated = delegated
+            .map(|(key, hostname)| v1::Delegation { key: key.to_vec(), hostname })
+            .collect();
+        self.answer(Answer::Duties(v1::Duties { delegated })).await
     }
 
     async fn renew(&mut self, renew: &v1::RenewRequest) -> Result<(), Over> {

@@ -1,5 +1,6 @@
 //! Wire messages to what the server works with, and back. What comes from outside is bounded here.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use atrest_proto::convert::{timestamp_from_wire, timestamp_to_wire};
@@ -11,7 +12,7 @@ use tonic::Status;
 
 use crate::alert::{AlertEnd, AlertState};
 use crate::enrollment::Token;
-use crate::fleet::{Digest, NodeState, Observation};
+use crate::fleet::{Digest, NodeState, Observation, duty};
 use crate::hub::Incoming;
 use crate::store::{AlertRow, DeliveryRow, FindingRow, HostRow};
 
@@ -61,6 +62,20 @@ pub(super) fn check_host(host: &model::Host) -> Result<(), Status> {
         return Err(Status::invalid_argument("a field of `host` holds control characters"));
     }
     Ok(())
+}
+
+/// A name for people, cut to a length that is bearable.
+pub(super) fn short(name: String) -> String {
+    name.chars().filter(|c| !c.is_control()).take(MAX_FACT).collect()
+}
+
+/// What a host shares.
+pub(super) fn shares(shares: v1::Shares) -> Result<BTreeSet<duty::Key>, Status> {
+    if shares.keys.len() > duty::MAX_SHARES {
+        return Err(Status::invalid_argument("field `keys` has too many items"));
+    }
+    let keys = shares.keys.into_iter().map(duty::Key::try_from).collect::<Result<_, _>>();
+    keys.map_err(|_| Status::invalid_argument("field `keys` holds what is not 32 bytes"))
 }
 
 /// A report, checked and made ready.

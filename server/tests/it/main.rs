@@ -14,6 +14,7 @@ mod alerts;
 mod config;
 mod crash;
 mod ctl;
+mod duties;
 mod enrolment;
 mod harness;
 mod ingest;

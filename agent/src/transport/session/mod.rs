@@ -3,7 +3,7 @@
 //! Reports go out in order, a bounded number ahead of their acknowledgements, and leave the spool only when the server
 //! says that they are durable. A heartbeat is said only of a posture that this process saw and the server holds.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use atrest_proto::convert::{timestamp_from_wire, timestamp_to_wire};
@@ -17,6 +17,7 @@ use super::failure::{Failure, bounded};
 use super::identity::Issued;
 use super::outbox::{Outbox, PostureDigest};
 use super::spool::{Cause, Entry, SpoolError};
+use crate::duties::Key;
 
 /// So many reports may be on their way.
 pub const WINDOW_REPORTS: usize = 32;
@@ -47,6 +48,8 @@ pub enum Heard {
         why: String,
     },
     Renewed(Issued),
+    /// What others look at, by key, with their names.
+    Duties(BTreeMap<Key, String>),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +73,8 @@ pub struct Session {
     in_flight: VecDeque<Entry>,
     heartbeat: Heartbeat,
     renewing: bool,
+    /// What the server was told on this stream.
+    shared: BTreeSet<Key>,
 }
 
 impl Session {
@@ -89,6 +94,7 @@ impl Session {
             in_flight: VecDeque::new(),
             heartbeat: Heartbeat::None,
             renewing: false,
+            shared: BTreeSet::new(),
         };
         (session, Say::Hello(hello))
     }
@@ -103,6 +109,7 @@ impl Session {
                 self.renewing = false;
                 Ok(Heard::Renewed(Issued { certificate_chain, authorities }))
             }
+            Answer::Duties(duties) => Ok(Heard::Duties(delegated(duties))),
         }
     }
 
@@ -139,6 +146,16 @@ impl Session {
         }
         self.renewing = true;
         Some(Say::Renew(v1::RenewRequest { csr: signing_request }))
+    }
+
+    /// What this agent could look at as others could; `None` while the server knows.
+    pub fn share(&mut self, keys: BTreeSet<Key>) -> Option<Say> {
+        if !self.welcomed || self.shared == keys {
+            return None;
+        }
+        let shares = v1::Shares { keys: keys.iter().map(|key| key.to_vec()).collect() };
+        self.shared = keys;
+        Some(Say::Shares(shares))
     }
 
     pub const fn is_welcomed(&self) -> bool {
@@ -212,6 +229,15 @@ impl Session {
         }
         Heard::Resync { why: bounded(why) }
     }
+}
+
+/// Keys that are none of ours are left out: nothing follows from them.
+fn delegated(duties: v1::Duties) -> BTreeMap<Key, String> {
+    let known = duties.delegated.into_iter().filter_map(|one| {
+        let v1::Delegation { key, hostname } = one;
+        Some((Key::try_from(key).ok()?, bounded(&hostname)))
+    });
+    known.collect()
 }
 
 #[cfg(test)]

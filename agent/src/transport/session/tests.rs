@@ -305,3 +305,24 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_is_shared_is_said_once_on_each_stream_and_what_is_delegated_is_heard() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut outbox = outbox(&dir);
+    let (mut session, _) = begin(&outbox, Pace::Window);
+    let keys = BTreeSet::from([[7; 32]]);
+    assert_eq!(session.share(keys.clone()), None, "not before the welcome");
+    session.hear(welcome(0), &mut outbox).unwrap();
+    assert_eq!(session.share(BTreeSet::new()), None, "nothing is what the server believes");
+    assert!(
+        matches!(session.share(keys.clone()), Some(Say::Shares(said)) if said.keys == [[7; 32]])
+    );
+    assert_eq!(session.share(keys), None);
+    let delegated = [(vec![7; 32], "es-2"), (vec![7; 5], "es-3")]
+        .map(|(key, hostname)| v1::Delegation { key, hostname: hostname.to_owned() });
+    let duties = Answer::Duties(v1::Duties { delegated: delegated.to_vec() });
+    let heard = session.hear(duties, &mut outbox).unwrap();
+    assert_eq!(heard, Heard::Duties(BTreeMap::from([([7; 32], "es-2".to_owned())])));
+    assert!(!session.awaits(), "nothing is owed for it");
+}

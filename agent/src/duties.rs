@@ -1,0 +1,99 @@
+//! What agents share out among them by way of the server: the one place that both the scan and the stream know.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+/// Names one thing that several agents could look at: SHA-256, made alike by all of them.
+pub type Key = [u8; 32];
+
+/// For so long after the server was last heard of, another agent is trusted to look.
+const ALONE_AFTER: Duration = Duration::from_hours(1);
+
+/// What this agent could look at, and which of it another does.
+#[derive(Debug, Clone, Default)]
+pub struct Duties(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    shared: BTreeSet<Key>,
+    /// By key: the host whose agent looks.
+    delegated: BTreeMap<Key, String>,
+    heard_at: Option<Timestamp>,
+}
+
+impl Duties {
+    /// What the latest scan found to look at.
+    pub fn share(&self, keys: BTreeSet<Key>) {
+        self.state().shared = keys;
+    }
+
+    pub fn shared(&self) -> BTreeSet<Key> {
+        self.state().shared.clone()
+    }
+
+    /// The server was heard of: what it said last still holds.
+    pub fn heard(&self, now: Timestamp) {
+        self.state().heard_at = Some(now);
+    }
+
+    /// Takes over what the server says. Answers whether there is more to look at here than before.
+    pub fn assign(&self, delegated: BTreeMap<Key, String>, now: Timestamp) -> bool {
+        let mut state = self.state();
+        let is_more = state
+            .delegated
+            .keys()
+            .any(|key| state.shared.contains(key) && !delegated.contains_key(key));
+        state.delegated = delegated;
+        state.heard_at = Some(now);
+        is_more
+    }
+
+    /// Whose agent looks at this; `None` when it is for this one to do.
+    pub fn elsewhere(&self, key: &Key, now: Timestamp) -> Option<String> {
+        let state = self.state();
+        let until = state.heard_at?.checked_add(ALONE_AFTER).ok()?;
+        if now < until { state.delegated.get(key).cloned() } else { None }
+    }
+
+    /// A panic while it was held is a bug that is told elsewhere; what it guards is still whole.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn to(host: &str, keys: &[u8]) -> BTreeMap<Key, String> {
+        keys.iter().map(|key| ([*key; 32], host.to_owned())).collect()
+    }
+
+    #[test]
+    fn alone_an_agent_looks_at_everything_itself() {
+        let duties = Duties::default();
+        assert_eq!(duties.elsewhere(&[1; 32], at(0)), None, "nothing was said yet");
+        duties.assign(to("es-1", &[1]), at(0));
+        assert_eq!(duties.elsewhere(&[1; 32], at(3_599)).as_deref(), Some("es-1"));
+        assert_eq!(duties.elsewhere(&[2; 32], at(0)), None);
+        assert_eq!(duties.elsewhere(&[1; 32], at(3_600)), None, "the server is away");
+        duties.heard(at(3_600));
+        assert_eq!(duties.elsewhere(&[1; 32], at(3_601)).as_deref(), Some("es-1"));
+    }
+
+    #[test]
+    fn what_comes_back_to_this_agent_is_more_to_do() {
+        let duties = Duties::default();
+        duties.share(BTreeSet::from([[1; 32], [2; 32]]));
+        assert!(!duties.assign(to("es-1", &[1, 2, 3]), at(0)));
+        assert!(!duties.assign(to("es-2", &[1, 2]), at(0)), "3 is none of its own");
+        assert!(duties.assign(to("es-2", &[1]), at(0)));
+    }
+}
