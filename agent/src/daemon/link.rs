@@ -252,7 +252,9 @@ impl Daemon {
         }
         self.health.failed(&failure, now);
         let fraction = (self.options.chance)();
-        let wait = if failure.needs_a_person() {
+        let wait = if failure.is_final() {
+            self.backoff.after_the_end(fraction)
+        } else if failure.needs_a_person() {
             self.backoff.after_refusal(fraction)
         } else {
             self.backoff.after_failure(fraction)

@@ -3,6 +3,10 @@
 
 use std::time::Duration;
 
+/// How many of the longest waits pass before a server that is done with this agent is asked again: an hour with the
+/// defaults. Enrolling again is noticed at once; this is for a server that was restored from a backup.
+const PARKED: u32 = 60;
+
 /// A source of fractions in `[0, 1)`.
 pub type Chance = Box<dyn FnMut() -> f64 + Send>;
 
@@ -46,6 +50,11 @@ impl Backoff {
         self.bounds.most.mul_f64(fraction.clamp(0.0, 1.0).mul_add(0.5, 0.5))
     }
 
+    /// The wait after the server said that it is done with this agent's identity.
+    pub fn after_the_end(&mut self, fraction: f64) -> Duration {
+        self.after_refusal(fraction).saturating_mul(PARKED)
+    }
+
     /// It worked: the next failure starts from the beginning.
     pub const fn succeeded(&mut self) {
         self.failures = 0;
@@ -85,6 +94,7 @@ mod tests {
             }
             let refused = backoff.after_refusal(fraction);
             prop_assert!(refused <= backoff.bounds().most && refused >= backoff.bounds().most / 2);
+            prop_assert!(backoff.after_the_end(fraction) >= Duration::from_mins(30));
         }
     }
 }

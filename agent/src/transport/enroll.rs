@@ -239,7 +239,7 @@ fn refusal(connection: &client::Connection, status: &tonic::Status) -> EnrollErr
         | Failure::ServerUntrusted { .. }
         | Failure::Clock { .. }
         | Failure::CertificateExpired { .. }
-        | Failure::CertificateRevoked
+        | Failure::CertificateRevoked { .. }
         | Failure::CertificateRefused { .. }
         | Failure::Superseded { .. }
         | Failure::Overloaded { .. }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use atrest_proto::refusal;
 use rustls::{AlertDescription, CertificateError};
 use thiserror::Error;
 use tonic::{Code, Status};
@@ -27,8 +28,8 @@ pub enum Failure {
     Clock { why: String },
     #[error("this agent's certificate has expired: {why}")]
     CertificateExpired { why: String },
-    #[error("the server has revoked this agent's certificate")]
-    CertificateRevoked,
+    #[error("the server has revoked this agent's certificate: {why}")]
+    CertificateRevoked { why: String },
     #[error("the server refused this agent's certificate: {why}")]
     CertificateRefused { why: String },
     #[error("the server refuses this agent: {why}")]
@@ -60,7 +61,7 @@ impl Failure {
             Self::ServerUntrusted { .. } => "server_untrusted",
             Self::Clock { .. } => "clock",
             Self::CertificateExpired { .. } => "certificate_expired",
-            Self::CertificateRevoked => "certificate_revoked",
+            Self::CertificateRevoked { .. } => "certificate_revoked",
             Self::CertificateRefused { .. } => "certificate_refused",
             Self::Refused { .. } => "refused",
             Self::Superseded { .. } => "superseded",
@@ -90,7 +91,11 @@ impl Failure {
                 "the agent was away for longer than its certificate lasts: make a token for this host with \
                  `atrestctl token create --replace HOST_ID` and run `atrest-agent enroll TOKEN` here"
             }
-            Self::CertificateRevoked | Self::CertificateRefused { .. } | Self::Refused { .. } => {
+            Self::CertificateRevoked { .. } => {
+                "if this host should report again, make a token with `atrestctl token create --replace HOST_ID` and \
+                 run `atrest-agent enroll --force TOKEN` here; if not, stop and disable atrest-agent"
+            }
+            Self::CertificateRefused { .. } | Self::Refused { .. } => {
                 "if this host should report, make a token for it with `atrestctl token create` and run \
                  `atrest-agent enroll --force TOKEN` here"
             }
@@ -115,7 +120,7 @@ impl Failure {
             | Self::ServerUntrusted { .. }
             | Self::Clock { .. }
             | Self::CertificateExpired { .. }
-            | Self::CertificateRevoked
+            | Self::CertificateRevoked { .. }
             | Self::CertificateRefused { .. }
             | Self::Refused { .. }
             | Self::Superseded { .. }
@@ -128,6 +133,11 @@ impl Failure {
             | Self::Storage { .. }
             | Self::Silent => false,
         }
+    }
+
+    /// Whether this agent's identity is worth nothing any more: only enrolling again helps, and asking does not.
+    pub const fn is_final(&self) -> bool {
+        matches!(self, Self::CertificateRevoked { .. })
     }
 
     /// What it means when this agent's certificate has expired: the refusal is about that, whatever words it comes
@@ -172,7 +182,7 @@ impl Failure {
         if *alert == AlertDescription::CertificateExpired {
             Self::CertificateExpired { why: "the server refused it".to_owned() }
         } else if *alert == AlertDescription::CertificateRevoked {
-            Self::CertificateRevoked
+            Self::CertificateRevoked { why: "it closed the connection".to_owned() }
         } else if refusals.contains(alert) {
             Self::CertificateRefused { why: format!("{alert:?}") }
         } else {
@@ -187,6 +197,11 @@ impl Failure {
             return Self::Lost { why: root(cause) };
         }
         let why = bounded(status.message());
+        // The word says more than the code does.
+        let word = status.metadata().get(refusal::HEADER).and_then(|word| word.to_str().ok());
+        if word == Some(refusal::HOST_REVOKED) {
+            return Self::CertificateRevoked { why };
+        }
         match status.code() {
             Code::Unauthenticated
             | Code::PermissionDenied
@@ -287,6 +302,19 @@ mod tests {
     }
 
     #[test]
+    fn a_word_of_the_server_tells_that_the_identity_is_over() {
+        let mut status = Status::permission_denied("an operator revoked it");
+        assert!(!Failure::of_status(&status).is_final());
+        status.metadata_mut().insert(refusal::HEADER, refusal::HOST_REVOKED.parse().unwrap());
+        let failure = Failure::of_status(&status).with_expired_certificate();
+        assert_eq!(failure.kind(), "certificate_revoked", "also when it has expired meanwhile");
+        assert!(failure.is_final() && failure.needs_a_person());
+        assert!(failure.to_string().contains("an operator revoked it"));
+        status.metadata_mut().insert(refusal::HEADER, "from_the_future".parse().unwrap());
+        assert_eq!(Failure::of_status(&status).kind(), "refused");
+    }
+
+    #[test]
     fn every_failure_that_needs_a_person_says_what_to_do() {
         let text = String::new;
         let failures = [
@@ -295,7 +323,7 @@ mod tests {
             Failure::Clock { why: text() },
             Failure::CertificateExpired { why: text() },
             Failure::Superseded { why: text() },
-            Failure::CertificateRevoked,
+            Failure::CertificateRevoked { why: text() },
             Failure::CertificateRefused { why: text() },
             Failure::Refused { why: text() },
             Failure::Protocol { why: text() },

@@ -72,6 +72,41 @@ async fn a_refusal_is_told_in_the_servers_words_and_the_report_stays() {
 }
 
 #[tokio::test]
+async fn a_revoked_agent_says_so_and_picks_up_a_new_enrolment_without_a_restart() {
+    use atrest_proto::refusal;
+    let (mut server, node) = (Server::start(), Node::new());
+    node.enroll(&server).await.expect("enrolled");
+    let mut revoked = Status::permission_denied("an operator revoked host-1");
+    let word = refusal::HOST_REVOKED.parse().expect("a word");
+    revoked.metadata_mut().insert(refusal::HEADER, word);
+    server.manners(|manners| manners.refuse = Some(revoked));
+
+    let mut agent = node.start();
+    // The scan, and one try: the next one is far away.
+    agent.rolled(2).await;
+    node.spooled(1).await;
+    agent.stop().await.expect("a good end");
+    let error = node.status().link.error.expect("an error");
+    assert_eq!(error.kind, "certificate_revoked");
+    let facts = status::gather(&node.state).expect("a status");
+    let text = status::text(&facts, now());
+    for part in ["an operator revoked host-1", "atrestctl token create --replace", "enroll --force"]
+    {
+        assert!(text.contains(part), "{text}");
+    }
+    assert_eq!(node.queued(), [1], "what it found is kept");
+
+    let mut agent = node.start();
+    agent.rolled(2).await;
+    server.manners(|manners| manners.refuse = None);
+    let token = server.token().encode();
+    node.enroll_with(&token, Existing::Replace).await.expect("enrolled");
+    server.report_of("a").await;
+    agent.stop().await.expect("a good end");
+    assert_eq!(node.status().link.error, None);
+}
+
+#[tokio::test]
 async fn an_overloaded_server_is_not_taken_for_an_absent_one() {
     let (server, node) = (Server::start(), Node::new());
     node.enroll(&server).await.expect("enrolled");
