@@ -17,6 +17,7 @@ const PROTOS: &[&str] = &[
     "atrest/v1/agent_service.proto",
     "atrest/v1/fleet_service.proto",
     "atrest/v1/node_service.proto",
+    "atrest/v1/operator_service.proto",
 ];
 
 fn compile(root: &Path, comments: bool) -> prost_types::FileDescriptorSet {

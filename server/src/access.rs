@@ -3,7 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
+use jiff::Timestamp;
 use subtle::ConstantTimeEq as _;
+use thiserror::Error;
 
 use crate::enrollment::hash_secret;
 use crate::fleet::Digest;
@@ -59,6 +61,9 @@ pub const RPCS: &[(&str, Access)] = &[
     ("/atrest.v1.FleetService/ListFindings", Access::Role(Role::Viewer)),
     ("/atrest.v1.FleetService/ListAlerts", Access::Role(Role::Viewer)),
     ("/atrest.v1.NodeService/RevokeNode", Access::Role(Role::Admin)),
+    ("/atrest.v1.OperatorService/CreateOperator", Access::Role(Role::Admin)),
+    ("/atrest.v1.OperatorService/ListOperators", Access::Role(Role::Admin)),
+    ("/atrest.v1.OperatorService/RevokeOperator", Access::Role(Role::Admin)),
     ("/atrest.v1.TokenService/CreateToken", Access::Role(Role::Admin)),
     ("/atrest.v1.TokenService/ListTokens", Access::Role(Role::Admin)),
     ("/atrest.v1.TokenService/RevokeToken", Access::Role(Role::Admin)),
@@ -80,14 +85,51 @@ pub struct Operator {
     pub role: Role,
     /// SHA-256 of the token.
     pub token_hash: Digest,
+    /// `None`: never.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// An operator that an admin made, as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    pub operator_id: String,
+    /// Unique among those that are not revoked.
+    pub name: String,
+    pub role: Role,
+    /// SHA-256 of the token, which is kept nowhere.
+    pub token_hash: Digest,
+    pub created_at: Timestamp,
+    /// The operator who made it.
+    pub created_by: String,
+    /// `None`: never.
+    pub expires_at: Option<Timestamp>,
+    pub revoked_at: Option<Timestamp>,
+}
+
+/// Why a token names nobody.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Denied {
+    #[error("this token is not known here")]
+    Unknown,
+    #[error("the token of `{name}` expired at {at:.0}")]
+    Expired { name: String, at: Timestamp },
 }
 
 /// The operator whose token this is. Takes as long for a wrong token as for a right one.
-pub fn identify<'a>(operators: &'a [Operator], token: &str) -> Option<&'a Operator> {
+pub fn identify<'a>(
+    operators: impl Iterator<Item = &'a Operator>,
+    token: &str,
+    now: Timestamp,
+) -> Result<&'a Operator, Denied> {
     let hash = hash_secret(token);
-    operators.iter().fold(None, |found, operator| {
+    let found = operators.fold(None, |found, operator| {
         if bool::from(operator.token_hash.ct_eq(&hash)) { Some(operator) } else { found }
-    })
+    });
+    let operator = found.ok_or(Denied::Unknown)?;
+    match operator.expires_at {
+        Some(at) if at <= now => Err(Denied::Expired { name: operator.name.clone(), at }),
+        Some(_) | None => Ok(operator),
+    }
 }
 
 #[cfg(test)]
@@ -125,11 +167,18 @@ mod tests {
             name: name.to_owned(),
             role,
             token_hash: hash_secret(token),
+            expires_at: None,
         };
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let brief = Operator { expires_at: Some(at(9)), ..operator("brief", Role::Operator, "b") };
         let operators =
-            [operator("admin", Role::Admin, "a"), operator("grafana", Role::Viewer, "g")];
-        assert_eq!(identify(&operators, "g").map(|who| who.role), Some(Role::Viewer));
-        assert_eq!(identify(&operators, "x"), None);
+            [operator("admin", Role::Admin, "a"), operator("grafana", Role::Viewer, "g"), brief];
+        let role = |token, now| identify(operators.iter(), token, at(now)).map(|who| who.role);
+        assert_eq!(role("g", 0), Ok(Role::Viewer));
+        assert_eq!(role("x", 0), Err(Denied::Unknown));
+        assert_eq!(role("b", 8), Ok(Role::Operator));
+        let expired = Denied::Expired { name: "brief".to_owned(), at: at(9) };
+        assert_eq!(role("b", 9), Err(expired));
         assert!(Role::Viewer < Role::Operator && Role::Operator < Role::Admin);
     }
 }

@@ -14,6 +14,7 @@ pub mod alert;
 pub mod authority;
 pub mod clock;
 pub mod config;
+mod directory;
 pub mod drain;
 pub mod enrollment;
 pub mod fleet;

@@ -10,17 +10,20 @@ use tonic::codegen::http::{Request, Response, header::AUTHORIZATION};
 use tower::{Layer, Service};
 use tracing::info;
 
-use crate::access::{Access, Operator, identify, of_rpc};
+use crate::access::{Access, of_rpc};
+use crate::clock::Clock;
+use crate::directory::Directory;
 
 /// Lets a call through, or answers it.
 #[derive(Debug, Clone)]
 pub(super) struct Guard {
-    operators: Arc<[Operator]>,
+    operators: Arc<Directory>,
+    clock: Clock,
 }
 
 impl Guard {
-    pub(super) fn new(operators: Vec<Operator>) -> Self {
-        Self { operators: operators.into() }
+    pub(super) const fn new(operators: Arc<Directory>, clock: Clock) -> Self {
+        Self { operators, clock }
     }
 
     /// Who calls; `None` where anyone may.
@@ -39,8 +42,10 @@ impl Guard {
             .ok_or_else(|| {
                 Status::unauthenticated("a token is needed: `authorization: Bearer <token>`")
             })?;
-        let operator = identify(&self.operators, token.trim())
-            .ok_or_else(|| Status::unauthenticated("this token is not known here"))?;
+        let operator = self
+            .operators
+            .identify(token.trim(), self.clock.now())
+            .map_err(|denied| Status::unauthenticated(denied.to_string()))?;
         if operator.role < needed {
             info!(operator = operator.name, role = %operator.role, rpc, "refused an operator");
             return Err(Status::permission_denied(format!(
@@ -48,7 +53,7 @@ impl Guard {
                 operator.name, operator.role
             )));
         }
-        Ok(Some(Caller { name: operator.name.clone() }))
+        Ok(Some(Caller { name: operator.name }))
     }
 }
 

@@ -7,6 +7,7 @@ mod fleet;
 mod guard;
 mod identify;
 mod nodes;
+mod operators;
 mod status;
 mod tokens;
 mod wire;
@@ -18,14 +19,15 @@ use atrest_proto::v1::agent_service_server::AgentServiceServer;
 use atrest_proto::v1::enrollment_service_server::EnrollmentServiceServer;
 use atrest_proto::v1::fleet_service_server::FleetServiceServer;
 use atrest_proto::v1::node_service_server::NodeServiceServer;
+use atrest_proto::v1::operator_service_server::OperatorServiceServer;
 use atrest_proto::v1::token_service_server::TokenServiceServer;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Server;
 use tonic_health::server::HealthReporter;
 
-use crate::access::Operator;
 use crate::authority::Authority;
 use crate::clock::Clock;
+use crate::directory::Directory;
 use crate::drain::Drain;
 use crate::hub::Hub;
 use crate::store::Store;
@@ -44,6 +46,7 @@ const MAX_HEADERS: u32 = 16 << 10;
 pub(crate) struct Context {
     pub(crate) hub: Arc<Hub>,
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) operators: Arc<Directory>,
     pub(crate) authority: Arc<Authority>,
     pub(crate) clock: Clock,
     pub(crate) drain: Drain,
@@ -92,11 +95,11 @@ pub(crate) async fn serve_operators(
     context: Context,
     incoming: Incoming,
     health: HealthReporter,
-    operators: Vec<Operator>,
 ) -> Result<(), tonic::transport::Error> {
     let mut drain = context.drain.clone();
     health.set_serving::<FleetServiceServer<fleet::Handler>>().await;
     health.set_serving::<NodeServiceServer<nodes::Handler>>().await;
+    health.set_serving::<OperatorServiceServer<operators::Handler>>().await;
     health.set_serving::<TokenServiceServer<tokens::Handler>>().await;
     let reflection = || {
         tonic_reflection::server::Builder::configure()
@@ -104,7 +107,7 @@ pub(crate) async fn serve_operators(
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
     server(OPERATOR_STREAMS)
-        .layer(guard::Guard::new(operators))
+        .layer(guard::Guard::new(Arc::clone(&context.operators), context.clock.clone()))
         .add_service(tonic_health::pb::health_server::HealthServer::new(
             tonic_health::server::HealthService::from_health_reporter(health),
         ))
@@ -113,6 +116,7 @@ pub(crate) async fn serve_operators(
         .add_optional_service(reflection().build_v1alpha().ok())
         .add_service(FleetServiceServer::new(fleet::Handler::new(context.clone())))
         .add_service(NodeServiceServer::new(nodes::Handler::new(context.clone())))
+        .add_service(OperatorServiceServer::new(operators::Handler::new(context.clone())))
         .add_service(TokenServiceServer::new(tokens::Handler::new(context)))
         .serve_with_incoming_shutdown(incoming, async move { drain.wait().await })
         .await

@@ -10,6 +10,7 @@ use prost::Message as _;
 use subtle::ConstantTimeEq as _;
 use tonic::Status;
 
+use crate::access::{Account, Operator, Role};
 use crate::alert::{AlertEnd, AlertState};
 use crate::enrollment::Token;
 use crate::fleet::{Digest, NodeState, Observation, duty};
@@ -229,5 +230,49 @@ pub(super) fn token(token: Token) -> v1::Token {
         expires_at: Some(time(token.expires_at)),
         revoked: token.revoked_at.is_some(),
         replaces: token.replaces.map(|host| host.as_str().to_owned()).unwrap_or_default(),
+    }
+}
+
+/// A role to be given.
+pub(super) fn role(role: i32) -> Result<Role, Status> {
+    match v1::OperatorRole::try_from(role) {
+        Ok(v1::OperatorRole::Viewer) => Ok(Role::Viewer),
+        Ok(v1::OperatorRole::Operator) => Ok(Role::Operator),
+        Ok(v1::OperatorRole::Admin) => Ok(Role::Admin),
+        Ok(v1::OperatorRole::Unspecified) | Err(_) => {
+            Err(Status::invalid_argument("field `role` is not viewer, operator or admin"))
+        }
+    }
+}
+
+const fn role_to_wire(role: Role) -> v1::OperatorRole {
+    match role {
+        Role::Viewer => v1::OperatorRole::Viewer,
+        Role::Operator => v1::OperatorRole::Operator,
+        Role::Admin => v1::OperatorRole::Admin,
+    }
+}
+
+/// An operator that an admin made, without what it calls with.
+pub(super) fn operator(account: Account) -> v1::Operator {
+    v1::Operator {
+        operator_id: account.operator_id,
+        name: account.name,
+        role: role_to_wire(account.role).into(),
+        created_at: Some(time(account.created_at)),
+        created_by: account.created_by,
+        expires_at: account.expires_at.map(time),
+        revoked_at: account.revoked_at.map(time),
+        configured: false,
+    }
+}
+
+pub(super) fn configured_operator(operator: &Operator) -> v1::Operator {
+    v1::Operator {
+        name: operator.name.clone(),
+        role: role_to_wire(operator.role).into(),
+        expires_at: operator.expires_at.map(time),
+        configured: true,
+        ..v1::Operator::default()
     }
 }

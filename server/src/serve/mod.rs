@@ -20,6 +20,7 @@ use crate::alert::Policy;
 use crate::authority::{Authority, AuthorityError};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::directory::Directory;
 use crate::drain::{self, Drain, Drainer};
 use crate::grpc::{self, Context, Limits};
 use crate::hub::{Hub, Settings};
@@ -148,7 +149,7 @@ pub async fn start_with(
     let now = clock.now();
     let state = StateDir::open(&config.state_dir)?;
     let authority = Arc::new(Authority::open(&state, now)?);
-    let operators = operators(&state, &config.operators.tokens)?;
+    let configured = operators(&state, &config.operators.tokens)?;
     let notifiers = notify::build(&config.webhooks)?;
     let store = open_store(&state.path(DATABASE_FILE))?;
     let settings = Settings {
@@ -156,6 +157,7 @@ pub async fn start_with(
         notifiers: notifiers.iter().map(|notifier| notifier.name().to_owned()).collect(),
         silent_after: config.agents.silent_after,
     };
+    let operators = Arc::new(Directory::open(Arc::clone(&store), configured).await?);
     let hub = Arc::new(Hub::open(Arc::clone(&store), settings, clock.clone()).await?);
 
     let agents = listen("agents.listen", config.agents.listen).await?;
@@ -172,6 +174,7 @@ pub async fn start_with(
     let context = Context {
         hub: Arc::clone(&hub),
         store: Arc::clone(&store),
+        operators,
         authority: Arc::clone(&authority),
         clock: clock.clone(),
         drain: draining.clone(),
@@ -200,10 +203,7 @@ pub async fn start_with(
     let health = vec![agents_health.clone(), operators_health.clone()];
     let ports = vec![
         port("agents", grpc::serve_agents(context.clone(), agents, agents_health)),
-        port(
-            "operators",
-            grpc::serve_operators(context, operators_port, operators_health, operators),
-        ),
+        port("operators", grpc::serve_operators(context, operators_port, operators_health)),
     ];
     let mut tasks = vec![
         every(FLUSH, &clock, &draining, Arc::clone(&hub), |hub| async move { hub.flush().await }),

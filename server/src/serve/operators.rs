@@ -33,7 +33,8 @@ fn operator(token: &OperatorToken) -> Result<Operator, StartError> {
     if token.is_empty() {
         return Err(StartError::EmptyToken { name: name.clone(), file: token_file.clone() });
     }
-    Ok(Operator { name: name.clone(), role: *role, token_hash: hash_secret(token) })
+    let (name, token_hash) = (name.clone(), hash_secret(token));
+    Ok(Operator { name, role: *role, token_hash, expires_at: None })
 }
 
 /// What is wrong with the files that a configuration names: everything, and nothing is made or bound.
@@ -62,7 +63,7 @@ fn admin(state: &StateDir) -> Result<Operator, StartError> {
         info!(file = %state.path(ADMIN_TOKEN_FILE).display(), "made an admin token");
         hash
     };
-    Ok(Operator { name: "admin".to_owned(), role: Role::Admin, token_hash })
+    Ok(Operator { name: "admin".to_owned(), role: Role::Admin, token_hash, expires_at: None })
 }
 
 #[cfg(test)]

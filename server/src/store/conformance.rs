@@ -11,6 +11,7 @@ use super::{
     Attempt, Change, DeliveryStatus, FindingFilter, HostFilter, PageRequest, Revocation, Step,
     Store, StoreError, StoredReport,
 };
+use crate::access::{Account, Role};
 use crate::alert::{AlertChange, AlertEnd, AlertState, Policy, decide};
 use crate::enrollment::{Application, Refusal, Token};
 use crate::fleet::roster::{Sighting, Standing};
@@ -21,6 +22,7 @@ use crate::fleet::{
 /// Everything that a store must do, on an empty one.
 pub(crate) async fn run(store: &dyn Store) {
     tokens_are_listed_and_revoked(store).await;
+    operators_have_names_of_their_own(store).await;
     a_use_is_spent_with_the_host_it_lets_in(store).await;
     a_host_takes_anothers_place(store).await;
     a_change_is_whole_and_is_read_back(store).await;
@@ -151,6 +153,41 @@ async fn tokens_are_listed_and_revoked(store: &dyn Store) {
     assert_eq!(store.token_list().await.unwrap(), [revoked]);
     let refused = store.host_enroll(application("a", "m")).await.unwrap();
     assert_eq!(refused.unwrap_err(), Refusal::Revoked { token_id: "a".to_owned() });
+}
+
+async fn operators_have_names_of_their_own(store: &dyn Store) {
+    let account = |id: &str, name: &str, expires_at| Account {
+        operator_id: id.to_owned(),
+        name: name.to_owned(),
+        role: Role::Operator,
+        token_hash: secret(id),
+        created_at: at(1),
+        created_by: "admin".to_owned(),
+        expires_at,
+        revoked_at: None,
+    };
+    let ada = account("1", "ada", Some(at(50)));
+    assert!(store.operator_create(ada.clone()).await.unwrap());
+    assert!(!store.operator_create(account("2", "ada", None)).await.unwrap(), "even when expired");
+    assert!(store.operator_create(account("3", "eve", None)).await.unwrap());
+    assert_eq!(store.operator_revoke("nobody".to_owned(), at(5)).await.unwrap(), None);
+    let revoked = Account { revoked_at: Some(at(5)), ..ada };
+    for second in [5, 6] {
+        let again = store.operator_revoke("ada".to_owned(), at(second)).await.unwrap();
+        assert_eq!(again, Some(revoked.clone()), "idempotent");
+    }
+    // The name is free again; what was revoked stays to be seen, and stays revoked.
+    let anew = account("4", "ada", None);
+    assert!(store.operator_create(anew.clone()).await.unwrap());
+    let same = store.operator_revoke("1".to_owned(), at(7)).await.unwrap();
+    assert_eq!(same, Some(revoked.clone()), "by id, not the new one of that name");
+    let listed = store.operator_list().await.unwrap();
+    assert_eq!(listed, [anew, account("3", "eve", None), revoked]);
+    let gone = store.operator_revoke("ada".to_owned(), at(8)).await.unwrap().unwrap();
+    assert_eq!((gone.operator_id.as_str(), gone.revoked_at), ("4", Some(at(8))));
+    // A token is one operator's.
+    let twice = Account { token_hash: secret("3"), ..account("5", "mallory", None) };
+    assert!(store.operator_create(twice).await.is_err());
 }
 
 async fn a_use_is_spent_with_the_host_it_lets_in(store: &dyn Store) {

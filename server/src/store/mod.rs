@@ -15,6 +15,7 @@ use atrest_proto::model::{Finding, Host, Outcome, Severity};
 use jiff::Timestamp;
 use thiserror::Error;
 
+use crate::access::Account;
 use crate::alert::{Alert, AlertChange, AlertState};
 use crate::enrollment::{Application, Refusal, Token};
 use crate::fleet::roster::{Enrolled, Sighting, Standing};
@@ -215,6 +216,17 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     async fn token_list(&self) -> Result<Vec<Token>, StoreError>;
     /// Whether there is such a token. Idempotent.
     async fn token_revoke(&self, token_id: String, at: Timestamp) -> Result<bool, StoreError>;
+
+    /// `false` when an account that is not revoked has the name: nothing was written then.
+    async fn operator_create(&self, account: Account) -> Result<bool, StoreError>;
+    /// Those that are not revoked first, then the newest.
+    async fn operator_list(&self) -> Result<Vec<Account>, StoreError>;
+    /// The one with this id or name as it stands afterwards; `None` when there is none. Idempotent.
+    async fn operator_revoke(
+        &self,
+        operator: String,
+        at: Timestamp,
+    ) -> Result<Option<Account>, StoreError>;
 
     /// Spends one use of a token and creates the host, or neither.
     async fn host_enroll(

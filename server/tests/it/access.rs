@@ -1,5 +1,6 @@
 //! The operators' port: every RPC with every role, health and reflection.
 
+use atrest_proto::v1;
 use atrest_server::access::{Access, RPCS, Role};
 use prost::bytes::Bytes;
 use tonic::codegen::http::uri::PathAndQuery;
@@ -38,6 +39,20 @@ async fn every_rpc_needs_its_role() {
     }
     let server = Server::start(config).await;
     let admin = server.admin.clone();
+    let mut made = Vec::new();
+    for (role, on_the_wire) in [
+        (Role::Viewer, v1::OperatorRole::Viewer),
+        (Role::Operator, v1::OperatorRole::Operator),
+        (Role::Admin, v1::OperatorRole::Admin),
+    ] {
+        let request = v1::CreateOperatorRequest {
+            name: format!("made-{role}"),
+            role: on_the_wire.into(),
+            ttl_seconds: None,
+        };
+        let answer = server.operator().await.operators.create_operator(request).await.unwrap();
+        made.push((Some(answer.into_inner().token), Some(role)));
+    }
     let callers = [
         (None, None),
         (Some("wrong".to_owned()), None),
@@ -45,6 +60,7 @@ async fn every_rpc_needs_its_role() {
         (Some("token of operator".to_owned()), Some(Role::Operator)),
         (Some(admin), Some(Role::Admin)),
     ];
+    let callers: Vec<_> = callers.into_iter().chain(made).collect();
     for (rpc, access) in RPCS {
         for (token, role) in &callers {
             let code = call(&server, token.as_deref(), rpc).await;

@@ -85,6 +85,35 @@ async fn it_makes_lists_and_revokes_tokens() {
 }
 
 #[tokio::test]
+async fn it_makes_lists_and_revokes_operators() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (dir, state) = directory();
+    let server = Server::start(config(&state)).await;
+    let made =
+        answer(&server, &["operators", "create", "ada", "--role", "viewer", "--ttl", "3d"]).await;
+    let token_file = dir.path().join("ada.token");
+    std::fs::write(&token_file, made.lines().next().unwrap()).unwrap();
+    std::fs::set_permissions(&token_file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let token_file = token_file.to_str().unwrap();
+    answer(&server, &["status", "--token-file", token_file]).await;
+    let (code, _, stderr) = ctl(&server, &["operators", "list", "--token-file", token_file]).await;
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains("`ada` is viewer; this needs admin"), "{stderr}");
+    let json = answer(&server, &["operators", "list", "--format", "json"]).await;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(
+        (&json["schema"], &json["operators"][1]["name"]),
+        (&"atrest.operators/1".into(), &"ada".into())
+    );
+    let said = answer(&server, &["operators", "revoke", "ada"]).await;
+    assert!(said.contains("ada is worth nothing"), "{said}");
+    assert_eq!(ctl(&server, &["status", "--token-file", token_file]).await.0, Some(1));
+    let list = answer(&server, &["operators", "list"]).await;
+    assert!(list.lines().any(|line| line.starts_with("revoked") && line.contains("ada")), "{list}");
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn it_revokes_hosts_and_lists_them() {
     let (_dir, state) = directory();
     let server = Server::start(config(&state)).await;

@@ -16,6 +16,7 @@ use atrest_proto::v1::attach_response::Message as Hear;
 use atrest_proto::v1::enrollment_service_client::EnrollmentServiceClient;
 use atrest_proto::v1::fleet_service_client::FleetServiceClient;
 use atrest_proto::v1::node_service_client::NodeServiceClient;
+use atrest_proto::v1::operator_service_client::OperatorServiceClient;
 use atrest_proto::v1::token_service_client::TokenServiceClient;
 use atrest_server::clock::Clock;
 use atrest_server::config::Config;
@@ -162,6 +163,7 @@ pub(crate) struct Operator {
     pub(crate) channel: Channel,
     pub(crate) fleet: FleetServiceClient<Authorised>,
     pub(crate) nodes: NodeServiceClient<Authorised>,
+    pub(crate) operators: OperatorServiceClient<Authorised>,
     pub(crate) tokens: TokenServiceClient<Authorised>,
 }
 
@@ -173,6 +175,7 @@ impl Operator {
             channel: channel.clone(),
             fleet: FleetServiceClient::with_interceptor(channel.clone(), bearer.clone()),
             nodes: NodeServiceClient::with_interceptor(channel.clone(), bearer.clone()),
+            operators: OperatorServiceClient::with_interceptor(channel.clone(), bearer.clone()),
             tokens: TokenServiceClient::with_interceptor(channel, bearer),
         }
     }

@@ -18,5 +18,6 @@ mod duties;
 mod enrolment;
 mod harness;
 mod ingest;
+mod operators;
 mod outage;
 mod revocation;

@@ -10,7 +10,7 @@ use jiff::SignedDuration;
 
 use crate::connect::Connection;
 use crate::render::Screen;
-use crate::{alerts, findings, node, nodes, revoke, status, tokens, webhook};
+use crate::{alerts, findings, node, nodes, operators, revoke, status, tokens, webhook};
 
 /// Everything is well.
 const OK: u8 = 0;
@@ -115,6 +115,9 @@ enum Command {
     /// Enrolment tokens
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Who else may use this command, and for what
+    #[command(subcommand)]
+    Operators(OperatorsCommand),
     /// Try webhooks out
     #[command(subcommand)]
     Webhook(WebhookCommand),
@@ -143,6 +146,28 @@ enum TokenCommand {
     Revoke {
         /// Its id, as `token list` shows it
         token_id: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum OperatorsCommand {
+    /// Make an operator: prints its token, which is shown only now
+    Create {
+        /// Letters, digits, `.`, `_`, `@` and `-`
+        name: String,
+        /// What it may do
+        #[arg(long, value_enum)]
+        role: operators::RoleName,
+        /// How long the token may be used, such as 90d or 8h; 0 means for ever, for admins only [default: 90d]
+        #[arg(long, value_name = "TIME", value_parser = operators::lifetime)]
+        ttl: Option<SignedDuration>,
+    },
+    /// All operators, those of the server's configuration first
+    List,
+    /// Make an operator's token useless, at once
+    Revoke {
+        /// Its name, or its id
+        operator: String,
     },
 }
 
@@ -209,6 +234,15 @@ async fn dispatch(cli: Cli, screen: &mut Screen) -> anyhow::Result<()> {
         Command::Token(TokenCommand::List) => tokens::list(&mut connect().await?, screen).await,
         Command::Token(TokenCommand::Revoke { token_id }) => {
             tokens::revoke(&mut connect().await?, screen, token_id).await
+        }
+        Command::Operators(OperatorsCommand::Create { name, role, ttl }) => {
+            operators::create(&mut connect().await?, screen, name, role, ttl).await
+        }
+        Command::Operators(OperatorsCommand::List) => {
+            operators::list(&mut connect().await?, screen).await
+        }
+        Command::Operators(OperatorsCommand::Revoke { operator }) => {
+            operators::revoke(&mut connect().await?, screen, operator).await
         }
         Command::Webhook(WebhookCommand::Listen { port, secret_file, count }) => {
             webhook::listen(screen, port, &secret_file, count).await

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow, bail};
 use atrest_proto::v1::fleet_service_client::FleetServiceClient;
 use atrest_proto::v1::node_service_client::NodeServiceClient;
+use atrest_proto::v1::operator_service_client::OperatorServiceClient;
 use atrest_proto::v1::token_service_client::TokenServiceClient;
 use atrest_server::state_dir::{read_file, read_secret_file};
 use tonic::metadata::{Ascii, MetadataValue};
@@ -29,6 +30,7 @@ type Authorised = InterceptedService<Channel, Bearer>;
 pub(crate) struct Connection {
     pub(crate) fleet: FleetServiceClient<Authorised>,
     pub(crate) nodes: NodeServiceClient<Authorised>,
+    pub(crate) operators: OperatorServiceClient<Authorised>,
     pub(crate) tokens: TokenServiceClient<Authorised>,
 }
 
@@ -73,6 +75,8 @@ impl Connection {
             fleet: FleetServiceClient::with_interceptor(channel.clone(), bearer.clone())
                 .max_decoding_message_size(limit),
             nodes: NodeServiceClient::with_interceptor(channel.clone(), bearer.clone())
+                .max_decoding_message_size(limit),
+            operators: OperatorServiceClient::with_interceptor(channel.clone(), bearer.clone())
                 .max_decoding_message_size(limit),
             tokens: TokenServiceClient::with_interceptor(channel, bearer)
                 .max_decoding_message_size(limit),

@@ -6,6 +6,7 @@ mod connect;
 mod findings;
 mod node;
 mod nodes;
+mod operators;
 mod render;
 mod revoke;
 mod status;

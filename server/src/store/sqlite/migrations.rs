@@ -10,6 +10,7 @@ use super::OpenError;
 pub(super) const STEPS: &[&str] = &[
     include_str!("../../../migrations/sqlite/0001_init.sql"),
     include_str!("../../../migrations/sqlite/0002_revocation.sql"),
+    include_str!("../../../migrations/sqlite/0003_operators.sql"),
 ];
 
 /// "atrs": tells our files from other people's.

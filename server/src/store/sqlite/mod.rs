@@ -5,6 +5,7 @@ mod changes;
 mod findings;
 mod hosts;
 mod migrations;
+mod operators;
 mod rows;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ use super::{
     Admitted, AlertRow, Attempt, Due, FindingFilter, FindingRow, HostFilter, HostRow, Page,
     PageRequest, Revocation, Step, Store, StoreError,
 };
+use crate::access::Account;
 use crate::alert::AlertState;
 use crate::enrollment::{Application, Refusal, Token};
 use crate::fleet::roster::{Enrolled, Sighting, Standing};
@@ -163,6 +165,22 @@ impl Store for Sqlite {
 
     async fn token_revoke(&self, token_id: String, at: Timestamp) -> Result<bool, StoreError> {
         self.writer.run(move |connection| tokens::revoke(connection, &token_id, at)).await
+    }
+
+    async fn operator_create(&self, account: Account) -> Result<bool, StoreError> {
+        self.writer.run(move |connection| operators::create(connection, &account)).await
+    }
+
+    async fn operator_list(&self) -> Result<Vec<Account>, StoreError> {
+        self.reader.run(operators::list).await
+    }
+
+    async fn operator_revoke(
+        &self,
+        operator: String,
+        at: Timestamp,
+    ) -> Result<Option<Account>, StoreError> {
+        self.writer.run(move |connection| operators::revoke(connection, &operator, at)).await
     }
 
     async fn host_enroll(
