@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use tokio::sync::Mutex;
 
 use crate::access::{Account, Denied, Operator, identify};
+use crate::audit::Entry;
 use crate::store::{Store, StoreError};
 
 /// The operators.
@@ -83,7 +84,11 @@ impl Directory {
         self.store.operator_list().await
     }
 
-    pub(crate) async fn create(&self, account: Account) -> Result<Creation, StoreError> {
+    pub(crate) async fn create(
+        &self,
+        account: Account,
+        entry: Entry,
+    ) -> Result<Creation, StoreError> {
         let _order = self.changing.lock().await;
         if self.is_configured(&account.name) {
             return Ok(Creation::NameTaken);
@@ -92,7 +97,7 @@ impl Directory {
             return Ok(Creation::TooMany);
         }
         let made = Made::of(&account);
-        if !self.store.operator_create(account).await? {
+        if !self.store.operator_create(account, entry).await? {
             return Ok(Creation::NameTaken);
         }
         self.made.write().unwrap_or_else(PoisonError::into_inner).extend(made);
@@ -104,9 +109,10 @@ impl Directory {
         &self,
         operator: String,
         at: Timestamp,
+        entry: Entry,
     ) -> Result<Option<Account>, StoreError> {
         let _order = self.changing.lock().await;
-        let revoked = self.store.operator_revoke(operator, at).await?;
+        let revoked = self.store.operator_revoke(operator, at, entry).await?;
         if let Some(account) = &revoked {
             let mut made = self.made.write().unwrap_or_else(PoisonError::into_inner);
             made.retain(|made| made.operator_id != account.operator_id);

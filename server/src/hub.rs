@@ -10,6 +10,7 @@ use tokio::sync::{oneshot, watch};
 use tracing::{debug, info};
 
 use crate::alert::{Policy, decide};
+use crate::audit::Entry;
 use crate::clock::Clock;
 use crate::fleet::duty::{self, Duties};
 use crate::fleet::roster::{Counts, NotAdmitted, Presence, Roster};
@@ -187,9 +188,14 @@ impl Hub {
     }
 
     /// Ends a host's enrolment, and its stream. `false` when that was done before.
-    pub async fn revoke(&self, host: &HostId, revocation: Revocation) -> Result<bool, StoreError> {
+    pub async fn revoke(
+        &self,
+        host: &HostId,
+        revocation: Revocation,
+        entry: Entry,
+    ) -> Result<bool, StoreError> {
         let step = self.step(retire, None);
-        let standing = self.store.host_revoke(host.clone(), revocation, step).await?;
+        let standing = self.store.host_revoke(host.clone(), revocation, step, entry).await?;
         let Some(standing) = standing else { return Ok(false) };
         // In this order: a stream that opens meanwhile finds the host revoked, or is found here.
         lock(&self.roster).commit(host, standing);

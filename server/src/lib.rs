@@ -11,6 +11,7 @@
 
 pub mod access;
 pub mod alert;
+pub mod audit;
 pub mod authority;
 pub mod clock;
 pub mod config;
@@ -21,6 +22,7 @@ pub mod fleet;
 mod grpc;
 pub mod hex;
 pub mod hub;
+mod journal;
 pub mod logging;
 pub mod notify;
 pub mod serve;

@@ -27,6 +27,7 @@ pub struct Config {
     pub operators: Operators,
     pub authority: Authority,
     pub enrollment: Enrollment,
+    pub audit: Audit,
     pub alerts: Alerts,
     pub webhooks: Vec<Webhook>,
     pub log: Log,
@@ -76,6 +77,13 @@ pub struct Enrollment {
     pub token_lifetime: Duration,
     /// Failed attempts of one address in a minute before it is turned away.
     pub failures_per_minute: u32,
+}
+
+/// How long it is kept what operators did. Whichever is reached first ends it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Audit {
+    pub keep_for: Duration,
+    pub max_entries: u64,
 }
 
 /// What is worth an alert.

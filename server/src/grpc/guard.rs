@@ -1,29 +1,44 @@
 //! The one check of the operators' port: whose token is it, and may its role call this RPC? Handlers learn who it was.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_util::future::{Either, Ready, ready};
+use jiff::Timestamp;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::http::{Request, Response, header::AUTHORIZATION};
 use tower::{Layer, Service};
 use tracing::info;
 
-use crate::access::{Access, of_rpc};
+use crate::access::{Access, Operator, Role, of_rpc};
+use crate::audit::{Denied, Entry, Outcome};
 use crate::clock::Clock;
 use crate::directory::Directory;
+use crate::journal::Journal;
+use crate::tls::Peer;
 
 /// Lets a call through, or answers it.
 #[derive(Debug, Clone)]
 pub(super) struct Guard {
     operators: Arc<Directory>,
+    journal: Arc<Journal>,
     clock: Clock,
 }
 
 impl Guard {
-    pub(super) const fn new(operators: Arc<Directory>, clock: Clock) -> Self {
-        Self { operators, clock }
+    pub(super) const fn new(
+        operators: Arc<Directory>,
+        journal: Arc<Journal>,
+        clock: Clock,
+    ) -> Self {
+        Self { operators, journal, clock }
+    }
+
+    fn deny(&self, operator: Option<(String, Role)>, rpc: &str, address: Option<IpAddr>) {
+        let rpc = short(rpc).to_owned();
+        self.journal.deny(Denied { operator, rpc, address });
     }
 
     /// Who calls; `None` where anyone may.
@@ -34,26 +49,32 @@ impl Guard {
             Some(Access::Open) => return Ok(None),
             Some(Access::Role(role)) => role,
         };
+        let address = request.extensions().get::<Peer>().map(|peer| peer.address.ip());
         let token = request
             .headers()
             .get(AUTHORIZATION)
             .and_then(|value| value.to_str().ok())
             .and_then(|value| value.strip_prefix("Bearer "))
             .ok_or_else(|| {
+                self.deny(None, rpc, address);
                 Status::unauthenticated("a token is needed: `authorization: Bearer <token>`")
             })?;
-        let operator = self
-            .operators
-            .identify(token.trim(), self.clock.now())
-            .map_err(|denied| Status::unauthenticated(denied.to_string()))?;
+        let operator =
+            self.operators.identify(token.trim(), self.clock.now()).map_err(|denied| {
+                self.deny(None, rpc, address);
+                Status::unauthenticated(denied.to_string())
+            })?;
         if operator.role < needed {
             info!(operator = operator.name, role = %operator.role, rpc, "refused an operator");
+            self.deny(Some((operator.name.clone(), operator.role)), rpc, address);
             return Err(Status::permission_denied(format!(
                 "`{}` is {}; this needs {needed}",
                 operator.name, operator.role
             )));
         }
-        Ok(Some(Caller { name: operator.name }))
+        let address = address.map(|address| address.to_string()).unwrap_or_default();
+        let Operator { name, role, .. } = operator;
+        Ok(Some(Caller { name, role, rpc: short(rpc).to_owned(), address }))
     }
 }
 
@@ -61,6 +82,37 @@ impl Guard {
 #[derive(Debug, Clone)]
 pub(super) struct Caller {
     pub(super) name: String,
+    role: Role,
+    rpc: String,
+    address: String,
+}
+
+impl Caller {
+    /// The entry of a change that is about to be made.
+    pub(super) fn entry(&self, at: Timestamp, object: String, detail: String) -> Entry {
+        let Self { name, role, rpc, address } = self.clone();
+        let (operator, role, outcome) = (name, Some(role), Outcome::Done);
+        Entry { at, operator, role, rpc, object, address, outcome, detail, count: 1 }
+    }
+
+    /// Notes a call that failed. What was asked for is left out: it may be a secret in the wrong place.
+    pub(super) async fn told<T>(
+        &self,
+        context: &super::Context,
+        result: Result<T, Status>,
+    ) -> Result<T, Status> {
+        if let Err(status) = &result {
+            let detail = format!("{:?}", status.code());
+            let entry = self.entry(context.clock.now(), String::new(), detail);
+            context.journal.fail(Entry { outcome: Outcome::Failed, ..entry }).await;
+        }
+        result
+    }
+}
+
+/// An RPC as people name it.
+fn short(rpc: &str) -> &str {
+    rpc.strip_prefix("/atrest.v1.").unwrap_or(rpc)
 }
 
 /// Who calls.

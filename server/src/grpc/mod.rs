@@ -1,6 +1,7 @@
 //! The two gRPC ports: thin handlers over the hub and the store, behind one chain of middleware each.
 
 mod attach;
+mod audit;
 mod enroll;
 mod failures;
 mod fleet;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use atrest_proto::v1::agent_service_server::AgentServiceServer;
+use atrest_proto::v1::audit_service_server::AuditServiceServer;
 use atrest_proto::v1::enrollment_service_server::EnrollmentServiceServer;
 use atrest_proto::v1::fleet_service_server::FleetServiceServer;
 use atrest_proto::v1::node_service_server::NodeServiceServer;
@@ -30,6 +32,7 @@ use crate::clock::Clock;
 use crate::directory::Directory;
 use crate::drain::Drain;
 use crate::hub::Hub;
+use crate::journal::Journal;
 use crate::store::Store;
 use crate::tls::Connection;
 
@@ -47,6 +50,7 @@ pub(crate) struct Context {
     pub(crate) hub: Arc<Hub>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) operators: Arc<Directory>,
+    pub(crate) journal: Arc<Journal>,
     pub(crate) authority: Arc<Authority>,
     pub(crate) clock: Clock,
     pub(crate) drain: Drain,
@@ -98,6 +102,7 @@ pub(crate) async fn serve_operators(
 ) -> Result<(), tonic::transport::Error> {
     let mut drain = context.drain.clone();
     health.set_serving::<FleetServiceServer<fleet::Handler>>().await;
+    health.set_serving::<AuditServiceServer<audit::Handler>>().await;
     health.set_serving::<NodeServiceServer<nodes::Handler>>().await;
     health.set_serving::<OperatorServiceServer<operators::Handler>>().await;
     health.set_serving::<TokenServiceServer<tokens::Handler>>().await;
@@ -107,7 +112,11 @@ pub(crate) async fn serve_operators(
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
     server(OPERATOR_STREAMS)
-        .layer(guard::Guard::new(Arc::clone(&context.operators), context.clock.clone()))
+        .layer(guard::Guard::new(
+            Arc::clone(&context.operators),
+            Arc::clone(&context.journal),
+            context.clock.clone(),
+        ))
         .add_service(tonic_health::pb::health_server::HealthServer::new(
             tonic_health::server::HealthService::from_health_reporter(health),
         ))
@@ -115,6 +124,7 @@ pub(crate) async fn serve_operators(
         .add_optional_service(reflection().build_v1().ok())
         .add_optional_service(reflection().build_v1alpha().ok())
         .add_service(FleetServiceServer::new(fleet::Handler::new(context.clone())))
+        .add_service(AuditServiceServer::new(audit::Handler::new(context.clone())))
         .add_service(NodeServiceServer::new(nodes::Handler::new(context.clone())))
         .add_service(OperatorServiceServer::new(operators::Handler::new(context.clone())))
         .add_service(TokenServiceServer::new(tokens::Handler::new(context)))

@@ -9,6 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tonic::{Request, Response, Status};
 use tracing::info;
 
+use super::guard::Caller;
 use super::{Context, guard, status, wire};
 use crate::access::{Account, Role};
 use crate::clock;
@@ -76,12 +77,48 @@ impl OperatorService for Handler {
         request: Request<v1::CreateOperatorRequest>,
     ) -> Result<Response<v1::CreateOperatorResponse>, Status> {
         let caller = guard::caller(&request)?;
+        let result = self.create(&caller, request.into_inner()).await;
+        caller.told(&self.context, result).await.map(Response::new)
+    }
+
+    async fn list_operators(
+        &self,
+        _: Request<v1::ListOperatorsRequest>,
+    ) -> Result<Response<v1::ListOperatorsResponse>, Status> {
+        let directory = &self.context.operators;
+        let accounts = directory.list().await.map_err(|error| status::of_store(&error))?;
+        let configured = directory.configured().iter().map(wire::configured_operator);
+        let operators = configured.chain(accounts.into_iter().map(wire::operator)).collect();
+        Ok(Response::new(v1::ListOperatorsResponse { operators }))
+    }
+
+    async fn revoke_operator(
+        &self,
+        request: Request<v1::RevokeOperatorRequest>,
+    ) -> Result<Response<v1::RevokeOperatorResponse>, Status> {
+        let caller = guard::caller(&request)?;
+        let result = self.revoke(&caller, request.into_inner().operator).await;
+        caller.told(&self.context, result).await.map(Response::new)
+    }
+}
+
+impl Handler {
+    async fn create(
+        &self,
+        caller: &Caller,
+        request: v1::CreateOperatorRequest,
+    ) -> Result<v1::CreateOperatorResponse, Status> {
         let token = format!("{TOKEN_PREFIX}{}", URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>()));
-        let account = self.prepare(request.into_inner(), caller.name.clone(), &token)?;
+        let account = self.prepare(request, caller.name.clone(), &token)?;
+        let entry = caller.entry(
+            account.created_at,
+            format!("operator:{}", account.name),
+            format!("role {}, id {}", account.role, account.operator_id),
+        );
         let created = self
             .context
             .operators
-            .create(account.clone())
+            .create(account.clone(), entry)
             .await
             .map_err(|error| status::of_store(&error))?;
         match created {
@@ -104,29 +141,14 @@ impl OperatorService for Handler {
             role = %account.role,
             "made an operator"
         );
-        Ok(Response::new(v1::CreateOperatorResponse {
-            operator: Some(wire::operator(account)),
-            token,
-        }))
+        Ok(v1::CreateOperatorResponse { operator: Some(wire::operator(account)), token })
     }
 
-    async fn list_operators(
+    async fn revoke(
         &self,
-        _: Request<v1::ListOperatorsRequest>,
-    ) -> Result<Response<v1::ListOperatorsResponse>, Status> {
-        let directory = &self.context.operators;
-        let accounts = directory.list().await.map_err(|error| status::of_store(&error))?;
-        let configured = directory.configured().iter().map(wire::configured_operator);
-        let operators = configured.chain(accounts.into_iter().map(wire::operator)).collect();
-        Ok(Response::new(v1::ListOperatorsResponse { operators }))
-    }
-
-    async fn revoke_operator(
-        &self,
-        request: Request<v1::RevokeOperatorRequest>,
-    ) -> Result<Response<v1::RevokeOperatorResponse>, Status> {
-        let caller = guard::caller(&request)?;
-        let name = request.into_inner().operator;
+        caller: &Caller,
+        name: String,
+    ) -> Result<v1::RevokeOperatorResponse, Status> {
         let Context { operators, clock, .. } = &self.context;
         if operators.is_configured(&name) {
             return Err(Status::failed_precondition(format!(
@@ -134,8 +156,10 @@ impl OperatorService for Handler {
                  remove `admin.token.sha256` from the state directory, and restart the server"
             )));
         }
+        let now = clock.now();
+        let entry = caller.entry(now, format!("operator:{name}"), String::new());
         let revoked = operators
-            .revoke(name.clone(), clock.now())
+            .revoke(name.clone(), now, entry)
             .await
             .map_err(|error| status::of_store(&error))?;
         let account = revoked.ok_or_else(|| {
@@ -145,6 +169,6 @@ impl OperatorService for Handler {
         })?;
         info!(operator = caller.name, name = account.name, "revoked an operator");
         let operator = Some(wire::operator(account));
-        Ok(Response::new(v1::RevokeOperatorResponse { operator }))
+        Ok(v1::RevokeOperatorResponse { operator })
     }
 }

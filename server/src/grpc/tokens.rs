@@ -10,7 +10,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tonic::{Request, Response, Status};
 use tracing::info;
 
-use super::{Context, fleet, status, wire};
+use super::guard::Caller;
+use super::{Context, fleet, guard, status, wire};
 use crate::clock;
 use crate::enrollment::{Token, hash_secret};
 
@@ -82,29 +83,9 @@ impl TokenService for Handler {
         &self,
         request: Request<v1::CreateTokenRequest>,
     ) -> Result<Response<v1::CreateTokenResponse>, Status> {
-        let token = self.prepare(request.into_inner()).await?;
-        let secret = URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>());
-        let Context { store, authority, limits, .. } = &self.context;
-        store
-            .token_create(token.clone(), hash_secret(&secret))
-            .await
-            .map_err(|error| status::of_store(&error))?;
-        info!(
-            token_id = token.token_id,
-            cluster = token.cluster,
-            uses = token.uses_left,
-            expires_at = %token.expires_at,
-            "made an enrolment token"
-        );
-        let pasteable = EnrollmentToken {
-            address: limits.public_address.clone(),
-            authority_pin: authority.pin_hex(),
-            secret,
-        };
-        Ok(Response::new(v1::CreateTokenResponse {
-            token: Some(wire::token(token)),
-            pasteable: pasteable.encode(),
-        }))
+        let caller = guard::caller(&request)?;
+        let result = self.create(&caller, request.into_inner()).await;
+        caller.told(&self.context, result).await.map(Response::new)
     }
 
     async fn list_tokens(
@@ -121,10 +102,58 @@ impl TokenService for Handler {
         &self,
         request: Request<v1::RevokeTokenRequest>,
     ) -> Result<Response<v1::RevokeTokenResponse>, Status> {
-        let token_id = request.into_inner().token_id;
+        let caller = guard::caller(&request)?;
+        let result = self.revoke(&caller, request.into_inner().token_id).await;
+        caller.told(&self.context, result).await.map(Response::new)
+    }
+}
+
+impl Handler {
+    async fn create(
+        &self,
+        caller: &Caller,
+        request: v1::CreateTokenRequest,
+    ) -> Result<v1::CreateTokenResponse, Status> {
+        let token = self.prepare(request).await?;
+        let mut detail = format!("cluster {}, uses {}", token.cluster, token.uses_left);
+        if let Some(host) = &token.replaces {
+            detail = format!("{detail}, replaces {host}");
+        }
+        let entry = caller.entry(token.created_at, format!("token:{}", token.token_id), detail);
+        let secret = URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>());
+        let Context { store, authority, limits, .. } = &self.context;
+        store
+            .token_create(token.clone(), hash_secret(&secret), entry)
+            .await
+            .map_err(|error| status::of_store(&error))?;
+        info!(
+            token_id = token.token_id,
+            cluster = token.cluster,
+            uses = token.uses_left,
+            expires_at = %token.expires_at,
+            "made an enrolment token"
+        );
+        let pasteable = EnrollmentToken {
+            address: limits.public_address.clone(),
+            authority_pin: authority.pin_hex(),
+            secret,
+        };
+        Ok(v1::CreateTokenResponse {
+            token: Some(wire::token(token)),
+            pasteable: pasteable.encode(),
+        })
+    }
+
+    async fn revoke(
+        &self,
+        caller: &Caller,
+        token_id: String,
+    ) -> Result<v1::RevokeTokenResponse, Status> {
         let Context { store, clock, .. } = &self.context;
+        let now = clock.now();
+        let entry = caller.entry(now, format!("token:{token_id}"), String::new());
         let found = store
-            .token_revoke(token_id.clone(), clock.now())
+            .token_revoke(token_id.clone(), now, entry)
             .await
             .map_err(|error| status::of_store(&error))?;
         if !found {
@@ -133,6 +162,6 @@ impl TokenService for Handler {
             )));
         }
         info!(token_id, "revoked an enrolment token");
-        Ok(Response::new(v1::RevokeTokenResponse {}))
+        Ok(v1::RevokeTokenResponse {})
     }
 }

@@ -12,6 +12,7 @@ use tonic::Status;
 
 use crate::access::{Account, Operator, Role};
 use crate::alert::{AlertEnd, AlertState};
+use crate::audit::{Entry, Outcome};
 use crate::enrollment::Token;
 use crate::fleet::{Digest, NodeState, Observation, duty};
 use crate::hub::Incoming;
@@ -274,5 +275,24 @@ pub(super) fn configured_operator(operator: &Operator) -> v1::Operator {
         expires_at: operator.expires_at.map(time),
         configured: true,
         ..v1::Operator::default()
+    }
+}
+
+pub(super) fn audit_entry(entry: Entry) -> v1::AuditEntry {
+    let outcome = match entry.outcome {
+        Outcome::Done => v1::AuditOutcome::Done,
+        Outcome::Denied => v1::AuditOutcome::Denied,
+        Outcome::Failed => v1::AuditOutcome::Failed,
+    };
+    v1::AuditEntry {
+        at: Some(time(entry.at)),
+        operator: entry.operator,
+        role: entry.role.map_or(v1::OperatorRole::Unspecified, role_to_wire).into(),
+        rpc: entry.rpc,
+        object: entry.object,
+        address: entry.address,
+        outcome: outcome.into(),
+        detail: entry.detail,
+        count: entry.count,
     }
 }

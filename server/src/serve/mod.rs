@@ -24,6 +24,7 @@ use crate::directory::Directory;
 use crate::drain::{self, Drain, Drainer};
 use crate::grpc::{self, Context, Limits};
 use crate::hub::{Hub, Settings};
+use crate::journal::{Journal, Retention};
 use crate::logging::chain;
 use crate::notify::{self, webhook::WebhookError};
 use crate::state_dir::{StateDir, StateError};
@@ -39,6 +40,8 @@ pub const ADMIN_TOKEN_FILE: &str = "admin.token";
 const DATABASE_FILE: &str = "atrest.db";
 /// How often the store is told who was heard of.
 const FLUSH: Duration = Duration::from_secs(15);
+/// How often what is too old is thrown away.
+const PRUNE: Duration = Duration::from_hours(1);
 /// How often at most, and at least, it is looked who has fallen silent.
 const SWEEPS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(15));
 /// How long streams and deliveries may take to end.
@@ -84,6 +87,7 @@ pub struct Running {
     /// The operators' port.
     pub operators_addr: SocketAddr,
     pub hub: Arc<Hub>,
+    journal: Arc<Journal>,
     state_dir: PathBuf,
     drain: Drainer,
     health: Vec<HealthReporter>,
@@ -114,6 +118,8 @@ impl Running {
         end("ports", self.ports).await;
         end("tasks", self.tasks).await;
         self.hub.flush().await;
+        self.journal.flush().await;
+        drop(self.journal);
         // The last reference waits for the store's threads.
         let hub = self.hub;
         if tokio::task::spawn_blocking(move || drop(hub)).await.is_err() {
@@ -158,6 +164,10 @@ pub async fn start_with(
         silent_after: config.agents.silent_after,
     };
     let operators = Arc::new(Directory::open(Arc::clone(&store), configured).await?);
+    let retention =
+        Retention { keep_for: config.audit.keep_for, max_entries: config.audit.max_entries };
+    let journal = Arc::new(Journal::new(Arc::clone(&store), clock.clone(), retention));
+    journal.prune().await;
     let hub = Arc::new(Hub::open(Arc::clone(&store), settings, clock.clone()).await?);
 
     let agents = listen("agents.listen", config.agents.listen).await?;
@@ -175,6 +185,7 @@ pub async fn start_with(
         hub: Arc::clone(&hub),
         store: Arc::clone(&store),
         operators,
+        journal: Arc::clone(&journal),
         authority: Arc::clone(&authority),
         clock: clock.clone(),
         drain: draining.clone(),
@@ -207,6 +218,12 @@ pub async fn start_with(
     ];
     let mut tasks = vec![
         every(FLUSH, &clock, &draining, Arc::clone(&hub), |hub| async move { hub.flush().await }),
+        every(FLUSH, &clock, &draining, Arc::clone(&journal), |journal| async move {
+            journal.flush().await;
+        }),
+        every(PRUNE, &clock, &draining, Arc::clone(&journal), |journal| async move {
+            journal.prune().await;
+        }),
         every(sweep_interval(config.agents.silent_after), &clock, &draining, Arc::clone(&hub), {
             |hub| async move { hub.sweep().await }
         }),
@@ -229,6 +246,7 @@ pub async fn start_with(
         agents_addr,
         operators_addr,
         hub,
+        journal,
         state_dir: config.state_dir,
         drain,
         health,
@@ -259,18 +277,18 @@ async fn listen(
 }
 
 /// Runs something at an interval until the server is drained.
-fn every<F: Future<Output = ()> + Send + 'static>(
+fn every<T: Send + Sync + 'static, F: Future<Output = ()> + Send + 'static>(
     interval: Duration,
     clock: &Clock,
     drain: &Drain,
-    hub: Arc<Hub>,
-    run: impl Fn(Arc<Hub>) -> F + Send + 'static,
+    subject: Arc<T>,
+    run: impl Fn(Arc<T>) -> F + Send + 'static,
 ) -> JoinHandle<()> {
     let (clock, mut drain) = (clock.clone(), drain.clone());
     tokio::spawn(async move {
         loop {
             tokio::select! {
-                () = clock.sleep(interval) => run(Arc::clone(&hub)).await,
+                () = clock.sleep(interval) => run(Arc::clone(&subject)).await,
                 () = drain.wait() => break,
             }
         }

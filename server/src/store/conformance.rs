@@ -13,6 +13,7 @@ use super::{
 };
 use crate::access::{Account, Role};
 use crate::alert::{AlertChange, AlertEnd, AlertState, Policy, decide};
+use crate::audit::Entry;
 use crate::enrollment::{Application, Refusal, Token};
 use crate::fleet::roster::{Sighting, Standing};
 use crate::fleet::{
@@ -31,6 +32,8 @@ pub(crate) async fn run(store: &dyn Store) {
     a_step_that_decides_nothing_writes_nothing(store).await;
     sightings_only_move_forward(store).await;
     messages_go_out_in_order(store).await;
+    a_change_and_its_entry_are_one(store).await;
+    the_audit_log_is_read_and_pruned_from_its_ends(store).await;
 }
 
 fn at(second: i64) -> Timestamp {
@@ -46,6 +49,20 @@ fn token(id: &str, uses: u32) -> Token {
         expires_at: at(1_000),
         revoked_at: None,
         replaces: None,
+    }
+}
+
+fn entry(object: &str) -> Entry {
+    Entry {
+        at: at(20),
+        operator: "ada".to_owned(),
+        role: Some(Role::Admin),
+        rpc: "Some/Rpc".to_owned(),
+        object: object.to_owned(),
+        address: "192.0.2.1".to_owned(),
+        outcome: crate::audit::Outcome::Done,
+        detail: "as a test".to_owned(),
+        count: 1,
     }
 }
 
@@ -70,7 +87,7 @@ fn application(token: &str, machine: &str) -> Application {
 
 async fn enrol(store: &dyn Store, machine: &str) -> HostId {
     let id = format!("token-of-{machine}");
-    store.token_create(token(&id, 1), secret(&id)).await.unwrap();
+    store.token_create(token(&id, 1), secret(&id), entry("token")).await.unwrap();
     let admitted = store.host_enroll(application(&id, machine)).await.unwrap().unwrap();
     admitted.host.host_id
 }
@@ -144,11 +161,11 @@ async fn state_of(store: &dyn Store, host: &HostId) -> HostState {
 }
 
 async fn tokens_are_listed_and_revoked(store: &dyn Store) {
-    store.token_create(token("a", 3), secret("a")).await.unwrap();
+    store.token_create(token("a", 3), secret("a"), entry("token")).await.unwrap();
     assert_eq!(store.token_list().await.unwrap(), [token("a", 3)]);
-    assert!(store.token_revoke("a".to_owned(), at(5)).await.unwrap());
-    assert!(store.token_revoke("a".to_owned(), at(6)).await.unwrap(), "idempotent");
-    assert!(!store.token_revoke("b".to_owned(), at(5)).await.unwrap());
+    assert!(store.token_revoke("a".to_owned(), at(5), entry("token")).await.unwrap());
+    assert!(store.token_revoke("a".to_owned(), at(6), entry("token")).await.unwrap(), "idempotent");
+    assert!(!store.token_revoke("b".to_owned(), at(5), entry("token")).await.unwrap());
     let revoked = Token { revoked_at: Some(at(5)), ..token("a", 3) };
     assert_eq!(store.token_list().await.unwrap(), [revoked]);
     let refused = store.host_enroll(application("a", "m")).await.unwrap();
@@ -167,31 +184,39 @@ async fn operators_have_names_of_their_own(store: &dyn Store) {
         revoked_at: None,
     };
     let ada = account("1", "ada", Some(at(50)));
-    assert!(store.operator_create(ada.clone()).await.unwrap());
-    assert!(!store.operator_create(account("2", "ada", None)).await.unwrap(), "even when expired");
-    assert!(store.operator_create(account("3", "eve", None)).await.unwrap());
-    assert_eq!(store.operator_revoke("nobody".to_owned(), at(5)).await.unwrap(), None);
+    assert!(store.operator_create(ada.clone(), entry("operator")).await.unwrap());
+    assert!(
+        !store.operator_create(account("2", "ada", None), entry("operator")).await.unwrap(),
+        "even when expired"
+    );
+    assert!(store.operator_create(account("3", "eve", None), entry("operator")).await.unwrap());
+    assert_eq!(
+        store.operator_revoke("nobody".to_owned(), at(5), entry("operator")).await.unwrap(),
+        None
+    );
     let revoked = Account { revoked_at: Some(at(5)), ..ada };
     for second in [5, 6] {
-        let again = store.operator_revoke("ada".to_owned(), at(second)).await.unwrap();
+        let again =
+            store.operator_revoke("ada".to_owned(), at(second), entry("operator")).await.unwrap();
         assert_eq!(again, Some(revoked.clone()), "idempotent");
     }
     // The name is free again; what was revoked stays to be seen, and stays revoked.
     let anew = account("4", "ada", None);
-    assert!(store.operator_create(anew.clone()).await.unwrap());
-    let same = store.operator_revoke("1".to_owned(), at(7)).await.unwrap();
+    assert!(store.operator_create(anew.clone(), entry("operator")).await.unwrap());
+    let same = store.operator_revoke("1".to_owned(), at(7), entry("operator")).await.unwrap();
     assert_eq!(same, Some(revoked.clone()), "by id, not the new one of that name");
     let listed = store.operator_list().await.unwrap();
     assert_eq!(listed, [anew, account("3", "eve", None), revoked]);
-    let gone = store.operator_revoke("ada".to_owned(), at(8)).await.unwrap().unwrap();
+    let gone =
+        store.operator_revoke("ada".to_owned(), at(8), entry("operator")).await.unwrap().unwrap();
     assert_eq!((gone.operator_id.as_str(), gone.revoked_at), ("4", Some(at(8))));
     // A token is one operator's.
     let twice = Account { token_hash: secret("3"), ..account("5", "mallory", None) };
-    assert!(store.operator_create(twice).await.is_err());
+    assert!(store.operator_create(twice, entry("operator")).await.is_err());
 }
 
 async fn a_use_is_spent_with_the_host_it_lets_in(store: &dyn Store) {
-    store.token_create(token("one", 1), secret("one")).await.unwrap();
+    store.token_create(token("one", 1), secret("one"), entry("token")).await.unwrap();
     let admitted = store.host_enroll(application("one", "m1")).await.unwrap().unwrap();
     assert_eq!(admitted.cluster, "prod");
     assert_eq!(admitted.host.key_pin, secret("m1"));
@@ -204,7 +229,7 @@ async fn a_use_is_spent_with_the_host_it_lets_in(store: &dyn Store) {
     assert_eq!(again, admitted);
     assert_eq!(store.host_roster().await.unwrap(), [admitted.host]);
     // A clone spends nothing.
-    store.token_create(token("more", 2), secret("more")).await.unwrap();
+    store.token_create(token("more", 2), secret("more"), entry("token")).await.unwrap();
     let clone = Application { key_pin: [0; 32], ..application("more", "m1") };
     let refused = store.host_enroll(clone).await.unwrap().unwrap_err();
     assert!(matches!(refused, Refusal::MachineKnown { .. }));
@@ -216,7 +241,7 @@ async fn a_host_takes_anothers_place(store: &dyn Store) {
     let host = enrol(store, "old").await;
     store.host_change(host.clone(), step(1, vec![body("a", Outcome::Fail)])).await.unwrap();
     let replacing = Token { replaces: Some(host.clone()), ..token("r", 1) };
-    store.token_create(replacing, secret("r")).await.unwrap();
+    store.token_create(replacing, secret("r"), entry("token")).await.unwrap();
     let admitted = store.host_enroll(application("r", "new")).await.unwrap().unwrap();
     assert_eq!(admitted.host.host_id, host);
     assert_eq!(admitted.host.key_pin, secret("new"));
@@ -229,7 +254,7 @@ async fn a_host_takes_anothers_place(store: &dyn Store) {
     );
     // Its old machine is free again, and whose place nobody has cannot be taken.
     let gone = Token { replaces: Some(HostId::random()), ..token("g", 1) };
-    store.token_create(gone, secret("g")).await.unwrap();
+    store.token_create(gone, secret("g"), entry("token")).await.unwrap();
     let refused = store.host_enroll(application("g", "other")).await.unwrap().unwrap_err();
     assert_eq!(refused, Refusal::NothingToReplace { token_id: "g".to_owned() });
 }
@@ -298,19 +323,24 @@ async fn a_revoked_host_is_over_until_it_is_replaced(store: &dyn Store) {
     store.host_change(host.clone(), step(1, bodies())).await.unwrap();
     for (id, uses) in [("early", 1), ("other", 3)] {
         let replaces = (id == "early").then(|| host.clone());
-        store.token_create(Token { replaces, ..token(id, uses) }, secret(id)).await.unwrap();
+        store
+            .token_create(Token { replaces, ..token(id, uses) }, secret(id), entry("token"))
+            .await
+            .unwrap();
     }
     let (revocation, step_) = end_of_enrolment(200);
-    let standing = store.host_revoke(host.clone(), revocation.clone(), step_).await.unwrap();
+    let standing =
+        store.host_revoke(host.clone(), revocation.clone(), step_, entry("host")).await.unwrap();
     let standing = standing.unwrap();
     assert!(standing.revoked && standing.revision == 2);
     assert_eq!((standing.failing, standing.firing), (0, 0));
     let (_, step_) = end_of_enrolment(300);
     let other = Revocation { by: "eve".to_owned(), ..revocation.clone() };
-    let again = store.host_revoke(host.clone(), other, step_).await.unwrap();
+    let again = store.host_revoke(host.clone(), other, step_, entry("host")).await.unwrap();
     assert_eq!(again, None, "the first one stays");
     let (_, step_) = end_of_enrolment(300);
-    let nobody = store.host_revoke(HostId::random(), revocation.clone(), step_).await;
+    let nobody =
+        store.host_revoke(HostId::random(), revocation.clone(), step_, entry("host")).await;
     assert!(matches!(nobody, Err(StoreError::NoSuchHost(_))));
 
     // It is listed when it is asked for, by state or by name, and counts as revoked after a restart.
@@ -357,7 +387,7 @@ async fn a_revoked_host_is_over_until_it_is_replaced(store: &dyn Store) {
         assert!(spent, "{refused:?}");
     }
     let replacing = Token { replaces: Some(host.clone()), ..token("back", 1) };
-    store.token_create(replacing, secret("back")).await.unwrap();
+    store.token_create(replacing, secret("back"), entry("token")).await.unwrap();
     let admitted = store.host_enroll(application("back", "sold")).await.unwrap().unwrap();
     assert_eq!(admitted.host.host_id, host);
     let standing = admitted.host.standing;
@@ -375,7 +405,10 @@ async fn revoking_changes_all_or_nothing(store: &dyn Store) {
     let before = state_of(store, &host).await;
     let (revocation, _) = end_of_enrolment(200);
     let nothing: Step = Box::new(|_| None);
-    assert_eq!(store.host_revoke(host.clone(), revocation, nothing).await.unwrap(), None);
+    assert_eq!(
+        store.host_revoke(host.clone(), revocation, nothing, entry("host")).await.unwrap(),
+        None
+    );
     assert_eq!(state_of(store, &host).await, before);
 }
 
@@ -445,4 +478,57 @@ async fn messages_go_out_in_order(store: &dyn Store) {
     let joined = store.delivery_due("late".to_owned(), 100, at(400)).await.unwrap().deliveries;
     let of_host = joined.iter().filter(|due| due.alert.host_id == host.as_str());
     assert_eq!(of_host.count(), 1);
+}
+
+async fn newest(store: &dyn Store) -> Entry {
+    let page = store.audit_list(PageRequest::new(1, String::new())).await.unwrap();
+    page.items.into_iter().next().unwrap()
+}
+
+async fn a_change_and_its_entry_are_one(store: &dyn Store) {
+    let marked = |object: &str| Entry { operator: "marked".to_owned(), ..entry(object) };
+    store.token_create(token("audited", 1), secret("audited"), marked("1")).await.unwrap();
+    assert_eq!(newest(store).await, marked("1"), "as it was written");
+    store.token_revoke("audited".to_owned(), at(5), marked("2")).await.unwrap();
+    assert_eq!(newest(store).await, marked("2"));
+    let host = enrol(store, "audited").await;
+    let (revocation, step) = end_of_enrolment(200);
+    store.host_revoke(host.clone(), revocation.clone(), step, marked("3")).await.unwrap();
+    assert_eq!(newest(store).await, marked("3"));
+
+    // What did not happen has no entry.
+    let twice = store.token_create(token("audited", 1), secret("other"), marked("4")).await;
+    assert!(twice.is_err());
+    assert!(!store.token_revoke("nobody".to_owned(), at(5), marked("4")).await.unwrap());
+    let (_, step) = end_of_enrolment(200);
+    let nobody = store.host_revoke(HostId::random(), revocation, step, marked("4")).await;
+    assert!(nobody.is_err());
+    let absent = store.operator_revoke("no one".to_owned(), at(5), marked("4")).await.unwrap();
+    assert_eq!(absent, None);
+    assert_eq!(newest(store).await, marked("3"));
+}
+
+async fn the_audit_log_is_read_and_pruned_from_its_ends(store: &dyn Store) {
+    let of = |object: i64| Entry {
+        at: at(1_000 + object),
+        role: None,
+        count: 7,
+        ..entry(&object.to_string())
+    };
+    store.audit_append((0..6).map(of).collect()).await.unwrap();
+    let first = store.audit_list(PageRequest::new(4, String::new())).await.unwrap();
+    assert_eq!(first.items, [5, 4, 3, 2].map(of));
+    let second = store.audit_list(PageRequest::new(2, first.next)).await.unwrap();
+    assert_eq!(second.items, [1, 0].map(of));
+
+    let objects = async || {
+        let all = store.audit_list(PageRequest::default()).await.unwrap().items;
+        all.into_iter().map(|entry| entry.object).collect::<Vec<_>>()
+    };
+    assert!(!store.audit_prune(at(1_001), 1_000).await.unwrap());
+    assert_eq!(objects().await, ["5", "4", "3", "2", "1"], "what is older is gone");
+    assert!(!store.audit_prune(at(0), 2).await.unwrap());
+    assert_eq!(objects().await, ["5", "4"], "what is too much is gone");
+    assert!(!store.audit_prune(at(0), 2).await.unwrap());
+    assert_eq!(objects().await.len(), 2);
 }

@@ -17,6 +17,7 @@ use thiserror::Error;
 
 use crate::access::Account;
 use crate::alert::{Alert, AlertChange, AlertState};
+use crate::audit::Entry;
 use crate::enrollment::{Application, Refusal, Token};
 use crate::fleet::roster::{Enrolled, Sighting, Standing};
 use crate::fleet::{
@@ -212,13 +213,24 @@ pub enum Attempt {
 /// Where the fleet is kept. Everything that returns `Ok` is durable.
 #[async_trait]
 pub trait Store: Send + Sync + std::fmt::Debug {
-    async fn token_create(&self, token: Token, secret_hash: Digest) -> Result<(), StoreError>;
+    // What an operator changes takes its entry of the audit log with it, in the same transaction.
+    async fn token_create(
+        &self,
+        token: Token,
+        secret_hash: Digest,
+        entry: Entry,
+    ) -> Result<(), StoreError>;
     async fn token_list(&self) -> Result<Vec<Token>, StoreError>;
     /// Whether there is such a token. Idempotent.
-    async fn token_revoke(&self, token_id: String, at: Timestamp) -> Result<bool, StoreError>;
+    async fn token_revoke(
+        &self,
+        token_id: String,
+        at: Timestamp,
+        entry: Entry,
+    ) -> Result<bool, StoreError>;
 
     /// `false` when an account that is not revoked has the name: nothing was written then.
-    async fn operator_create(&self, account: Account) -> Result<bool, StoreError>;
+    async fn operator_create(&self, account: Account, entry: Entry) -> Result<bool, StoreError>;
     /// Those that are not revoked first, then the newest.
     async fn operator_list(&self) -> Result<Vec<Account>, StoreError>;
     /// The one with this id or name as it stands afterwards; `None` when there is none. Idempotent.
@@ -226,6 +238,7 @@ pub trait Store: Send + Sync + std::fmt::Debug {
         &self,
         operator: String,
         at: Timestamp,
+        entry: Entry,
     ) -> Result<Option<Account>, StoreError>;
 
     /// Spends one use of a token and creates the host, or neither.
@@ -243,6 +256,7 @@ pub trait Store: Send + Sync + std::fmt::Debug {
         host: HostId,
         revocation: Revocation,
         step: Step,
+        entry: Entry,
     ) -> Result<Option<Standing>, StoreError>;
     /// Notes when hosts were last heard of.
     async fn host_sightings(&self, sightings: Vec<Sighting>) -> Result<(), StoreError>;
@@ -277,5 +291,12 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     ) -> Result<Due, StoreError>;
     /// Tells a notifier of every alert that is firing and that it has not been told of.
     async fn delivery_join(&self, notifier: String, at: Timestamp) -> Result<(), StoreError>;
+    /// Writes all of them, or none.
+    async fn audit_append(&self, entries: Vec<Entry>) -> Result<(), StoreError>;
+    /// Newest first.
+    async fn audit_list(&self, page: PageRequest) -> Result<Page<Entry>, StoreError>;
+    /// Throws away some of what is older than `before`, or more than the newest `keep`. `true` when there is more.
+    async fn audit_prune(&self, before: Timestamp, keep: u64) -> Result<bool, StoreError>;
+
     async fn delivery_record(&self, delivery_id: i64, attempt: Attempt) -> Result<(), StoreError>;
 }

@@ -108,6 +108,19 @@ async fn it_makes_lists_and_revokes_operators() {
     let said = answer(&server, &["operators", "revoke", "ada"]).await;
     assert!(said.contains("ada is worth nothing"), "{said}");
     assert_eq!(ctl(&server, &["status", "--token-file", token_file]).await.0, Some(1));
+    let audit = answer(&server, &["audit"]).await;
+    for row in [
+        "done     OperatorService/RevokeOperator  operator:ada",
+        "denied   OperatorService/ListOperators",
+    ] {
+        let words: Vec<_> = row.split_whitespace().collect();
+        let found = audit.lines().any(|line| words.iter().all(|word| line.contains(word)));
+        assert!(found, "{row}: {audit}");
+    }
+    let json = answer(&server, &["audit", "--limit", "1", "--format", "json"]).await;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&json["schema"], &json["more"]), (&"atrest.audit/1".into(), &true.into()));
+    assert_eq!(json["entries"].as_array().unwrap().len(), 1);
     let list = answer(&server, &["operators", "list"]).await;
     assert!(list.lines().any(|line| line.starts_with("revoked") && line.contains("ada")), "{list}");
     server.stop().await;

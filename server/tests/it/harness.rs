@@ -13,6 +13,7 @@ use atrest_proto::v1;
 use atrest_proto::v1::agent_service_client::AgentServiceClient;
 use atrest_proto::v1::attach_request::Message as Say;
 use atrest_proto::v1::attach_response::Message as Hear;
+use atrest_proto::v1::audit_service_client::AuditServiceClient;
 use atrest_proto::v1::enrollment_service_client::EnrollmentServiceClient;
 use atrest_proto::v1::fleet_service_client::FleetServiceClient;
 use atrest_proto::v1::node_service_client::NodeServiceClient;
@@ -161,6 +162,7 @@ impl tonic::service::Interceptor for Bearer {
 
 pub(crate) struct Operator {
     pub(crate) channel: Channel,
+    pub(crate) audit: AuditServiceClient<Authorised>,
     pub(crate) fleet: FleetServiceClient<Authorised>,
     pub(crate) nodes: NodeServiceClient<Authorised>,
     pub(crate) operators: OperatorServiceClient<Authorised>,
@@ -173,6 +175,7 @@ impl Operator {
         let bearer = Bearer(token.to_owned());
         Self {
             channel: channel.clone(),
+            audit: AuditServiceClient::with_interceptor(channel.clone(), bearer.clone()),
             fleet: FleetServiceClient::with_interceptor(channel.clone(), bearer.clone()),
             nodes: NodeServiceClient::with_interceptor(channel.clone(), bearer.clone()),
             operators: OperatorServiceClient::with_interceptor(channel.clone(), bearer.clone()),
@@ -215,6 +218,12 @@ impl Operator {
     pub(crate) async fn findings(&mut self) -> Vec<v1::FleetFinding> {
         let request = v1::ListFindingsRequest::default();
         self.fleet.list_findings(request).await.expect("findings").into_inner().findings
+    }
+
+    /// The newest first.
+    pub(crate) async fn audit(&mut self) -> Vec<v1::AuditEntry> {
+        let request = v1::ListAuditRequest::default();
+        self.audit.list_audit(request).await.expect("the audit log").into_inner().entries
     }
 
     pub(crate) async fn alerts(&mut self, state: v1::AlertState) -> Vec<v1::Alert> {

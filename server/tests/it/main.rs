@@ -11,6 +11,7 @@
 
 mod access;
 mod alerts;
+mod audit;
 mod config;
 mod crash;
 mod ctl;

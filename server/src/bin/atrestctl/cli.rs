@@ -10,7 +10,7 @@ use jiff::SignedDuration;
 
 use crate::connect::Connection;
 use crate::render::Screen;
-use crate::{alerts, findings, node, nodes, operators, revoke, status, tokens, webhook};
+use crate::{alerts, audit, findings, node, nodes, operators, revoke, status, tokens, webhook};
 
 /// Everything is well.
 const OK: u8 = 0;
@@ -118,6 +118,12 @@ enum Command {
     /// Who else may use this command, and for what
     #[command(subcommand)]
     Operators(OperatorsCommand),
+    /// What operators changed, tried to change, and were denied, the newest first
+    Audit {
+        /// At most so many entries; 0 is all
+        #[arg(long, default_value_t = 100, value_name = "N")]
+        limit: u32,
+    },
     /// Try webhooks out
     #[command(subcommand)]
     Webhook(WebhookCommand),
@@ -244,6 +250,7 @@ async fn dispatch(cli: Cli, screen: &mut Screen) -> anyhow::Result<()> {
         Command::Operators(OperatorsCommand::Revoke { operator }) => {
             operators::revoke(&mut connect().await?, screen, operator).await
         }
+        Command::Audit { limit } => audit::run(&mut connect().await?, screen, limit).await,
         Command::Webhook(WebhookCommand::Listen { port, secret_file, count }) => {
             webhook::listen(screen, port, &secret_file, count).await
         }

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
+use atrest_proto::v1::audit_service_client::AuditServiceClient;
 use atrest_proto::v1::fleet_service_client::FleetServiceClient;
 use atrest_proto::v1::node_service_client::NodeServiceClient;
 use atrest_proto::v1::operator_service_client::OperatorServiceClient;
@@ -28,6 +29,7 @@ type Authorised = InterceptedService<Channel, Bearer>;
 /// The services that operators call.
 #[derive(Debug)]
 pub(crate) struct Connection {
+    pub(crate) audit: AuditServiceClient<Authorised>,
     pub(crate) fleet: FleetServiceClient<Authorised>,
     pub(crate) nodes: NodeServiceClient<Authorised>,
     pub(crate) operators: OperatorServiceClient<Authorised>,
@@ -72,6 +74,8 @@ impl Connection {
             .map_err(|error| explain_connect(&error, args))?;
         let limit = MAX_ANSWER;
         Ok(Self {
+            audit: AuditServiceClient::with_interceptor(channel.clone(), bearer.clone())
+                .max_decoding_message_size(limit),
             fleet: FleetServiceClient::with_interceptor(channel.clone(), bearer.clone())
                 .max_decoding_message_size(limit),
             nodes: NodeServiceClient::with_interceptor(channel.clone(), bearer.clone())

@@ -1,6 +1,7 @@
 //! `atrestctl`: how operators see and steer the fleet from a terminal. Everything comes over the operators' port.
 
 mod alerts;
+mod audit;
 mod cli;
 mod connect;
 mod findings;

@@ -30,7 +30,7 @@ impl RoleName {
     }
 }
 
-fn word(role: i32) -> &'static str {
+pub(crate) fn role_word(role: i32) -> &'static str {
     match v1::OperatorRole::try_from(role) {
         Ok(v1::OperatorRole::Viewer) => "viewer",
         Ok(v1::OperatorRole::Operator) => "operator",
@@ -74,7 +74,7 @@ impl From<v1::Operator> for Entry {
         Self {
             operator_id: (!operator.operator_id.is_empty()).then_some(operator.operator_id),
             name: operator.name,
-            role: word(operator.role),
+            role: role_word(operator.role),
             configured: operator.configured,
             created_at: time(operator.created_at),
             created_by: operator.created_by,

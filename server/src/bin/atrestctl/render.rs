@@ -35,9 +35,9 @@ impl Tone {
     /// How the words of verdicts, states, outcomes and severities are meant.
     pub(crate) fn of(word: &str) -> Self {
         match word {
-            "encrypted" | "pass" | "volatile" | "delivered" | "resolved" => Self::Good,
+            "encrypted" | "pass" | "volatile" | "delivered" | "resolved" | "done" => Self::Good,
             "unencrypted" | "partial" | "fail" | "critical" | "high" | "firing" | "failed"
-            | "revoked" => Self::Bad,
+            | "revoked" | "denied" => Self::Bad,
             "unknown" | "claimed" | "stale" | "medium" | "pending" | "expired" | "used up" => {
                 Self::Doubt
             }

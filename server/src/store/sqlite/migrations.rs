@@ -11,6 +11,7 @@ pub(super) const STEPS: &[&str] = &[
     include_str!("../../../migrations/sqlite/0001_init.sql"),
     include_str!("../../../migrations/sqlite/0002_revocation.sql"),
     include_str!("../../../migrations/sqlite/0003_operators.sql"),
+    include_str!("../../../migrations/sqlite/0004_audit.sql"),
 ];
 
 /// "atrs": tells our files from other people's.

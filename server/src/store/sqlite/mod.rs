@@ -1,6 +1,7 @@
 //! The fleet in one `SQLite` file: write-ahead log, `synchronous=FULL`, one writing thread, one reading.
 
 mod alerts;
+mod audit;
 mod changes;
 mod findings;
 mod hosts;
@@ -27,6 +28,7 @@ use super::{
 };
 use crate::access::Account;
 use crate::alert::AlertState;
+use crate::audit::Entry;
 use crate::enrollment::{Application, Refusal, Token};
 use crate::fleet::roster::{Enrolled, Sighting, Standing};
 use crate::fleet::{Digest, HostId};
@@ -155,20 +157,51 @@ impl StoreError {
 
 #[async_trait]
 impl Store for Sqlite {
-    async fn token_create(&self, token: Token, secret_hash: Digest) -> Result<(), StoreError> {
-        self.writer.run(move |connection| tokens::create(connection, &token, &secret_hash)).await
+    async fn token_create(
+        &self,
+        token: Token,
+        secret_hash: Digest,
+        entry: Entry,
+    ) -> Result<(), StoreError> {
+        self.writer
+            .run(move |connection| {
+                tokens::create(connection, &token, &secret_hash)?;
+                audit::append(connection, &entry)
+            })
+            .await
     }
 
     async fn token_list(&self) -> Result<Vec<Token>, StoreError> {
         self.reader.run(tokens::list).await
     }
 
-    async fn token_revoke(&self, token_id: String, at: Timestamp) -> Result<bool, StoreError> {
-        self.writer.run(move |connection| tokens::revoke(connection, &token_id, at)).await
+    async fn token_revoke(
+        &self,
+        token_id: String,
+        at: Timestamp,
+        entry: Entry,
+    ) -> Result<bool, StoreError> {
+        self.writer
+            .run(move |connection| {
+                let found = tokens::revoke(connection, &token_id, at)?;
+                if found {
+                    audit::append(connection, &entry)?;
+                }
+                Ok(found)
+            })
+            .await
     }
 
-    async fn operator_create(&self, account: Account) -> Result<bool, StoreError> {
-        self.writer.run(move |connection| operators::create(connection, &account)).await
+    async fn operator_create(&self, account: Account, entry: Entry) -> Result<bool, StoreError> {
+        self.writer
+            .run(move |connection| {
+                let made = operators::create(connection, &account)?;
+                if made {
+                    audit::append(connection, &entry)?;
+                }
+                Ok(made)
+            })
+            .await
     }
 
     async fn operator_list(&self) -> Result<Vec<Account>, StoreError> {
@@ -179,8 +212,17 @@ impl Store for Sqlite {
         &self,
         operator: String,
         at: Timestamp,
+        entry: Entry,
     ) -> Result<Option<Account>, StoreError> {
-        self.writer.run(move |connection| operators::revoke(connection, &operator, at)).await
+        self.writer
+            .run(move |connection| {
+                let found = operators::revoke(connection, &operator, at)?;
+                if found.is_some() {
+                    audit::append(connection, &entry)?;
+                }
+                Ok(found)
+            })
+            .await
     }
 
     async fn host_enroll(
@@ -199,9 +241,14 @@ impl Store for Sqlite {
         host: HostId,
         revocation: Revocation,
         step: Step,
+        entry: Entry,
     ) -> Result<Option<Standing>, StoreError> {
         self.writer
-            .run(move |connection| changes::revoke(connection, &host, &revocation, step))
+            .run(move |connection| {
+                let standing = changes::revoke(connection, &host, &revocation, step)?;
+                audit::append(connection, &entry)?;
+                Ok(standing)
+            })
             .await
     }
 
@@ -252,6 +299,22 @@ impl Store for Sqlite {
 
     async fn delivery_join(&self, notifier: String, at: Timestamp) -> Result<(), StoreError> {
         self.writer.run(move |connection| alerts::join(connection, &notifier, at)).await
+    }
+
+    async fn audit_append(&self, entries: Vec<Entry>) -> Result<(), StoreError> {
+        self.writer
+            .run(move |connection| {
+                entries.iter().try_for_each(|entry| audit::append(connection, entry))
+            })
+            .await
+    }
+
+    async fn audit_list(&self, page: PageRequest) -> Result<Page<Entry>, StoreError> {
+        self.reader.run(move |connection| audit::list(connection, &page)).await
+    }
+
+    async fn audit_prune(&self, before: Timestamp, keep: u64) -> Result<bool, StoreError> {
+        self.writer.run(move |connection| audit::prune(connection, before, keep)).await
     }
 
     async fn delivery_record(&self, delivery_id: i64, attempt: Attempt) -> Result<(), StoreError> {

@@ -23,6 +23,20 @@ fn token(id: &str) -> Token {
     }
 }
 
+fn entry() -> Entry {
+    Entry {
+        at: Timestamp::UNIX_EPOCH,
+        operator: String::new(),
+        role: None,
+        rpc: String::new(),
+        object: String::new(),
+        address: String::new(),
+        outcome: crate::audit::Outcome::Done,
+        detail: String::new(),
+        count: 1,
+    }
+}
+
 #[tokio::test]
 async fn it_is_a_store() {
     let dir = tempfile::tempdir().unwrap();
@@ -34,7 +48,7 @@ async fn its_file_is_private_and_durable() {
     use std::os::unix::fs::MetadataExt as _;
     let dir = tempfile::tempdir().unwrap();
     let store = Sqlite::open(&path(&dir)).unwrap();
-    store.token_create(token("a"), [1; 32]).await.unwrap();
+    store.token_create(token("a"), [1; 32], entry()).await.unwrap();
     for entry in std::fs::read_dir(dir.path()).unwrap() {
         assert_eq!(entry.unwrap().metadata().unwrap().mode() & 0o077, 0);
     }
@@ -121,7 +135,7 @@ async fn one_bad_job_does_not_undo_those_beside_it() {
     let store = Sqlite::open(&path(&dir)).unwrap();
     // The same secret twice is refused by the schema.
     let jobs = [("a", 1), ("b", 1), ("c", 3), ("d", 1), ("e", 5)]
-        .map(|(id, secret)| store.token_create(token(id), [secret; 32]));
+        .map(|(id, secret)| store.token_create(token(id), [secret; 32], entry()));
     let results = futures_util::future::join_all(jobs).await;
     let worked: Vec<_> = results.iter().map(Result::is_ok).collect();
     assert_eq!(worked, [true, false, true, false, true]);
@@ -135,7 +149,7 @@ async fn many_callers_share_a_commit() {
     let jobs = (0..500_u32).map(|id| {
         let mut secret = [0; 32];
         secret[..4].copy_from_slice(&id.to_be_bytes());
-        store.token_create(token(&id.to_string()), secret)
+        store.token_create(token(&id.to_string()), secret, entry())
     });
     for result in futures_util::future::join_all(jobs).await {
         result.unwrap();
@@ -147,11 +161,13 @@ async fn many_callers_share_a_commit() {
 async fn without_room_nothing_is_acknowledged_and_with_room_it_goes_on() {
     let dir = tempfile::tempdir().unwrap();
     let store = Sqlite::open(&path(&dir)).unwrap();
-    store.token_create(token("before"), [0; 32]).await.unwrap();
+    store.token_create(token("before"), [0; 32], entry()).await.unwrap();
     store.limit_pages(Some(1)).await.unwrap();
     let big = Token { cluster: "x".repeat(1 << 20), ..token("big") };
-    let (big, small) =
-        tokio::join!(store.token_create(big, [1; 32]), store.token_create(token("small"), [2; 32]));
+    let (big, small) = tokio::join!(
+        store.token_create(big, [1; 32], entry()),
+        store.token_create(token("small"), [2; 32], entry())
+    );
     assert!(matches!(big, Err(StoreError::Full(_))), "{big:?}");
     let kept: Vec<_> =
         store.token_list().await.unwrap().into_iter().map(|token| token.token_id).collect();
@@ -159,5 +175,5 @@ async fn without_room_nothing_is_acknowledged_and_with_room_it_goes_on() {
     assert!(!kept.contains(&"big".to_owned()));
 
     store.limit_pages(None).await.unwrap();
-    store.token_create(token("after"), [3; 32]).await.unwrap();
+    store.token_create(token("after"), [3; 32], entry()).await.unwrap();
 }
