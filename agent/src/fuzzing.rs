@@ -15,7 +15,9 @@ use crate::boot::cmdline;
 use crate::boot::initramfs::{self, Variable};
 use crate::discovery::{self, Discovery, arguments, patterns, process, yaml};
 use crate::host::filesystem_facts::{ext, f2fs};
-use crate::keystore::{acl, beats, elastic_agent_store, elasticsearch, kibana, logstash};
+use crate::keystore::{
+    acl, beats, elastic_agent_store, elasticsearch, kibana, kibana_entries, logstash,
+};
 use crate::layer::device_mapper::cipher;
 use crate::node_api::{Answer, Endpoint, Outcome, answer, sockets};
 use crate::path::HostPath;
@@ -54,6 +56,7 @@ pub static TARGETS: &[Target] = &[
     ("ext_superblock", ext_superblock),
     ("f2fs_superblock", f2fs_superblock),
     ("fstab", fstab_lines),
+    ("kibana_entries", kibana_entries),
     ("kibana_keystore", |bytes| drop(kibana::parse(bytes))),
     ("logstash_keystore", |bytes| drop(logstash::parse(bytes))),
     ("luks_json", luks_json),
@@ -194,6 +197,21 @@ fn ext_superblock(bytes: &[u8]) {
 fn f2fs_superblock(bytes: &[u8]) {
     let names = f2fs::read_superblock(bytes).unwrap_or_default();
     assert!(names.len() <= 8, "f2fs has at most eight devices");
+}
+
+fn kibana_entries(bytes: &[u8]) {
+    let entries = kibana_entries::read(bytes);
+    let json = serde_json::to_vec(&entries).unwrap_or_default();
+    assert!(
+        serde_json::from_slice::<kibana_entries::Entries>(&json)
+            .is_ok_and(|again| again == entries)
+    );
+    // What another parser takes for an object is understood, unless its names are akin.
+    let text = text(bytes).to_ascii_lowercase();
+    let is_object =
+        serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(bytes).is_ok();
+    let is_plain = bytes.len() <= 64 && !text.contains("savedobjects") && !text.contains('\\');
+    assert!(entries.is_whole || !is_object || !is_plain, "an object that was not understood");
 }
 
 fn luks_layout(bytes: &[u8]) {

@@ -36,6 +36,7 @@ pub(super) fn keystore(format: &str, version: u32, has_password: Option<bool>) -
             version,
             has_password,
             opens_without_password: has_password.map(|has_password| !has_password),
+            entries: None,
             kdf: "pbkdf2-hmac-sha512 x 210000".to_owned(),
             cipher: "aes-256-gcm".to_owned(),
         }),

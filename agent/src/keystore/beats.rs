@@ -49,6 +49,7 @@ pub fn parse(bytes: &[u8]) -> Result<Parsed, Error> {
         version,
         has_password: Some(false),
         opens_without_password: None,
+        entries: None,
         kdf: format!("pbkdf2-hmac-sha512 x {ITERATIONS}"),
         cipher: "aes-256-gcm".to_owned(),
     };

@@ -58,6 +58,7 @@ pub fn parse(bytes: &[u8]) -> Result<Parsed, Error> {
         version: NEWEST,
         has_password: Some(false),
         opens_without_password: None,
+        entries: None,
         kdf: "pbkdf2-hmac-sha512 x 10000".to_owned(),
         cipher: "aes-256-gcm".to_owned(),
     };

@@ -30,6 +30,7 @@ pub fn parse(length: u64) -> Result<Contents, Error> {
         version,
         has_password: Some(false),
         opens_without_password: None,
+        entries: None,
         kdf: "pbkdf2-hmac-sha256 x 12022".to_owned(),
         cipher: "aes-256-gcm".to_owned(),
     })

@@ -73,6 +73,7 @@ pub fn parse(bytes: &[u8]) -> Result<Parsed, Error> {
         version,
         has_password: Some(has_password),
         opens_without_password: None,
+        entries: None,
         kdf: kdf.to_owned(),
         cipher: cipher.to_owned(),
     };

@@ -70,6 +70,7 @@ mod tests {
             version: 7,
             has_password: Some(true),
             opens_without_password: Some(false),
+            entries: None,
             kdf: "pbkdf2-hmac-sha512 x 210000".to_owned(),
             cipher: "aes-256-gcm".to_owned(),
         };

@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 
 use super::lock::{Cipher, Gcm, Lock, NONCE, SALT, TAG};
 use super::reader::{Error, Reader};
-use super::{Contents, Parsed, base64_text};
+use super::{Contents, Parsed, base64_text, kibana_entries};
 
 /// A bigger file is no keystore.
 pub const MAX_SIZE: usize = 1 << 20;
@@ -57,18 +57,19 @@ pub fn parse(bytes: &[u8]) -> Result<Parsed, Error> {
         version,
         has_password: None,
         opens_without_password: None,
+        entries: None,
         kdf: format!("pbkdf2-hmac-sha512 x {ITERATIONS}"),
         cipher: "aes-256-gcm".to_owned(),
     };
-    let lock = Lock::Gcm(Gcm {
+    let gcm = Gcm {
         iterations: ITERATIONS,
         cipher: Cipher::Aes256,
         salt,
         nonce,
         salt_is_authenticated: false,
         ciphertext,
-    });
-    Ok(Parsed { contents, lock: Some(lock) })
+    };
+    Ok(Parsed { contents, lock: Some(Lock::Entries(gcm, kibana_entries::read)) })
 }
 
 #[cfg(test)]
@@ -143,6 +144,17 @@ mod tests {
             let Ok(parsed) = parse(&whole[..length]) else { continue };
             assert_eq!(parsed.lock.unwrap().opens(), Some(false), "{length} bytes");
         }
+    }
+
+    #[test]
+    fn what_opens_is_looked_into_and_what_does_not_is_not() {
+        let json =
+            b"{\"xpack.encryptedSavedObjects.encryptionKey\":\"0123456789abcdef0123456789abcdef\"}";
+        let opened =
+            |password: &[u8]| parse(&keystore(password, json)).unwrap().lock.unwrap().open();
+        let entries = opened(b"").unwrap().entries.unwrap();
+        assert!(entries.is_whole && entries.saved_objects_keys.primary[0].is_long_enough);
+        assert_eq!(opened(b"secret").unwrap().entries, None);
     }
 
     proptest! {

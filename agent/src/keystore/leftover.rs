@@ -208,8 +208,9 @@ fn look_through(
                     let whole = looker.host.read(looker.seen_by, &path, format.limit);
                     let whole = whole.map(Zeroizing::new).unwrap_or_default();
                     if let Ok(Parsed { contents: mut found, lock }) = parse(&whole) {
-                        found.opens_without_password =
-                            lock.and_then(|lock| trials.opens(&whole, &lock, &mut here));
+                        found.opens_without_password = lock
+                            .and_then(|lock| trials.open(&whole, &lock, &mut here))
+                            .map(|opened| opened.opens);
                         contents = Some(found);
                     }
                 }

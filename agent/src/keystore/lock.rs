@@ -1,14 +1,16 @@
 //! What a password must open, and the proof that the empty one does.
 //!
-//! The entries of a keystore never leave this file: what is decrypted lies in a buffer that is wiped before the answer
-//! is given, and the answer is yes or no.
+//! What is decrypted lies in a buffer that is wiped before the answer is given. The answer is yes or no, and for a format
+//! whose entries are looked into, what they tell in place of them.
 
 use std::num::NonZeroU32;
 
 use ring::aead::{AES_128_GCM, AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use ring::error::Unspecified;
 use ring::pbkdf2;
 use zeroize::Zeroizing;
 
+use super::kibana_entries::Entries;
 use super::pkcs12;
 
 /// In bytes, in every format that uses PBKDF2 and GCM.
@@ -21,6 +23,8 @@ pub const TAG: usize = 16;
 /// The sealed part of a keystore. It has no `Debug`.
 pub enum Lock {
     Gcm(Gcm),
+    /// The same, and what makes facts of the plaintext.
+    Entries(Gcm, fn(&[u8]) -> Entries),
     /// A PKCS#12 store, and the passwords that everybody knows, as they enter its key derivation.
     Pkcs12(pkcs12::Mac, Vec<Zeroizing<Vec<u8>>>),
 }
@@ -45,11 +49,33 @@ pub enum Cipher {
     Aes256,
 }
 
+/// What trying the passwords that everybody knows showed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Opened {
+    pub opens: bool,
+    /// Of what did not open, and of formats that are not looked into, there are none.
+    pub entries: Option<Entries>,
+}
+
 impl Lock {
+    /// Tries the passwords that everybody knows; `None` where that cannot be done.
+    pub fn open(&self) -> Option<Opened> {
+        match self {
+            Self::Entries(gcm, read) => {
+                let plaintext = gcm.plaintext(b"")?;
+                let entries = plaintext.as_ref().ok().map(|plaintext| read(plaintext));
+                Some(Opened { opens: plaintext.is_ok(), entries })
+            }
+            Self::Gcm(_) | Self::Pkcs12(..) => {
+                self.opens().map(|opens| Opened { opens, entries: None })
+            }
+        }
+    }
+
     /// Whether a password that everybody knows opens it; `None` where that cannot be tried.
     pub fn opens(&self) -> Option<bool> {
         match self {
-            Self::Gcm(gcm) => gcm.opens_with(b""),
+            Self::Gcm(gcm) | Self::Entries(gcm, _) => gcm.opens_with(b""),
             Self::Pkcs12(mac, passwords) => {
                 let mut opens = None;
                 for password in passwords {
@@ -67,6 +93,11 @@ impl Lock {
 
 impl Gcm {
     fn opens_with(&self, password: &[u8]) -> Option<bool> {
+        self.plaintext(password).map(|plaintext| plaintext.is_ok())
+    }
+
+    /// What this password opens, or that it is the wrong one; `None` where it cannot be tried.
+    fn plaintext(&self, password: &[u8]) -> Option<Result<Zeroizing<Vec<u8>>, Unspecified>> {
         let algorithm = match self.cipher {
             Cipher::Aes128 => &AES_128_GCM,
             Cipher::Aes256 => &AES_256_GCM,
@@ -83,7 +114,12 @@ impl Gcm {
         let data: &[u8] = if self.salt_is_authenticated { &self.salt } else { b"" };
         let mut buffer = Zeroizing::new(self.ciphertext.clone());
         let nonce = Nonce::assume_unique_for_key(self.nonce);
-        Some(key.open_in_place(nonce, Aad::from(data), buffer.as_mut_slice()).is_ok())
+        let length = key.open_in_place(nonce, Aad::from(data), buffer.as_mut_slice());
+        let length = length.map(|plaintext| plaintext.len());
+        Some(length.map(|length| {
+            buffer.truncate(length);
+            buffer
+        }))
     }
 }
 

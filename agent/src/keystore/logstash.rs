@@ -47,6 +47,7 @@ pub fn parse(bytes: &[u8]) -> Result<Parsed, Error> {
         version: 1,
         has_password: Some(behind.is_empty()),
         opens_without_password: None,
+        entries: None,
         kdf: format!("{}, mac {}", join(&store.kdfs), store.mac_name),
         cipher: join(&store.ciphers),
     };

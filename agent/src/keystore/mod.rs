@@ -9,6 +9,7 @@ pub mod elastic_agent_vault;
 pub mod elasticsearch;
 pub mod fingerprint;
 pub mod kibana;
+pub mod kibana_entries;
 pub mod leftover;
 pub mod lock;
 pub mod logstash;
@@ -174,6 +175,9 @@ pub struct Contents {
     /// The empty password, or one that is stored in the file, was tried and opens it; `None` when it was not tried.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub opens_without_password: Option<bool>,
+    /// What its entries tell, where it opened and they are looked into.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entries: Option<kibana_entries::Entries>,
     /// The key-derivation function with its cost, such as `pbkdf2-hmac-sha512 x 210000`.
     pub kdf: String,
     /// The cipher of the entries, such as `aes-256-gcm`.

@@ -126,8 +126,10 @@ fn contents(
     match host.read(&place.namespace, &place.path, format.limit).map(Zeroizing::new) {
         Ok(bytes) => match parse(&bytes) {
             Ok(Parsed { mut contents, lock }) => {
-                contents.opens_without_password =
-                    lock.and_then(|lock| trials.opens(&bytes, &lock, &mut 1));
+                if let Some(opened) = lock.and_then(|lock| trials.open(&bytes, &lock, &mut 1)) {
+                    contents.opens_without_password = Some(opened.opens);
+                    contents.entries = opened.entries;
+                }
                 Observed::Known(contents)
             }
             Err(why) => unreadable(why.to_string()),

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 use ring::digest;
 
-use super::lock::Lock;
+use super::lock::{Lock, Opened};
 
 /// Trials in one look at a host, not counting those that are remembered: each costs up to 210,000 rounds, and any user may
 /// start programs that look like services with keystores.
@@ -21,25 +21,25 @@ const MOST_REMEMBERED: usize = 16 * MOST_TRIED;
 /// What trying showed in earlier looks, the latest asked for last. It has neither `Debug` nor a serialised form.
 #[derive(Default)]
 pub struct Memory {
-    answers: VecDeque<(Content, bool)>,
+    answers: VecDeque<(Content, Opened)>,
 }
 
 /// The SHA-256 of the bytes of a file.
 type Content = [u8; digest::SHA256_OUTPUT_LEN];
 
 impl Memory {
-    fn recall(&mut self, content: &Content) -> Option<bool> {
+    fn recall(&mut self, content: &Content) -> Option<Opened> {
         let at = self.answers.iter().position(|(known, _)| known == content)?;
-        let (content, opens) = self.answers.remove(at)?;
-        self.answers.push_back((content, opens));
-        Some(opens)
+        let (content, opened) = self.answers.remove(at)?;
+        self.answers.push_back((content, opened.clone()));
+        Some(opened)
     }
 
-    fn keep(&mut self, content: Content, opens: bool) {
+    fn keep(&mut self, content: Content, opened: Opened) {
         while self.answers.len() >= MOST_REMEMBERED {
             self.answers.pop_front();
         }
-        self.answers.push_back((content, opens));
+        self.answers.push_back((content, opened));
     }
 }
 
@@ -62,9 +62,9 @@ impl<'a> Trials<'a> {
         Self { left: most, ..Self::new(memory) }
     }
 
-    /// Whether a password that everybody knows opens the `lock` of a file of these bytes. `None` where that cannot be tried,
+    /// Whether a password that everybody knows opens the `lock` of a file of these bytes, and what that shows. `None` where that cannot be tried,
     /// or was tried too often: in this look, or `here`, which is counted down. Only an answer is remembered.
-    pub fn opens(&mut self, bytes: &[u8], lock: &Lock, here: &mut usize) -> Option<bool> {
+    pub fn open(&mut self, bytes: &[u8], lock: &Lock, here: &mut usize) -> Option<Opened> {
         let digest = digest::digest(&digest::SHA256, bytes);
         let content = Content::try_from(digest.as_ref()).ok()?;
         if let Some(known) = self.memory.recall(&content) {
@@ -76,9 +76,9 @@ impl<'a> Trials<'a> {
             return None;
         };
         (*here, self.left) = (here_left, left);
-        let opens = lock.opens()?;
-        self.memory.keep(content, opens);
-        Some(opens)
+        let opened = lock.open()?;
+        self.memory.keep(content, opened.clone());
+        Some(opened)
     }
 
     /// A keystore was left untried, for this look had tried enough.
@@ -97,23 +97,26 @@ mod tests {
         Lock::Gcm(fixture::seal(password, b"entries", 1, Cipher::Aes256, false))
     }
 
+    const OPENS: Option<Opened> = Some(Opened { opens: true, entries: None });
+    const SHUT: Option<Opened> = Some(Opened { opens: false, entries: None });
+
     #[test]
     fn an_answer_is_remembered_by_the_bytes_between_looks() {
         let memory = &mut Memory::default();
         let (open, shut) = (lock(b""), lock(b"secret"));
         let mut first = Trials::new(memory);
         let here = &mut 2;
-        assert_eq!(first.opens(b"one", &open, here), Some(true));
-        assert_eq!(first.opens(b"two", &shut, here), Some(false));
-        assert_eq!(first.opens(b"three", &open, here), None);
+        assert_eq!(first.open(b"one", &open, here), OPENS);
+        assert_eq!(first.open(b"two", &shut, here), SHUT);
+        assert_eq!(first.open(b"three", &open, here), None);
         assert!(!first.was_refused(), "the look itself could go on");
         // Neither lock would give these answers: they are the remembered ones.
         let mut second = Trials::new(memory);
-        assert_eq!(second.opens(b"one", &shut, &mut 0), Some(true));
-        assert_eq!(second.opens(b"two", &open, &mut 0), Some(false));
+        assert_eq!(second.open(b"one", &shut, &mut 0), OPENS);
+        assert_eq!(second.open(b"two", &open, &mut 0), SHUT);
         assert_eq!(second.left, MOST_TRIED);
         // Other bytes are another keystore.
-        assert_eq!(second.opens(b"one ", &shut, &mut 1), Some(false));
+        assert_eq!(second.open(b"one ", &shut, &mut 1), SHUT);
     }
 
     #[test]
@@ -123,14 +126,14 @@ mod tests {
         let here = &mut (2 * MOST_TRIED);
         let mut trials = Trials::new(memory);
         for number in 0..MOST_TRIED {
-            assert_eq!(trials.opens(&number.to_le_bytes(), &open, here), Some(true));
+            assert_eq!(trials.open(&number.to_le_bytes(), &open, here), OPENS);
         }
-        assert_eq!(trials.opens(&0_usize.to_le_bytes(), &open, here), Some(true));
+        assert_eq!(trials.open(&0_usize.to_le_bytes(), &open, here), OPENS);
         assert!(!trials.was_refused());
-        assert_eq!(trials.opens(b"more", &open, here), None);
+        assert_eq!(trials.open(b"more", &open, here), None);
         assert!(trials.was_refused());
         // What was refused is not taken for an answer.
-        assert_eq!(Trials::new(memory).opens(b"more", &open, here), Some(true));
+        assert_eq!(Trials::new(memory).open(b"more", &open, here), OPENS);
     }
 
     #[test]
@@ -139,7 +142,7 @@ mod tests {
         let store = pkcs12::fixture::store(&["a"], b"", pkcs12::fixture::Scheme::Pbes2, 1);
         let mac = pkcs12::parse(&store, 0, "").unwrap().mac.unwrap();
         let nothing = Lock::Pkcs12(mac, Vec::new());
-        assert_eq!(Trials::new(memory).opens(b"one", &nothing, &mut 1), None);
+        assert_eq!(Trials::new(memory).open(b"one", &nothing, &mut 1), None);
         assert!(memory.answers.is_empty());
     }
 
@@ -149,13 +152,13 @@ mod tests {
         for number in 0..MOST_REMEMBERED {
             let mut content = Content::default();
             content[..8].copy_from_slice(&(number as u64).to_le_bytes());
-            memory.keep(content, true);
+            memory.keep(content, Opened { opens: true, entries: None });
         }
         let first = Content::default();
-        assert_eq!(memory.recall(&first), Some(true));
-        memory.keep([0xff; 32], false);
+        assert_eq!(memory.recall(&first), OPENS);
+        memory.keep([0xff; 32], Opened { opens: false, entries: None });
         assert_eq!(memory.answers.len(), MOST_REMEMBERED);
-        assert_eq!(memory.recall(&first), Some(true));
+        assert_eq!(memory.recall(&first), OPENS);
         let mut second = Content::default();
         second[0] = 1;
         assert_eq!(memory.recall(&second), None);

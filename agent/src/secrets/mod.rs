@@ -6,6 +6,7 @@
 pub(crate) mod arguments;
 pub mod catalogue;
 mod collector;
+pub(crate) mod json;
 pub mod observe;
 pub(crate) mod pipeline;
 mod scan;
