@@ -20,8 +20,20 @@ pub struct Policy {
     pub max_keyslots: usize,
     /// A volume that only a TPM, a token or a Tang server opens needs a passphrase or recovery key beside it.
     pub require_recovery_keyslot: bool,
+    /// What becomes of a keystore that could have a password and has none.
+    pub keystores_without_password: WithoutPassword,
     /// What is demanded of snapshot repositories.
     pub repositories: RepositoryPolicy,
+}
+
+/// What becomes of a keystore that could have a password and has none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WithoutPassword {
+    #[default]
+    Fail,
+    /// It passes where it is proven to rest on an encrypted volume, or in memory only.
+    AcceptOnEncrypted,
 }
 
 impl Default for Policy {
@@ -33,6 +45,7 @@ impl Default for Policy {
             kdf: KdfPolicy::default(),
             max_keyslots: 8,
             require_recovery_keyslot: true,
+            keystores_without_password: WithoutPassword::default(),
             repositories: RepositoryPolicy::default(),
         }
     }
@@ -96,6 +109,22 @@ impl Default for KdfPolicy {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn another_word_for_keystores_without_a_password_is_refused_with_those_that_there_are() {
+        let policy = |word: &str| {
+            let text = format!("keystores_without_password = {word}");
+            toml::from_str::<Policy>(&text).map(|policy| policy.keystores_without_password)
+        };
+        assert_eq!(policy("\"fail\"").unwrap(), WithoutPassword::Fail);
+        assert_eq!(policy("\"accept_on_encrypted\"").unwrap(), WithoutPassword::AcceptOnEncrypted);
+        for word in ["\"accept\"", "\"\"", "true"] {
+            let error = policy(word).unwrap_err().to_string();
+            assert!(error.contains("keystores_without_password"), "{error}");
+        }
+        let error = policy("\"accept\"").unwrap_err().to_string();
+        assert!(error.contains("`fail` or `accept_on_encrypted`"), "{error}");
+    }
 
     #[test]
     fn an_empty_table_gives_the_defaults_and_an_unknown_key_is_refused() {

@@ -10,6 +10,7 @@ use super::{CIS_3_11, Check, Context, ISO_8_24, NIST_SC_12, NIST_SC_28_1, SOC2_C
 use crate::keystore::password_source::SourceObservation;
 use crate::keystore::{Observation, Protection};
 use crate::path::HostPath;
+use crate::policy::WithoutPassword;
 use crate::posture::keystore_asset;
 use crate::snapshot::{Observed, Target};
 
@@ -20,7 +21,8 @@ pub(super) const CHECK: Check = Check {
           secret in it. Its strength then rests on the file's mode and on the encryption of the disk alone.",
     decides: "Reads what the file says of a password, after its checksum was verified, and tries the empty one, and with \
               Logstash the one that is stored in the file. A flag that trying disproves fails. A missing password matters \
-              less where the volume below is proven to be encrypted. Beats and Elastic Agent know no password: there the \
+              less where the volume below is proven to be encrypted, and passes there where the policy says so \
+              (`keystores_without_password`). Beats and Elastic Agent know no password: there the \
               volume alone decides. A password fails that stands in a file on a volume that is not encrypted, or in one \
               that others may read. How good a password is cannot be seen.",
     severity: Severity::Medium,
@@ -55,7 +57,7 @@ fn evaluate(context: &Context<'_>) -> Vec<Finding> {
             let sources = keystore.password_sources.iter();
             let sources: Vec<_> =
                 sources.map(|source| (source, of_source(keystore, source))).collect();
-            judge(keystore, volume, &sources)
+            judge(keystore, volume, &sources, context.policy.keystores_without_password)
         })
         .collect()
 }
@@ -65,6 +67,7 @@ fn judge(
     keystore: &Observation,
     volume: Verdict,
     sources: &[(&SourceObservation, Verdict)],
+    without_password: WithoutPassword,
 ) -> Finding {
     let asset = keystore_asset(keystore);
     let path = &keystore.path;
@@ -121,6 +124,14 @@ fn judge(
             );
             finding(&CHECK, &asset, Outcome::Pass, summary)
         }
+        Protection::None
+            if without_password == WithoutPassword::AcceptOnEncrypted && is_encrypted =>
+        {
+            let summary = format!(
+                "{path} has no password, which the policy accepts: what protects it is the file's mode and the encrypted volume"
+            );
+            finding(&CHECK, &asset, Outcome::Pass, summary)
+        }
         Protection::None => {
             let what = match contents.format.as_str() {
                 "logstash" if contents.has_password == Some(false) => {
@@ -141,6 +152,12 @@ fn judge(
     let tried = contents.opens_without_password.map(|opens| opens.to_string());
     let mut evidence = judged.evidence.clone();
     evidence.extend(tried.map(|tried| ("opens_without_password".to_owned(), tried)));
+    if without_password == WithoutPassword::AcceptOnEncrypted
+        && contents.protection() == Protection::None
+    {
+        evidence.insert("keystores_without_password".to_owned(), "accept_on_encrypted".to_owned());
+        evidence.insert("volume".to_owned(), volume.to_string());
+    }
     Finding { evidence, ..judged }
 }
 
@@ -277,6 +294,52 @@ mod tests {
     use crate::host::FileKind;
     use crate::keystore::PasswordSource;
     use crate::snapshot::{Namespace, Resolved, Trouble};
+
+    fn judge(
+        keystore: &Observation,
+        volume: Verdict,
+        sources: &[(&SourceObservation, Verdict)],
+    ) -> Finding {
+        super::judge(keystore, volume, sources, WithoutPassword::Fail)
+    }
+
+    #[test]
+    fn the_policy_may_accept_none_where_the_volume_is_proven_to_be_encrypted() {
+        let judge = |keystore: &Observation, volume| {
+            super::judge(keystore, volume, &[], WithoutPassword::AcceptOnEncrypted)
+        };
+        for format in ["elasticsearch", "opensearch", "logstash"] {
+            let keystore = keystore(format, 1, Some(false));
+            for volume in [Verdict::Encrypted, Verdict::Volatile] {
+                let accepted = judge(&keystore, volume);
+                assert_eq!(accepted.outcome, Outcome::Pass, "{accepted:?}");
+                assert_eq!(accepted.evidence["keystores_without_password"], "accept_on_encrypted");
+                assert_eq!(accepted.evidence["volume"], volume.to_string());
+            }
+            for volume in
+                [Verdict::Unencrypted, Verdict::Partial, Verdict::Unknown, Verdict::Claimed]
+            {
+                let failed = judge(&keystore, volume);
+                assert_eq!((failed.outcome, failed.severity), (Outcome::Fail, Severity::Medium));
+                assert_eq!(failed.evidence["volume"], volume.to_string());
+            }
+        }
+        // What was tampered with, or is not known, is not accepted.
+        assert_eq!(
+            judge(&tried("elasticsearch", Some(true), Some(true)), Verdict::Encrypted).outcome,
+            Outcome::Fail
+        );
+        assert_eq!(
+            judge(&tried("opensearch", Some(false), Some(false)), Verdict::Encrypted).outcome,
+            Outcome::Fail
+        );
+        assert_eq!(
+            judge(&tried("kibana", None, None), Verdict::Encrypted).outcome,
+            Outcome::Unknown
+        );
+        let with = judge(&keystore("elasticsearch", 7, Some(true)), Verdict::Encrypted);
+        assert!(with.outcome == Outcome::Pass && !with.evidence.contains_key("volume"));
+    }
 
     #[test]
     fn an_operator_reads_what_to_type() {
