@@ -1,6 +1,9 @@
 //! Looks through a configuration directory: for copies of settings, for private keys that are not encrypted, and for files
 //! of keys and hashes. Symbolic links are not followed; depth, entries and bytes are bounded, and what is left out is said.
 
+use std::collections::BTreeMap;
+
+use atrest_proto::model::Reason;
 use zeroize::Zeroizing;
 
 use super::{Form, Kind, Place, Sighting, Swept, Value, scan, value};
@@ -10,64 +13,182 @@ use crate::path::HostPath;
 /// Levels of directories. `certs/ca/` and its like are two deep, what Kubernetes mounts is one deeper.
 const DEPTH: usize = 4;
 const ENTRIES: usize = 2_000;
-/// A bigger file is no key: bundles of certificates with one are below this.
-pub(super) const LARGEST: usize = 256 << 10;
-/// Read of all files together.
-const TOTAL: usize = 16 << 20;
+/// In bytes: bundles of certificates with a key are below this. Of a bigger file the start tells whether it is text.
+const ORDINARY: usize = 256 << 10;
+/// In bytes: enough to see that a file is a program, a database or an archive.
+const START: usize = 4096;
+/// In bytes: a bigger text is not read. Dictionaries, and the fields of Beats, are below this.
+pub(super) const LARGEST: usize = 4 << 20;
+/// In bytes, read of all files together.
+const TOTAL: usize = 32 << 20;
+
+/// What was left out of a look: each reason once, with how many files or directories it was, and the first of them.
+#[derive(Default)]
+struct LeftOut(BTreeMap<Why, (usize, String)>);
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Why {
+    TooDeep,
+    TooMany,
+    TooLarge,
+    Budget,
+    Unreadable,
+}
+
+impl LeftOut {
+    /// `what` is a path, or for what could not be read what the system said.
+    fn add(&mut self, why: Why, what: impl FnOnce() -> String) {
+        self.0.entry(why).or_insert_with(|| (0, what())).0 += 1;
+    }
+
+    fn into_texts(self) -> Vec<String> {
+        let texts = self.0.into_iter().map(|(why, (count, first))| {
+            let (one, many) = match why {
+                Why::TooDeep => ("directory", "directories"),
+                Why::TooLarge | Why::Budget => ("file", "files"),
+                Why::TooMany | Why::Unreadable => ("name", "names"),
+            };
+            let counted = if count == 1 { format!("one {one}") } else { format!("{count} {many}") };
+            match why {
+                Why::TooDeep => format!("what is in {counted} {DEPTH} levels down ({first})"),
+                Why::TooMany => format!("what comes after {ENTRIES} entries ({first})"),
+                Why::TooLarge => {
+                    format!("{counted} of more than {} MiB ({first})", LARGEST >> 20)
+                }
+                Why::Budget => format!("{counted} after {} MiB of others ({first})", TOTAL >> 20),
+                Why::Unreadable => format!("{counted} that could not be read ({first})"),
+            }
+        });
+        texts.collect()
+    }
+}
 
 /// What a directory holds that has to be looked at by itself.
 pub(super) fn sweep(host: &dyn Host, place: &Place) -> (Swept, Vec<Place>) {
-    let mut swept = Swept::default();
-    let mut found = Vec::new();
+    let mut sweep = Sweep {
+        host,
+        place,
+        budget: TOTAL,
+        entries: 0,
+        others: 0,
+        found: Vec::new(),
+        left_out: LeftOut::default(),
+    };
     let mut level = vec![place.path.clone()];
-    let mut budget = TOTAL;
     for depth in 0..=DEPTH {
-        if depth == DEPTH && !level.is_empty() {
-            swept.left_out.push(format!("what is more than {DEPTH} directories deep"));
+        if depth == DEPTH {
+            for directory in &level {
+                sweep.left_out.add(Why::TooDeep, || directory.to_string());
+            }
             break;
         }
         let mut deeper = Vec::new();
         for directory in level {
-            let names = match host.list(&place.namespace, &directory) {
-                Ok(names) => names,
-                Err(trouble) => {
-                    swept.left_out.push(trouble.detail);
-                    continue;
-                }
-            };
-            for name in names {
-                if swept.entries >= ENTRIES {
-                    swept.left_out.push(format!("what comes after {ENTRIES} entries"));
-                    return (swept, found);
-                }
-                swept.entries += 1;
-                let path = directory.join(&name);
-                let Ok(metadata) = host.metadata(&place.namespace, &path, false) else { continue };
-                match metadata.kind {
-                    FileKind::Directory if depth == 0 && is_programs_own(&place.product, &name) => {
-                    }
-                    FileKind::Directory => deeper.push(path),
-                    FileKind::File => {
-                        let form = settings_form(place, &name);
-                        let size = usize::try_from(metadata.size).unwrap_or(usize::MAX);
-                        if form.is_none()
-                            && is_other(host, place, &path, size, &mut budget, &mut swept)
-                        {
-                            swept.found += 1;
-                            found.push(Place { path, form: Form::Other, ..place.clone() });
-                        } else if let Some(form) = form {
-                            found.push(Place { path, form, ..place.clone() });
-                        }
-                    }
-                    FileKind::Symlink | FileKind::BlockDevice | FileKind::Other => {}
-                }
-            }
+            sweep.directory(&directory, depth, &mut deeper);
         }
         level = deeper;
     }
-    swept.left_out.sort_unstable();
-    swept.left_out.dedup();
-    (swept, found)
+    let swept = Swept {
+        entries: sweep.entries,
+        found: sweep.others,
+        left_out: sweep.left_out.into_texts(),
+    };
+    (swept, sweep.found)
+}
+
+/// A look through a directory, as far as it got.
+struct Sweep<'a> {
+    host: &'a dyn Host,
+    place: &'a Place,
+    /// In bytes: what may still be read.
+    budget: usize,
+    entries: usize,
+    /// Files of keys among those that were found.
+    others: usize,
+    found: Vec<Place>,
+    left_out: LeftOut,
+}
+
+impl Sweep<'_> {
+    fn directory(&mut self, directory: &HostPath, depth: usize, deeper: &mut Vec<HostPath>) {
+        let place = self.place;
+        let names = match self.host.list(&place.namespace, directory) {
+            Ok(names) => names,
+            Err(trouble) => {
+                self.left_out.add(Why::Unreadable, || trouble.detail);
+                return;
+            }
+        };
+        for name in names {
+            let path = directory.join(&name);
+            if self.entries >= ENTRIES {
+                self.left_out.add(Why::TooMany, || format!("from {path} on"));
+                return;
+            }
+            self.entries += 1;
+            let metadata = match self.host.metadata(&place.namespace, &path, false) {
+                Ok(metadata) => metadata,
+                // It is gone since the directory was read.
+                Err(trouble) if trouble.reason == Reason::NotFound => continue,
+                Err(trouble) => {
+                    self.left_out.add(Why::Unreadable, || trouble.detail);
+                    continue;
+                }
+            };
+            match metadata.kind {
+                FileKind::Directory if depth == 0 && is_programs_own(&place.product, &name) => {}
+                FileKind::Directory => deeper.push(path),
+                FileKind::File => {
+                    let size = usize::try_from(metadata.size).unwrap_or(usize::MAX);
+                    if let Some(form) = settings_form(place, &name) {
+                        self.found.push(Place { path, form, ..place.clone() });
+                    } else if self.is_other(&path, size) {
+                        self.others += 1;
+                        self.found.push(Place { path, form: Form::Other, ..place.clone() });
+                    }
+                }
+                FileKind::Symlink | FileKind::BlockDevice | FileKind::Other => {}
+            }
+        }
+    }
+
+    /// Whether a file that holds no settings holds something else, readable for others or not.
+    fn is_other(&mut self, path: &HostPath, size: usize) -> bool {
+        if by_name(path).is_some() {
+            return true;
+        }
+        if size == 0 {
+            return false;
+        }
+        let seen_by = &self.place.namespace;
+        if size > ORDINARY {
+            match self.host.read_start(seen_by, path, START).map(Zeroizing::new) {
+                // Programs stand beside their settings in archives. No key is as large as that.
+                Ok(start) if start.contains(&0) => return false,
+                Ok(_) => {}
+                Err(trouble) => {
+                    self.left_out.add(Why::Unreadable, || trouble.detail);
+                    return false;
+                }
+            }
+        }
+        if size > LARGEST {
+            self.left_out.add(Why::TooLarge, || path.to_string());
+            return false;
+        }
+        let Some(left) = self.budget.checked_sub(size) else {
+            self.left_out.add(Why::Budget, || path.to_string());
+            return false;
+        };
+        self.budget = left;
+        match self.host.read_start(seen_by, path, LARGEST) {
+            Ok(bytes) => !files(path, &Zeroizing::new(bytes), true).is_empty(),
+            Err(trouble) => {
+                self.left_out.add(Why::Unreadable, || trouble.detail);
+                false
+            }
+        }
+    }
 }
 
 /// A directory of the program itself, in an archive whose settings stand beside it: the modules and dashboards of a Beat, the
@@ -94,7 +215,8 @@ fn settings_form(place: &Place, name: &[u8]) -> Option<Form> {
     ];
     // Reference files have every default, disabled modules have examples, and files of fields have no settings.
     const NONE: [&str; 4] = [".reference.yml", ".disabled", "fields.yml", "internal_users.yml"];
-    let name = std::str::from_utf8(name).ok()?;
+    // A copy may have any name.
+    let name = &*String::from_utf8_lossy(name);
     if NONE.iter().any(|ending| name.ends_with(ending)) {
         return None;
     }
@@ -116,35 +238,6 @@ fn settings_form(place: &Place, name: &[u8]) -> Option<Form> {
         Some(Form::Variables)
     } else {
         None
-    }
-}
-
-/// Whether a file that holds no settings holds something else, readable for others or not.
-fn is_other(
-    host: &dyn Host,
-    place: &Place,
-    path: &HostPath,
-    size: usize,
-    budget: &mut usize,
-    swept: &mut Swept,
-) -> bool {
-    if by_name(path).is_some() {
-        return true;
-    }
-    if size == 0 || size > LARGEST {
-        return false;
-    }
-    if *budget < size {
-        swept.left_out.push(format!("the contents of files after {} MiB of others", TOTAL >> 20));
-        return false;
-    }
-    *budget -= size;
-    match host.read_start(&place.namespace, path, LARGEST) {
-        Ok(bytes) => !files(path, &Zeroizing::new(bytes), true).is_empty(),
-        Err(trouble) => {
-            swept.left_out.push(trouble.detail);
-            false
-        }
     }
 }
 
@@ -314,7 +407,7 @@ mod tests {
         ];
         assert_eq!(found, expected.map(|(path, form)| (path.to_owned(), form)));
         assert_eq!(seen.found, 4);
-        assert_eq!(seen.left_out, ["what is more than 4 directories deep"]);
+        assert_eq!(seen.left_out, ["what is in one directory 4 levels down (/etc/es/a/b/c/d)"]);
     }
 
     #[test]
@@ -322,7 +415,58 @@ mod tests {
         let names: Vec<String> = (0..ENTRIES + 5).map(|number| format!("f{number}.txt")).collect();
         let files: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "")).collect();
         let (seen, _) = swept(&files, |_| {});
-        assert_eq!((seen.entries, seen.left_out.len()), (ENTRIES, 1));
+        assert_eq!(seen.entries, ENTRIES);
+        assert!(seen.left_out[0].starts_with("what comes after 2000 entries (from /etc/es/f"));
+        assert_eq!(seen.left_out.len(), 1);
+    }
+
+    #[test]
+    fn too_large_texts_are_said_to_be_left_out_and_programs_are_not_keys() {
+        let text = |size: usize| "word\n".repeat(size.div_ceil(5));
+        let large = text(LARGEST + 1);
+        let program = format!("\u{7f}ELF\0{large}");
+        let with_key = format!("{}{KEY}", text(ORDINARY));
+        let (seen, found) = swept(
+            &[("a.dic", &large), ("b.dic", &large), ("filebeat", &program), ("c.pem", &with_key)],
+            |_| {},
+        );
+        assert_eq!(found, [("/etc/es/c.pem".to_owned(), Form::Other)]);
+        assert_eq!(seen.left_out, ["2 files of more than 4 MiB (/etc/es/a.dic)"]);
+    }
+
+    #[test]
+    fn what_comes_after_the_budget_is_said_to_be_left_out_once() {
+        let large = "word\n".repeat(LARGEST / 5);
+        let names: Vec<String> = (0..11).map(|number| format!("f{number:02}.dic")).collect();
+        let files: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), &*large)).collect();
+        let (seen, _) = swept(&files, |_| {});
+        assert_eq!(seen.left_out, ["3 files after 32 MiB of others (/etc/es/f08.dic)"]);
+    }
+
+    #[test]
+    fn a_copy_whose_name_is_no_text_is_read_as_settings() {
+        use std::os::unix::ffi::OsStrExt as _;
+        let (_, found) = swept(&[("elasticsearch.yml", "a: b\n")], |root| {
+            let name = std::ffi::OsStr::from_bytes(b"\xff.yml");
+            fs::write(root.join("etc/es").join(name), "a: b\n").unwrap();
+        });
+        assert_eq!(found.iter().filter(|(_, form)| *form == Form::Yaml).count(), 2);
+    }
+
+    #[test]
+    fn every_reason_is_said_once() {
+        let mut left_out = LeftOut::default();
+        for number in 0..1000 {
+            left_out.add(Why::Unreadable, || format!("/f{number}: denied"));
+            left_out.add(Why::TooDeep, || format!("/d{number}"));
+        }
+        assert_eq!(
+            left_out.into_texts(),
+            [
+                "what is in 1000 directories 4 levels down (/d0)",
+                "1000 names that could not be read (/f0: denied)",
+            ]
+        );
     }
 
     #[test]
