@@ -70,6 +70,7 @@ pub static TARGETS: &[Target] = &[
     ("pipeline", |bytes| drop(pipeline::plugins(&text(bytes), &|_| true))),
     ("posix_acl", posix_acl),
     ("process_status", process_status),
+    ("secret_container", secret_container),
     ("secret_pipeline", |bytes| secrets_in(bytes, "logstash", secrets::pipeline::read)),
     ("secret_variables", secret_variables),
     ("secret_yaml", |bytes| secrets_in(bytes, "logstash", secrets::yaml::read)),
@@ -320,6 +321,15 @@ fn secrets_in(bytes: &[u8], product: &str, read: impl FnOnce(&[u8], &mut secrets
     let json = serde_json::to_vec(&contents).unwrap_or_default();
     let again = serde_json::from_slice::<secrets::Contents>(&json);
     assert!(again.is_ok_and(|again| again == contents), "another observation after JSON");
+}
+
+fn secret_container(bytes: &[u8]) {
+    secrets_in(bytes, "elasticsearch", |bytes, collector| {
+        let walked = secrets::container::read(bytes, collector);
+        let other = serde_json::from_slice::<serde_json::Value>(bytes);
+        // Deeper and longer names than ours are no settings.
+        assert!(walked.is_ok() || other.is_err() || bytes.len() > 60, "JSON that was not read");
+    });
 }
 
 fn secret_variables(bytes: &[u8]) {

@@ -90,6 +90,7 @@ fn judge(main: &Observation, others: &[&Observation]) -> Finding {
             | Form::Unit
             | Form::Directory
             | Form::Pipeline
+            | Form::Container
             | Form::Other => seen.place.path.to_string(),
         };
         return match switch.is_on {

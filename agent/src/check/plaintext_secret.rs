@@ -18,7 +18,7 @@ pub(super) const CHECK: Check = Check {
     why: "A password or key in a settings file goes wherever the file goes: into backups, images, tickets and onto \
           discarded disks. The keystores exist so that it does not have to stand there.",
     decides: "Reads the settings of every service that was found, jvm.options, its units with their environments and \
-              files of variables, the environment and arguments of its process, and what lies in its configuration \
+              files of variables, what Docker keeps of containers that are stopped, the environment and arguments of its process, and what lies in its configuration \
               directory. Looks for the settings that the products document as secret, for others whose name ends as \
               secrets do, for passwords in URLs and for private keys without a passphrase. A reference such as \
               `${NAME}` passes. How much it weighs is up to who may read the file and to the volume below it; what \
@@ -86,6 +86,7 @@ fn what(seen: &Observation) -> String {
     match seen.place.form {
         Form::Environment => format!("the environment of {whose}"),
         Form::Arguments => format!("the command line of {whose}"),
+        Form::Container => format!("{} (what Docker keeps of {whose})", seen.place.path),
         Form::Yaml
         | Form::JavaOptions
         | Form::Variables
@@ -171,6 +172,7 @@ fn exposure(seen: &Observation, volume: &PathPosture, policy: &Policy) -> Exposu
         | Form::Unit
         | Form::Directory
         | Form::Pipeline
+        | Form::Container
         | Form::Other => {}
     }
     match volume.verdict {
@@ -244,7 +246,8 @@ fn fails(
         | Form::Environment
         | Form::Arguments
         | Form::Directory
-        | Form::Pipeline => "holds in plain text:",
+        | Form::Pipeline
+        | Form::Container => "holds in plain text:",
     };
     let summary = format!("{what} {holds} {}; {clause}{broken}", names(plain));
     let reasons = if exposure == Exposure::PlainDisk { volume.reasons.clone() } else { Vec::new() };
@@ -317,6 +320,10 @@ fn remedy(seen: &Observation, exposure: Exposure, plain: &[&Sighting]) -> String
         let typed = typed.filter(|entry| is_typeable(entry) && !entry.ends_with('=')).take(NAMED);
         steps.extend(typed.map(|entry| format!("`{tool} {entry}`")));
     }
+    if seen.place.form == Form::Container {
+        steps.push(of_container(seen));
+        return steps.join(", then ");
+    }
     let first = references.iter().next().filter(|name| is_typeable(name));
     if let Some(name) = first {
         steps.push(format!("write `${{{name}}}` and its like in place of the values"));
@@ -357,6 +364,18 @@ fn remedy(seen: &Observation, exposure: Exposure, plain: &[&Sighting]) -> String
         steps.push("replace what has lain open by something new".to_owned());
     }
     steps.join(", then ")
+}
+
+/// What Docker keeps of a container goes with the container only.
+fn of_container(seen: &Observation) -> String {
+    let whose = seen.place.service.as_ref().unwrap_or(&seen.place.product);
+    let name = whose.rsplit(':').next().filter(|name| is_typeable(name)).unwrap_or("CONTAINER");
+    format!(
+        "save what only {name} holds and remove it, `docker rm {name}`: Docker keeps the variables of a container as long as \
+         it has it. Make it anew with the secret in the keystore, or in a file on an encrypted volume that is mounted into it: \
+         the images of Elasticsearch and of its like read NAME from the file in NAME_FILE (`--env ELASTIC_PASSWORD_FILE=/run/secrets/elastic`). \
+         Replace what has lain open by something new"
+    )
 }
 
 fn deletion(path: &str, plain: &[&Sighting]) -> String {
@@ -414,6 +433,30 @@ mod tests {
             )),
             ..password("xpack.security.http.ssl.keystore.password", line)
         }
+    }
+
+    #[test]
+    fn what_docker_keeps_of_a_container_goes_with_it() {
+        let path = "/var/lib/docker/containers/ab/config.v2.json";
+        let in_memory = Sighting { line: None, ..password("ELASTIC_PASSWORD", 1) };
+        let judged = |sightings, name: &str| {
+            let contents = Contents { sightings, ..Contents::default() };
+            let mut seen = observation(Form::Container, path, contents);
+            seen.place.service = Some(format!("elasticsearch:{name}"));
+            judge(&seen, &volume(Verdict::Unencrypted), &Policy::default()).unwrap()
+        };
+        let finding = judged(vec![in_memory.clone()], "es-cold");
+        assert_eq!((finding.outcome, finding.severity), (Outcome::Fail, Severity::Medium));
+        assert_eq!(finding.asset, format!("secrets:{path}"));
+        assert!(
+            finding.summary.contains(path)
+                && finding.summary.contains("es-cold")
+                && finding.summary.contains("ELASTIC_PASSWORD"),
+            "{finding:?}"
+        );
+        assert!(finding.remedy.contains("`docker rm es-cold`"), "{finding:?}");
+        assert!(judged(vec![in_memory], "$(x)").remedy.contains("`docker rm CONTAINER`"));
+        assert_eq!(judged(Vec::new(), "es-cold").outcome, Outcome::Pass);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 pub(crate) mod arguments;
 pub mod catalogue;
 mod collector;
+pub(crate) mod container;
 pub(crate) mod json;
 pub mod observe;
 pub(crate) mod pipeline;
@@ -53,6 +54,8 @@ pub enum Form {
     Directory,
     /// A pipeline of Logstash: `conf.d/*.conf`.
     Pipeline,
+    /// What Docker keeps of a container: `config.v2.json`.
+    Container,
     /// Any other file of a configuration directory that holds a key or a password's hash.
     Other,
 }
@@ -68,6 +71,7 @@ impl Form {
             | Self::Unit
             | Self::Directory
             | Self::Pipeline
+            | Self::Container
             | Self::Other => false,
         }
     }

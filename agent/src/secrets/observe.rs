@@ -6,7 +6,8 @@ use atrest_proto::model::{Gap, Reason, Service};
 use zeroize::Zeroizing;
 
 use super::{
-    Collector, Contents, Form, Observation, Place, arguments, pipeline, sweep, variables, yaml,
+    Collector, Contents, Form, Observation, Place, arguments, container, pipeline, sweep,
+    variables, yaml,
 };
 use crate::accounts::Accounts;
 use crate::host::{FileKind, Host};
@@ -159,6 +160,7 @@ impl Look<'_> {
             | Form::Environment
             | Form::Arguments
             | Form::Pipeline
+            | Form::Container
             | Form::Other => None,
         };
         directory.is_some_and(|directory| {
@@ -230,6 +232,12 @@ impl Look<'_> {
                 }
             }
             Form::Pipeline => pipeline::read(&bytes(pipeline::MAX_SIZE)?, &mut collector),
+            Form::Container => {
+                container::read(&bytes(container::MAX_SIZE)?, &mut collector).map_err(|_| {
+                    let detail = format!("{}: not the description of a container", place.path);
+                    Trouble::new(Reason::Unreadable, detail)
+                })?;
+            }
             Form::Other => {
                 for sighting in sweep::files(&place.path, &bytes(sweep::LARGEST)?, others_may_read)
                 {
@@ -406,6 +414,22 @@ mod tests {
         assert_eq!(of(&seen, "/etc/none.yml").contents, Observed::Absent);
         assert!(of(&seen, "/etc/big.yml").contents.trouble().is_some());
         assert!(of(&seen, "/etc/dir.yml").contents.trouble().is_some());
+    }
+
+    #[test]
+    fn what_docker_keeps_of_a_container_is_read() {
+        let root = tempfile::tempdir().unwrap();
+        let path = "/var/lib/docker/containers/ab/config.v2.json";
+        let whole = r#"{"Config":{"Env":["ELASTIC_PASSWORD=hunter2"]}}"#;
+        put(root.path(), path, whole, 0o600);
+        let look = || look(root.path(), &[place(path, Form::Container)]).0;
+        let seen = look();
+        let sighting = &of(&seen, path).contents.known().unwrap().sightings[0];
+        assert_eq!((sighting.setting.as_str(), sighting.line), ("ELASTIC_PASSWORD", None));
+        assert!(!serde_json::to_string(&seen).unwrap().contains("hunter2"));
+        put(root.path(), path, whole.split_at(40).0, 0o600);
+        let trouble = of(&look(), path).contents.trouble().unwrap().clone();
+        assert!(!trouble.detail.contains("hunter2") && trouble.detail.contains(path), "{trouble}");
     }
 
     #[test]

@@ -120,7 +120,7 @@ pub(crate) fn read_environment(bytes: &[u8], collector: &mut Collector<'_>) {
 }
 
 /// One variable, by whatever convention its name is made.
-fn assigned(name: &str, text: &str, line: Option<u64>, collector: &mut Collector<'_>) {
+pub(super) fn assigned(name: &str, text: &str, line: Option<u64>, collector: &mut Collector<'_>) {
     let name = name.trim();
     if name.ends_with("OPTS") || name.ends_with("OPTIONS") || name.ends_with("ARGS") {
         let words = Zeroizing::new(arguments::words(text));

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use atrest_proto::model::{Gap, Reason, Service, Use};
 use serde::Deserialize;
+use zeroize::Zeroizing;
 
 use super::{DIRECTORIES, IMAGE_UID, IMAGES, Image, is_directory, place};
 use crate::discovery::arguments::command_line;
@@ -15,11 +16,14 @@ use crate::discovery::{Discovery, KeystorePlace};
 use crate::host::Host;
 use crate::keystore::Account;
 use crate::path::HostPath;
+use crate::secrets;
 use crate::snapshot::{Namespace, Trouble};
 
 /// A container's description holds its environment and its health log.
 const LIMIT: usize = 4 << 20;
 const DEFAULT_ROOT: &str = "/var/lib/docker";
+/// In the directory of a container.
+const DESCRIPTION: &str = "config.v2.json";
 
 /// Of `/etc/docker/daemon.json`.
 #[derive(Default, Deserialize)]
@@ -30,7 +34,7 @@ struct Daemon {
     graph: Option<String>,
 }
 
-/// Of `config.v2.json`: what docker itself keeps of a container. The environment is looked into, never kept.
+/// Of `config.v2.json`: what docker itself keeps of a container. The environment is looked into, never kept, and overwritten.
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
 struct Description {
@@ -43,9 +47,9 @@ struct Description {
 #[serde(default, rename_all = "PascalCase")]
 struct Config {
     image: String,
-    env: Option<Vec<String>>,
-    cmd: Option<Vec<String>>,
-    entrypoint: Option<Vec<String>>,
+    env: Option<Zeroizing<Vec<String>>>,
+    cmd: Option<Zeroizing<Vec<String>>>,
+    entrypoint: Option<Zeroizing<Vec<String>>>,
     user: String,
 }
 
@@ -85,9 +89,9 @@ pub(super) fn discover(host: &dyn Host, running: &[(String, Cgroup)], found: &mu
         if running.iter().any(|(_, cgroup)| cgroup.container == id) {
             continue;
         }
-        let path = containers.join(&id).join("config.v2.json");
+        let path = containers.join(&id).join(DESCRIPTION);
         let description = match host.read(&Namespace::Host, &path, LIMIT) {
-            Ok(bytes) => bytes,
+            Ok(bytes) => Zeroizing::new(bytes),
             Err(trouble) if trouble.reason == Reason::NotFound => continue,
             Err(trouble) => {
                 found.gaps.push(gap(&path.to_string(), &trouble, "run the agent as root"));
@@ -199,7 +203,7 @@ impl Container {
     }
 
     fn variable(&self, name: &str) -> Option<String> {
-        let pairs = self.description.config.env.iter().flatten();
+        let pairs = self.description.config.env.iter().flat_map(|all| all.iter());
         let mut pairs = pairs.filter_map(|variable| variable.split_once('='));
         pairs.find(|(found, _)| *found == name).map(|(_, value)| value.to_owned())
     }
@@ -207,11 +211,12 @@ impl Container {
     /// A setting of the command line or the environment.
     fn setting(&self, key: &str) -> Option<String> {
         let config = &self.description.config;
-        let arguments = config.entrypoint.iter().chain(&config.cmd).flatten();
+        let arguments = config.entrypoint.iter().chain(&config.cmd).flat_map(|all| all.iter());
         let arguments: Vec<Vec<u8>> = arguments.map(|word| word.clone().into_bytes()).collect();
+        let arguments = Zeroizing::new(arguments);
         let given = command_line(&arguments).into_iter().rev().find(|(name, _)| name == key);
         given.map(|(_, value)| value).or_else(|| {
-            config.env.iter().flatten().find_map(|variable| {
+            config.env.iter().flat_map(|all| all.iter()).find_map(|variable| {
                 let (name, value) = variable.split_once('=')?;
                 (setting_of_variable(name)? == key).then(|| value.to_owned())
             })
@@ -267,6 +272,13 @@ fn describe(
     if is_directory(host, directory) {
         found.places.push(place(directory.clone(), Use::Logs, &name));
     }
+    found.configurations.push(secrets::Place {
+        path: directory.join(DESCRIPTION),
+        form: secrets::Form::Container,
+        namespace: Namespace::Host,
+        product: image.product.to_owned(),
+        service: Some(name.clone()),
+    });
     if let Some(path) = container.on_host(&home.join(image.keystore))
         && host.metadata(&Namespace::Host, &path, true).is_ok()
     {

@@ -106,6 +106,10 @@ fn a_stopped_container_rests_on_its_mounts_and_its_writable_layer() {
     assert_eq!(service.cluster_name.as_deref(), Some("prod"));
     assert_eq!(service.node_name.as_deref(), Some("cold-1"));
     assert!(!format!("{found:?}").contains("hunter2"));
+    let [kept] = found.configurations.as_slice() else { panic!("{found:?}") };
+    assert_eq!(kept.path.to_string(), format!("/{root}/containers/{id}/config.v2.json"));
+    assert_eq!(kept.form, crate::secrets::Form::Container);
+    assert_eq!(kept.service.as_deref(), Some("elasticsearch:es-cold"));
 }
 
 #[test]
