@@ -404,6 +404,11 @@ impl<'a> Evaluator<'a> {
             None => (own, own.of_device(mount.device).unwrap_or(mount), namespace.clone()),
         };
         let unreadable = |why| snapshot::Trouble::new(Reason::Unreadable, format!("{path}: {why}"));
+        // The root of a container that the host has not mounted, such as one of a user's podman: another mount namespace, which
+        // nobody looked at, gave it its names. In the container they lead elsewhere, or to what somebody put there.
+        if namespace != Namespace::Host && mount.mount_point == HostPath::root() {
+            return Err(unreadable("it is named as in another mount namespace, which is not seen"));
+        }
         // The name may go through symbolic links.
         let path = match self.snapshot.named(&namespace, path) {
             Some(Observed::Known(resolved)) => resolved.path.clone(),

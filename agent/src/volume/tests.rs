@@ -255,6 +255,45 @@ fn an_overlay_on_itself_ends() {
     assert_eq!(posture.verdict, Verdict::Unknown);
 }
 
+/// A rootless container: its overlay was mounted in the mount namespace of podman's own process, in a user namespace.
+#[test]
+fn the_root_of_a_container_that_the_host_did_not_mount_is_unknown() {
+    const UP: &str = "/home/u/.local/share/containers/storage/overlay/ab/diff";
+    const WORK: &str = "/home/u/.local/share/containers/storage/overlay/ab/work";
+    let devices = || vec![disk(0), disk(1), crypt(2, 1, "aes-xts-plain64")];
+    // The container has a volume where the names of its own upper directories would lead; it is listed first.
+    let volume = "501 500 8:2 / /home rw - ext4 /dev/mapper/m2 rw\n";
+    let overlay = format!(
+        "500 499 0:50 / / rw - overlay overlay rw,lowerdir=/l,upperdir={UP},workdir={WORK},userxattr\n"
+    );
+    let process = Namespace::Process(7);
+    let judged = |own: &str, of_host: &str, named: bool| {
+        let mut snapshot = host(devices(), of_host);
+        let table = mounts::parse(own.as_bytes()).unwrap();
+        snapshot.mounts.push((process.clone(), Observed::Known(table)));
+        if named {
+            let key = |path: &str| (process.clone(), path.into());
+            let at = |path: &str| Observed::Known(Resolved::at(path));
+            snapshot.named = vec![(key(UP), at(UP)), (key(WORK), at(WORK))];
+        }
+        let wanted =
+            Target { namespace: process.clone(), ..target("/usr/share/elasticsearch/data") };
+        Evaluator::new(&snapshot).target(&wanted)
+    };
+    for own in [format!("{overlay}{volume}"), format!("{volume}{overlay}"), overlay.clone()] {
+        for named in [false, true] {
+            let posture = judged(&own, ROOT, named);
+            assert_eq!(posture.verdict, Verdict::Unknown, "{own}");
+            let detail = &posture.undecided[0].detail;
+            assert!(detail.contains("another mount namespace"), "{detail}");
+        }
+    }
+    // As the host's own engine mounts it, the names are the host's.
+    let merged = overlay.replacen("500 499 0:50 / / rw", "9 1 0:50 / /merged rw", 1);
+    let posture = judged(&overlay, &format!("{ROOT}{merged}"), false);
+    assert_eq!(posture.verdict, Verdict::Unencrypted, "{posture:?}");
+}
+
 #[test]
 fn an_overlay_that_is_bound_elsewhere_stands_where_it_was_mounted_first() {
     let devices = vec![disk(0), disk(1), crypt(2, 1, "aes-xts-plain64")];
