@@ -1,12 +1,14 @@
 //! The names of users and groups, as `/etc/passwd` and `/etc/group` of one root have them.
 //!
-//! Accounts of a directory service are not there; they keep their numbers as names.
+//! Accounts of a directory service are not there; they keep their numbers as names. Whether there may be such is known from
+//! `/etc/nsswitch.conf`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use atrest_proto::model::Reason;
 
 use crate::host::Host;
+use crate::nsswitch::{self, Sources};
 use crate::path::HostPath;
 use crate::snapshot::{Namespace, Trouble};
 
@@ -19,6 +21,8 @@ pub struct Accounts {
     by_name: BTreeMap<String, (u32, u32)>,
     /// The names in the last field of a group's line.
     listed: BTreeMap<u32, BTreeSet<String>>,
+    /// Where groups may have members that no file of the host lists: `sss`, `ldap`, …
+    elsewhere: BTreeSet<String>,
 }
 
 /// Distributions give numbers below this to accounts of their own, such as `sync`, whose primary group is root's.
@@ -29,11 +33,36 @@ impl Accounts {
     pub fn read(host: &dyn Host, seen_by: &Namespace) -> Result<Self, Trouble> {
         /// Generous for a file that is read whole on every login.
         const LIMIT: usize = 4 << 20;
-        let read = |path: &str| match host.read(seen_by, &HostPath::from(path), LIMIT) {
+        let read = |path: &str, limit| match host.read(seen_by, &HostPath::from(path), limit) {
             Err(trouble) if trouble.reason == Reason::NotFound => Ok(Vec::new()),
             result => result,
         };
-        Ok(Self::parse(&read("/etc/passwd")?, &read("/etc/group")?))
+        let sources = Sources::of_members(&read("/etc/nsswitch.conf", nsswitch::MAX_SIZE)?);
+        let mut passwd = read("/etc/passwd", LIMIT)?;
+        let mut group = read("/etc/group", LIMIT)?;
+        // Further files of the same form: of image-based hosts, and of Ubuntu Core.
+        for (source, directory) in [("altfiles", "/usr/lib"), ("extrausers", "/var/lib/extrausers")]
+        {
+            if sources.has(source) {
+                for (file, text) in [("passwd", &mut passwd), ("group", &mut group)] {
+                    text.push(b'\n');
+                    text.extend(read(&format!("{directory}/{file}"), LIMIT)?);
+                }
+            }
+        }
+        let mut accounts = Self::parse(&passwd, &group);
+        // The packages of some distributions name it, whether it is set up or not.
+        let elsewhere =
+            sources.elsewhere().filter(|source| *source != "sss" || has_sssd(host, seen_by));
+        accounts.elsewhere = elsewhere.map(str::to_owned).collect();
+        // A line that begins so lets in what NIS has.
+        let has_nis = [&passwd, &group]
+            .iter()
+            .any(|text| text.split(|byte| *byte == b'\n').any(|line| line.starts_with(b"+")));
+        if has_nis && sources.has("compat") {
+            accounts.elsewhere.insert("compat".to_owned());
+        }
+        Ok(accounts)
     }
 
     /// The accounts in the text of the two files. See `passwd(5)` and `group(5)`.
@@ -78,6 +107,11 @@ impl Accounts {
         self.groups.iter().find(|(_, name)| *name == group).map(|(gid, _)| *gid)
     }
 
+    /// The directory services that may know more members of any group.
+    pub const fn elsewhere(&self) -> &BTreeSet<String> {
+        &self.elsewhere
+    }
+
     /// Who is in a group, root aside: as a member that is listed, or because it is the user's primary group. Members that
     /// only a directory service knows are not there.
     pub fn members(&self, gid: u32) -> BTreeSet<String> {
@@ -101,11 +135,68 @@ impl Accounts {
     }
 }
 
+/// SSSD has users only where it is configured or runs. What cannot be looked at counts as there.
+fn has_sssd(host: &dyn Host, seen_by: &Namespace) -> bool {
+    let may_be = |path: &str| {
+        host.metadata(seen_by, &HostPath::from(path), true)
+            .map_or_else(|trouble| trouble.reason != Reason::NotFound, |_| true)
+    };
+    let is_dropped_in = match host.list(seen_by, &HostPath::from("/etc/sssd/conf.d")) {
+        Ok(names) => names.iter().any(|name| name.ends_with(b".conf")),
+        Err(trouble) => trouble.reason != Reason::NotFound,
+    };
+    is_dropped_in || may_be("/etc/sssd/sssd.conf") || may_be("/var/lib/sss/pipes/nss")
+}
+
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use proptest::prelude::*;
 
     use super::*;
+    use crate::host::recorded::RecordedHost;
+
+    fn read(files: &[(&str, &str)]) -> Accounts {
+        let root = tempfile::tempdir().unwrap();
+        for (path, text) in files {
+            let path = root.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        Accounts::read(&RecordedHost::new(root.path()), &Namespace::Host).unwrap()
+    }
+
+    #[test]
+    fn directory_services_are_known_from_the_name_service_switch() {
+        let elsewhere =
+            |files: &[(&str, &str)]| read(files).elsewhere().iter().cloned().collect::<Vec<_>>();
+        assert!(elsewhere(&[]).is_empty());
+        let sss = ("etc/nsswitch.conf", "group: sss files systemd\n");
+        assert!(elsewhere(&[sss]).is_empty(), "it is not set up");
+        assert!(elsewhere(&[sss, ("etc/sssd/conf.d/README", "")]).is_empty());
+        for set_up in ["etc/sssd/sssd.conf", "etc/sssd/conf.d/x.conf", "var/lib/sss/pipes/nss"] {
+            assert_eq!(elsewhere(&[sss, (set_up, "")]), ["sss"], "{set_up}");
+        }
+        assert_eq!(elsewhere(&[("etc/nsswitch.conf", "group: files ldap\n")]), ["ldap"]);
+        let compat = ("etc/nsswitch.conf", "group: compat\n");
+        assert!(elsewhere(&[compat, ("etc/group", "a:x:1:\n")]).is_empty());
+        assert_eq!(elsewhere(&[compat, ("etc/group", "a:x:1:\n+:::\n")]), ["compat"]);
+        assert!(elsewhere(&[("etc/group", "+:::\n")]).is_empty());
+    }
+
+    #[test]
+    fn further_files_of_the_host_are_read_where_they_are_named() {
+        let files = [
+            ("etc/group", "es:x:102:a"),
+            ("usr/lib/group", "es:x:102:b\n"),
+            ("var/lib/extrausers/passwd", "c:x:1000:102::/:\n"),
+        ];
+        assert_eq!(read(&files).members(102).into_iter().collect::<Vec<_>>(), ["a"]);
+        let all =
+            [&files[..], &[("etc/nsswitch.conf", "group: files altfiles extrausers\n")]].concat();
+        assert_eq!(read(&all).members(102).into_iter().collect::<Vec<_>>(), ["a", "b", "c"]);
+    }
 
     #[test]
     fn names_are_found_both_ways_and_the_first_entry_wins() {

@@ -29,7 +29,7 @@ use crate::transport::spool::frame;
 use crate::transport::tls;
 use crate::{
     config, core_dumps, crypttab, dm_table, drift, filesystem, fstab, host, ini, layer, luks,
-    mounts, node_api, pipeline, secrets, swaps, zfs,
+    mounts, node_api, nsswitch, pipeline, secrets, swaps, zfs,
 };
 
 /// The name of a target, and what it does with the bytes.
@@ -64,6 +64,7 @@ pub static TARGETS: &[Target] = &[
     ("luks_metadata", luks_metadata),
     ("mountinfo", mountinfo),
     ("node_answers", node_answers),
+    ("nsswitch", |bytes| drop(nsswitch::Sources::of_members(bytes))),
     ("os_release", |bytes| drop(host::identity::pretty_name(&text(bytes)))),
     ("path", path),
     ("path_pattern", |bytes| drop(patterns::alternatives(&text(bytes)))),

@@ -33,6 +33,7 @@ pub mod luks;
 pub mod memory;
 pub mod mounts;
 pub mod node_api;
+pub mod nsswitch;
 pub mod object_store;
 pub mod observe;
 pub mod path;

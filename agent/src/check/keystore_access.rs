@@ -34,8 +34,8 @@ struct Rule {
     owner: String,
 }
 
-const READ: u32 = 4;
-const WRITE: u32 = 2;
+pub(super) const READ: u32 = 4;
+pub(super) const WRITE: u32 = 2;
 
 impl<'a> Owner<'a> {
     pub(super) fn of(keystore: &'a Observation) -> Self {
@@ -98,6 +98,19 @@ impl<'a> Owner<'a> {
     fn others_in_group(&self, access: &Access) -> Vec<String> {
         let own = self.run_as.map_or(self.product, |account| &account.user);
         access.members.iter().filter(|member| *member != own).cloned().collect()
+    }
+
+    /// The service's own group, where it has one of these rights and a directory service may know who else is in it.
+    pub(super) fn uncounted<'b>(&self, access: &'b Access, rights: u32) -> Option<&'b str> {
+        let may = access.group_rights & rights != 0
+            && self.is_group(access.metadata.gid, &access.group)
+            && !access.members_elsewhere.is_empty();
+        may.then_some(access.group.as_str())
+    }
+
+    /// Whom the file is for, in a command.
+    pub(super) fn user(&self) -> String {
+        shell_word(self.run_as.map_or(self.product, |account| &account.user))
     }
 
     /// Who else may read a file of the service, one word for each.
@@ -332,7 +345,7 @@ pub(super) fn shell(path: &HostPath) -> String {
     quote(path.as_bytes())
 }
 
-fn shell_word(word: &str) -> String {
+pub(super) fn shell_word(word: &str) -> String {
     quote(word.as_bytes())
 }
 

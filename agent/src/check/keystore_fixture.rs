@@ -71,6 +71,7 @@ pub(super) fn access(kind: FileKind, mode: u32, uid: u32, gid: u32) -> Access {
         group: name(gid),
         group_rights: (mode >> 3) & 7,
         members: Vec::new(),
+        members_elsewhere: Vec::new(),
         entries: Vec::new(),
     }
 }

@@ -1,11 +1,14 @@
 //! `keystore_permissions`: nobody but the service and root can read or replace its keystore.
 
-use atrest_proto::model::{Finding, Outcome, Severity};
+use atrest_proto::model::{Finding, Outcome, Reason, Severity};
 
-use super::keystore_access::{Owner, Problem, clauses, command, severity, shell, shut};
+use super::keystore_access::{
+    Owner, Problem, READ, WRITE, clauses, command, severity, shell, shell_word, shut,
+};
 use super::outcome::{finding, unknown};
 use super::{CIS_3_11, Check, Context, ISO_8_24, NIST_SC_12, NIST_SC_28_1, SOC2_CC6_1};
 use crate::keystore::Observation;
+use crate::keystore::access::Access;
 use crate::posture::keystore_asset;
 use crate::snapshot::Observed;
 
@@ -17,7 +20,8 @@ pub(super) const CHECK: Check = Check {
     decides: "Others must have no right on the file. Its owner must be root or the account that the service runs \
               as, its group that account's own or root's where the group has rights, and access-control entries must \
               name nobody else. Beats and Elastic Agent give the group no rights at all. Who else is in the group is \
-              named, with a low severity; members that only a directory service knows are not seen. No directory that \
+              named, with a low severity; where /etc/nsswitch.conf names a directory service that may know more of them, who \
+              is in a group with rights is unknown. No directory that \
               leads to it, that of a link as well, may be writable by others, except with the sticky bit, or by \
               another group or account, or belong to another user. No second name may lead to the file. Rights of \
               others matter less where the directory keeps them out.",
@@ -59,13 +63,13 @@ fn judge(keystore: &Observation) -> Finding {
     problems.extend(vault(keystore));
     let judged = match (problems.as_slice(), keystore.troubles.first()) {
         ([], Some(trouble)) => unknown(&CHECK, &asset, &format!("who can reach {path}"), trouble),
-        ([], None) => {
+        ([], None) => uncounted(keystore, &owner, file).unwrap_or_else(|| {
             let mut summary = format!("{path} is for {} and the service only", file.owner);
             if keystore.format == "beats" && file.metadata.mode & 0o777 != owner.mode() {
                 summary.push_str("; a Beat with strict.perms wants it to be 0600");
             }
             finding(&CHECK, &asset, Outcome::Pass, summary)
-        }
+        }),
         (problems, _) => {
             let summary = format!("{path}: {}", clauses(problems));
             // Commands follow a link, wherever somebody made it lead.
@@ -96,6 +100,41 @@ fn judge(keystore: &Observation) -> Finding {
     Finding { evidence: evidence.map(|(name, value)| (name.to_owned(), value)).collect(), ..judged }
 }
 
+/// Who is in the service's group cannot be counted where a directory service has a say.
+fn uncounted(keystore: &Observation, owner: &Owner<'_>, file: &Access) -> Option<Finding> {
+    let of_file = owner.uncounted(file, READ | WRITE).map(|group| (group, &keystore.path, file));
+    let (group, path, access) = of_file.or_else(|| {
+        keystore.parents.iter().find_map(|parent| {
+            // With the sticky bit only owners of what is in it may replace that.
+            let is_sticky = parent.access.metadata.mode & 0o1000 != 0;
+            let group = owner.uncounted(&parent.access, WRITE).filter(|_| !is_sticky)?;
+            Some((group, &parent.path, &parent.access))
+        })
+    })?;
+    let summary = format!(
+        "{}: who is in group {group}, which has rights on {path}, is not known: /etc/nsswitch.conf has members looked up in {} as \
+         well",
+        keystore.path,
+        access.members_elsewhere.join(", ")
+    );
+    let without = if path == &keystore.path {
+        let quoted = shell(path);
+        format!("`chown {} {quoted} && chmod 0600 {quoted}`", owner.user())
+    } else {
+        format!("`chmod g-w {}`", shell(path))
+    };
+    let remedy = format!(
+        "`getent group {}` lists the members, but for those whose primary group it is. The file does without the group after \
+         {without}",
+        shell_word(group)
+    );
+    Some(Finding {
+        reasons: vec![Reason::Unreadable],
+        remedy,
+        ..finding(&CHECK, &keystore_asset(keystore), Outcome::Unknown, summary)
+    })
+}
+
 /// Elastic Agent keeps the directory of its vault to itself and its group.
 fn vault(keystore: &Observation) -> Option<Problem> {
     let directory = keystore.parents.first()?;
@@ -113,11 +152,8 @@ fn vault(keystore: &Observation) -> Option<Problem> {
 
 #[cfg(test)]
 mod tests {
-    use atrest_proto::model::Reason;
-
     use super::super::keystore_fixture::{directory, entry, keystore};
     use super::*;
-    use crate::keystore::access::Access;
     use crate::keystore::acl::Who;
     use crate::snapshot::Trouble;
 
@@ -246,6 +282,37 @@ mod tests {
         assert_eq!(member("elasticsearch").outcome, Outcome::Pass);
         let unread = with(0o600, |_, file| file.members = vec!["alice".to_owned()]);
         assert_eq!(unread.outcome, Outcome::Pass);
+    }
+
+    #[test]
+    fn members_that_a_directory_service_may_know_leave_it_open() {
+        let judged = |mode, change: fn(&mut Observation, &mut Access)| {
+            with(mode, |keystore, file| {
+                file.members_elsewhere = vec!["ldap".to_owned(), "sss".to_owned()];
+                change(keystore, file);
+            })
+        };
+        for mode in [0o660, 0o640, 0o620] {
+            let open = judged(mode, |_, _| {});
+            assert_eq!(open.outcome, Outcome::Unknown, "{open:?}");
+            assert!(open.summary.contains("looked up in ldap, sss as well"), "{open:?}");
+            assert!(open.remedy.contains("`getent group elasticsearch`"), "{open:?}");
+        }
+        assert_eq!(judged(0o600, |_, _| {}).outcome, Outcome::Pass);
+        let listed = judged(0o660, |_, file| file.members = vec!["alice".to_owned()]);
+        fails(&listed, "alice, in group elasticsearch");
+        let directory = |mode| {
+            with(0o600, |keystore, _| {
+                let mut parent = directory("/srv/e s", mode, 0, 102);
+                parent.access.members_elsewhere = vec!["sss".to_owned()];
+                keystore.parents.push(parent);
+            })
+        };
+        let open = directory(0o770);
+        assert_eq!(open.outcome, Outcome::Unknown, "{open:?}");
+        assert!(open.remedy.contains("`chmod g-w '/srv/e s'`"), "{open:?}");
+        assert_eq!(directory(0o1770).outcome, Outcome::Pass);
+        assert_eq!(directory(0o750).outcome, Outcome::Pass);
     }
 
     #[test]

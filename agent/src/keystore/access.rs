@@ -22,6 +22,9 @@ pub struct Access {
     /// Who is in the group, root aside; at most [`MOST_MEMBERS`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub members: Vec<String>,
+    /// Directory services that may know more members.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub members_elsewhere: Vec<String>,
     /// The access-control entries beyond owner, group and others.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub entries: Vec<NamedEntry>,
@@ -88,6 +91,7 @@ impl<'a> Looker<'a> {
             group: self.accounts.group(metadata.gid),
             group_rights: list.group.map_or((metadata.mode >> 3) & 7, u32::from),
             members,
+            members_elsewhere: self.accounts.elsewhere().iter().cloned().collect(),
             entries: list.entries.into_iter().map(named).collect(),
             metadata,
         }
