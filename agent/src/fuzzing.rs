@@ -16,7 +16,7 @@ use crate::boot::initramfs::{self, Variable};
 use crate::discovery::{self, Discovery, arguments, patterns, process, yaml};
 use crate::host::filesystem_facts::{ext, f2fs};
 use crate::keystore::{
-    acl, beats, elastic_agent_store, elasticsearch, kibana, kibana_entries, logstash,
+    acl, beats, elastic_agent_store, elasticsearch, ids, kibana, kibana_entries, logstash,
 };
 use crate::layer::device_mapper::cipher;
 use crate::node_api::{Answer, Endpoint, Outcome, answer, sockets};
@@ -56,6 +56,7 @@ pub static TARGETS: &[Target] = &[
     ("ext_superblock", ext_superblock),
     ("f2fs_superblock", f2fs_superblock),
     ("fstab", fstab_lines),
+    ("id_maps", id_maps),
     ("kibana_entries", kibana_entries),
     ("kibana_keystore", |bytes| drop(kibana::parse(bytes))),
     ("logstash_keystore", |bytes| drop(logstash::parse(bytes))),
@@ -199,6 +200,15 @@ fn ext_superblock(bytes: &[u8]) {
 fn f2fs_superblock(bytes: &[u8]) {
     let names = f2fs::read_superblock(bytes).unwrap_or_default();
     assert!(names.len() <= 8, "f2fs has at most eight devices");
+}
+
+fn id_maps(bytes: &[u8]) {
+    let range = ids::subordinate(bytes, 100_000);
+    assert!(range.is_none_or(|range| range.outside == 100_000), "another range than was asked for");
+    let Ok(map) = ids::Map::parse(bytes) else { return };
+    // Ranges of a kernel never overlap; those of garbage may.
+    let names = [0, 1, 1000, 100_000, u32::MAX].map(|id| map.inside(id).zip(map.outside(id)));
+    assert!(!map.is_identity() || names.contains(&Some((1000, 1000))), "an identity that is none");
 }
 
 fn kibana_entries(bytes: &[u8]) {

@@ -4,6 +4,7 @@ use atrest_proto::model::Severity;
 
 use crate::keystore::access::{Access, Directory, NamedEntry};
 use crate::keystore::acl::Who;
+use crate::keystore::ids::Root;
 use crate::keystore::{Account, Observation};
 use crate::path::HostPath;
 use crate::snapshot::Namespace;
@@ -19,6 +20,8 @@ pub(super) struct Problem {
 /// Whose a keystore is, and how its product wants it.
 pub(super) struct Owner<'a> {
     run_as: Option<&'a Account>,
+    /// Of the service's user namespace, as seen from outside.
+    root: Option<Root>,
     /// Of an account that is not known, the packages' name counts.
     product: &'a str,
     rule: Rule,
@@ -61,7 +64,7 @@ impl<'a> Owner<'a> {
             _ if run_as.is_none() => rule(0o600, false, "root:root".to_owned()),
             _ => rule(0o600, false, own),
         };
-        Self { run_as, product, rule }
+        Self { run_as, root: keystore.root, product, rule }
     }
 
     pub(super) const fn mode(&self) -> u32 {
@@ -71,6 +74,7 @@ impl<'a> Owner<'a> {
     /// Root's, or the account's that the service runs as.
     fn is_user(&self, uid: u32, name: &str) -> bool {
         uid == 0
+            || self.root.is_some_and(|root| root.uid == uid)
             || match self.run_as {
                 Some(account) => account.uid == uid,
                 None => name == self.product,
@@ -80,10 +84,24 @@ impl<'a> Owner<'a> {
     /// The official images run with group 0.
     fn is_group(&self, gid: u32, name: &str) -> bool {
         gid == 0
+            || self.root.is_some_and(|root| root.gid == gid)
             || match self.run_as {
                 Some(account) => account.gid == gid,
                 None => name == self.product,
             }
+    }
+
+    /// Neither root's nor the service's; of an owner that is not known it is not said.
+    fn is_foreign_owner(&self, access: &Access) -> bool {
+        !access.is_owner_unmapped && !self.is_user(access.metadata.uid, &access.owner)
+    }
+
+    fn is_foreign_group(&self, access: &Access) -> bool {
+        !access.is_group_unmapped && !self.is_group(access.metadata.gid, &access.group)
+    }
+
+    fn is_own_group(&self, access: &Access) -> bool {
+        !access.is_group_unmapped && self.is_group(access.metadata.gid, &access.group)
     }
 
     fn is_entry(&self, entry: &NamedEntry) -> bool {
@@ -103,7 +121,7 @@ impl<'a> Owner<'a> {
     /// The service's own group, where it has one of these rights and a directory service may know who else is in it.
     pub(super) fn uncounted<'b>(&self, access: &'b Access, rights: u32) -> Option<&'b str> {
         let may = access.group_rights & rights != 0
-            && self.is_group(access.metadata.gid, &access.group)
+            && self.is_own_group(access)
             && !access.members_elsewhere.is_empty();
         may.then_some(access.group.as_str())
     }
@@ -117,10 +135,10 @@ impl<'a> Owner<'a> {
     pub(super) fn readers(&self, access: &Access) -> Vec<String> {
         let mut readers = Vec::new();
         let metadata = &access.metadata;
-        if !self.is_user(metadata.uid, &access.owner) {
+        if self.is_foreign_owner(access) {
             readers.push(format!("user {}", named(&access.owner)));
         }
-        if access.group_rights & READ != 0 && !self.is_group(metadata.gid, &access.group) {
+        if access.group_rights & READ != 0 && self.is_foreign_group(access) {
             readers.push(format!("group {}", named(&access.group)));
         }
         for entry in &access.entries {
@@ -162,13 +180,12 @@ impl<'a> Owner<'a> {
         let mut add = |clause: String, severity, steps| {
             problems.push(Problem { clause, severity, steps });
         };
-        if !self.is_user(metadata.uid, &access.owner) {
+        if self.is_foreign_owner(access) {
             let owner = named(&access.owner);
             let clause = format!("its owner {owner} is neither root nor the service");
             add(clause, Severity::High, chown());
         }
-        let is_own_group = self.is_group(metadata.gid, &access.group);
-        if rights != 0 && !is_own_group {
+        if rights != 0 && self.is_foreign_group(access) {
             let group = named(&access.group);
             let clause =
                 format!("its group {group} is not the service's and may {} it", may(rights));
@@ -195,7 +212,7 @@ impl<'a> Owner<'a> {
             };
             add(format!("others may {what} it{clause}"), severity, chmod());
         }
-        if is_own_group && rights & (READ | WRITE) != 0 {
+        if self.is_own_group(access) && rights & (READ | WRITE) != 0 {
             if *group_may {
                 let members = self.others_in_group(access);
                 if !members.is_empty() {
@@ -231,7 +248,7 @@ impl<'a> Owner<'a> {
         let mut add = |clause: String, severity, step: String| {
             problems.push(Problem { clause, severity, steps: vec![step] });
         };
-        if !self.is_user(metadata.uid, &access.owner) {
+        if self.is_foreign_owner(access) {
             let owner = named(&access.owner);
             let clause = format!("user {owner} may replace it, being the owner of {path}");
             add(clause, Severity::High, format!("chown root {quoted}"));
@@ -246,7 +263,7 @@ impl<'a> Owner<'a> {
         }
         if access.group_rights & WRITE != 0 {
             let group = named(&access.group);
-            if self.is_group(metadata.gid, &access.group) {
+            if self.is_own_group(access) {
                 let members = self.others_in_group(access);
                 if !members.is_empty() {
                     let members = list(&members);
@@ -255,7 +272,7 @@ impl<'a> Owner<'a> {
                     );
                     add(clause, Severity::Medium, format!("chmod g-w {quoted}"));
                 }
-            } else {
+            } else if self.is_foreign_group(access) {
                 let clause = format!("group {group} may replace it, since it may write to {path}");
                 add(clause, Severity::High, format!("chmod g-w {quoted}"));
             }

@@ -249,6 +249,34 @@ mod tests {
     }
 
     #[test]
+    fn what_a_user_namespace_has_no_id_for_is_unknown_and_never_passes() {
+        let unmapped = |mode| {
+            with(mode, |keystore, file| {
+                (file.metadata.uid, file.metadata.gid) = (65_534, 65_534);
+                (file.is_owner_unmapped, file.is_group_unmapped) = (true, true);
+                keystore.troubles = vec![Trouble::new(Reason::Unreadable, "user 0 has no id")];
+            })
+        };
+        assert_eq!(unmapped(0o660).outcome, Outcome::Unknown);
+        // Others are others in every namespace.
+        fails(&unmapped(0o664), "others may read it");
+    }
+
+    #[test]
+    fn root_of_a_user_namespace_is_root_there() {
+        let judged = |root| {
+            with(0o660, |keystore, file| {
+                keystore.root = root;
+                (file.metadata.uid, file.metadata.gid) = (231_072, 231_072);
+                (file.owner, file.group) = ("231072".to_owned(), "231072".to_owned());
+            })
+        };
+        let root = crate::keystore::ids::Root { uid: 231_072, gid: 231_072 };
+        assert_eq!(judged(Some(root)).outcome, Outcome::Pass);
+        fails(&judged(None), "its owner 231072");
+    }
+
+    #[test]
     fn an_entry_for_somebody_else_fails() {
         let acl = |who, rights, text: &str| {
             with(0o660, |_, file| file.entries = vec![entry(who, rights, text)])
@@ -535,6 +563,7 @@ mod tests {
                         user: "svc".to_owned(),
                         group: "svc".to_owned(),
                     }),
+                    root: Observed::Absent,
                     password_sources: Vec::new(),
                 },
                 &mut crate::keystore::trials::Trials::new(

@@ -15,7 +15,7 @@ use crate::host::{FileKind, Host};
 use crate::keystore::Account;
 use crate::path::HostPath;
 use crate::secrets::{self, Form};
-use crate::snapshot::{Namespace, Trouble};
+use crate::snapshot::{Namespace, Observed, Trouble};
 use crate::variables::{self, expanded};
 
 /// Where a package puts things: all of the stack's are laid out alike.
@@ -726,6 +726,7 @@ fn write(
         format,
         service: Some(name.clone()),
         run_as: instance.run_as.clone(),
+        root: Observed::Absent,
         password_sources: password_sources.clone(),
     }));
     let configuration = |path: HostPath, form, namespace: &Namespace| secrets::Place {

@@ -8,6 +8,7 @@ pub mod elastic_agent_store;
 pub mod elastic_agent_vault;
 pub mod elasticsearch;
 pub mod fingerprint;
+pub mod ids;
 pub mod kibana;
 pub mod kibana_entries;
 pub mod leftover;
@@ -38,6 +39,9 @@ pub struct Observation {
     pub service: Option<String>,
     /// The name of the user that the service runs as, when known.
     pub run_as: Option<Account>,
+    /// Root's ids in the service's user namespace, where they are others and the file was looked at from outside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<ids::Root>,
     /// The name of the format that is expected, in [`FORMATS`].
     pub format: String,
     /// Of the file itself, symbolic links followed.

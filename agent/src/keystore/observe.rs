@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 use super::access::Looker;
 use super::trials::Trials;
 use super::{
-    Account, Look, Observation, Parsed, PasswordSource, format as keystore_format, leftover,
+    Account, Look, Observation, Parsed, PasswordSource, format as keystore_format, ids, leftover,
     password_source,
 };
 use crate::host::{FileKind, Host, Metadata};
@@ -24,7 +24,10 @@ pub struct Place {
     pub format: &'static str,
     pub service: Option<String>,
     /// The account that the service runs as, when known.
+    /// With the ids that it has where the agent looks.
     pub run_as: Option<Account>,
+    /// Root's ids in the service's user namespace, where `namespace` is outside of it.
+    pub root: Observed<ids::Root>,
     /// Where the service takes the password from, as far as that was found.
     pub password_sources: Vec<PasswordSource>,
 }
@@ -34,6 +37,10 @@ pub struct Place {
 pub fn observe(host: &dyn Host, place: &Place, trials: &mut Trials<'_>) -> Observation {
     let seen_by = &place.namespace;
     let mut looker = Looker::new(host, seen_by);
+    if let Observed::Unreadable(trouble) = &place.root {
+        looker.distrust_ids(trouble.clone());
+    }
+    let run_as = place.run_as.clone().and_then(|account| looker.account(account));
     let metadata = metadata(host, seen_by, &place.path);
     let is_symlink = host
         .metadata(seen_by, &place.path, false)
@@ -66,7 +73,8 @@ pub fn observe(host: &dyn Host, place: &Place, trials: &mut Trials<'_>) -> Obser
         product: place.product.clone(),
         format: place.format.to_owned(),
         service: place.service.clone(),
-        run_as: place.run_as.clone(),
+        run_as,
+        root: place.root.known().copied(),
         is_symlink,
         parents,
         contents,
@@ -191,6 +199,7 @@ mod tests {
             format: "elasticsearch",
             service: None,
             run_as: None,
+            root: Observed::Absent,
             password_sources: Vec::new(),
         };
         look_at(root, &place, &mut Memory::default())
@@ -282,6 +291,62 @@ mod tests {
         assert!(look(&root, KEYSTORE).contents.trouble().is_some());
     }
 
+    /// A root with a process in a user namespace, whose first mapped id is `inside` for the one `shift` above ours.
+    fn in_user_namespace(inside: u32, shift: u32) -> Observation {
+        let root = root();
+        let own = root.path().join("proc/7/root");
+        fs::create_dir_all(own.join("etc")).unwrap();
+        fs::rename(root.path().join("etc/elasticsearch"), own.join("etc/elasticsearch")).unwrap();
+        let file = fs::metadata(own.join(KEYSTORE.trim_start_matches('/'))).unwrap();
+        fs::write(
+            own.join("etc/passwd"),
+            "es:x:1000:1000::/:/bin/sh\neve:x:1001:1000::/:/bin/sh\n",
+        )
+        .unwrap();
+        fs::write(own.join("etc/group"), "es:x:1000:mallory\n").unwrap();
+        for (map, id) in [("uid_map", file.uid()), ("gid_map", file.gid())] {
+            let map = root.path().join("proc/7").join(map);
+            fs::write(map, format!("{inside:10} {:10} {:10}\n", id + shift, 1)).unwrap();
+        }
+        let place = Place {
+            path: KEYSTORE.into(),
+            namespace: Namespace::Process(7),
+            product: "elasticsearch".to_owned(),
+            format: "elasticsearch",
+            service: None,
+            run_as: Some(Account {
+                uid: file.uid(),
+                gid: file.gid(),
+                user: "somebody".to_owned(),
+                group: "else".to_owned(),
+            }),
+            root: Observed::Absent,
+            password_sources: Vec::new(),
+        };
+        look_at(&root, &place, &mut Memory::default())
+    }
+
+    #[test]
+    fn ids_are_those_that_the_services_user_namespace_has() {
+        let seen = in_user_namespace(1000, 0);
+        let file = seen.file.known().unwrap();
+        assert_eq!((file.metadata.uid, file.metadata.gid), (1000, 1000));
+        assert_eq!((file.owner.as_str(), file.group.as_str()), ("es", "es"));
+        assert_eq!(file.members, ["es", "eve", "mallory"]);
+        let run_as = seen.run_as.unwrap();
+        assert_eq!((run_as.uid, run_as.gid, run_as.user.as_str()), (1000, 1000, "es"));
+        assert!(seen.troubles.is_empty(), "{:?}", seen.troubles);
+    }
+
+    #[test]
+    fn ids_that_the_user_namespace_does_not_have_are_said_and_are_nobodys() {
+        let seen = in_user_namespace(1000, 1);
+        let file = seen.file.known().unwrap();
+        assert!(file.is_owner_unmapped && file.is_group_unmapped && file.members.is_empty());
+        assert!(seen.run_as.is_none());
+        assert!(seen.troubles[0].detail.contains("user namespace"), "{:?}", seen.troubles);
+    }
+
     #[test]
     fn a_link_to_nothing_is_no_absence() {
         let root = root();
@@ -301,6 +366,7 @@ mod tests {
             format: "elasticsearch",
             service: None,
             run_as: None,
+            root: Observed::Absent,
             password_sources: Vec::new(),
         };
         let memory = &mut Memory::default();

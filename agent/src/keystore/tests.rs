@@ -123,6 +123,7 @@ fn look(fixture: &Fixture) -> Observation {
         format: fixture.format,
         service: None,
         run_as: None,
+        root: crate::snapshot::Observed::Absent,
         password_sources: vec![
             PasswordSource::File {
                 variable: "KEYSTORE_PASSWORD_FILE".to_owned(),

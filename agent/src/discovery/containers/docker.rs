@@ -15,9 +15,10 @@ use crate::discovery::yaml::{MAX_SIZE, Settings};
 use crate::discovery::{Discovery, KeystorePlace};
 use crate::host::Host;
 use crate::keystore::Account;
+use crate::keystore::ids::{self, Map, Maps};
 use crate::path::HostPath;
 use crate::secrets;
-use crate::snapshot::{Namespace, Trouble};
+use crate::snapshot::{Namespace, Observed, Trouble};
 
 /// A container's description holds its environment and its health log.
 const LIMIT: usize = 4 << 20;
@@ -60,16 +61,62 @@ struct MountPoint {
     destination: String,
 }
 
+/// Of `hostconfig.json`.
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+struct HostConfig {
+    userns_mode: String,
+}
+
 /// A stopped container, with where the host has its files.
 struct Container {
     description: Description,
     /// The writable layer; `None` where it is not known.
     upper: Option<HostPath>,
+    /// Which ids of the host stand for those of the container, where they are not the same.
+    ids: Option<Result<Maps, Trouble>>,
 }
 
 pub(super) fn discover(host: &dyn Host, running: &[(String, Cgroup)], found: &mut Discovery) {
     let root = data_root(host, &mut found.gaps);
-    let containers = root.join("containers");
+    for root in roots(host, root) {
+        of_root(host, &root, running, found);
+    }
+}
+
+/// A directory that Docker keeps containers in: its own, and with `userns-remap` one below it for each user namespace.
+struct Root {
+    path: HostPath,
+    ids: Option<Result<Maps, Trouble>>,
+}
+
+/// The directories below Docker's, where ids are shifted: `UID.GID`, which root of the containers is on the host.
+/// `daemon.(*setupDaemonRoot)` of Docker.
+fn roots(host: &dyn Host, root: HostPath) -> Vec<Root> {
+    let names = host.list(&Namespace::Host, &root).unwrap_or_default();
+    let shifted = names.into_iter().filter_map(|name| {
+        let name = String::from_utf8(name).ok()?;
+        let (uid, gid) = name.split_once('.')?;
+        let (uid, gid) = (uid.parse().ok()?, gid.parse().ok()?);
+        let maps = shifted(host, "/etc/subuid", uid)
+            .and_then(|users| Ok(Maps { users, groups: shifted(host, "/etc/subgid", gid)? }));
+        Some(Root { path: root.join(name), ids: Some(maps) })
+    });
+    let shifted: Vec<Root> = shifted.collect();
+    std::iter::once(Root { path: root, ids: None }).chain(shifted).collect()
+}
+
+/// The ids from `first` on that stand for those from 0 on.
+fn shifted(host: &dyn Host, file: &str, first: u32) -> Result<Map, Trouble> {
+    let text = host.read(&Namespace::Host, &HostPath::from(file), LIMIT)?;
+    ids::subordinate(&text, first).map(Map::of).ok_or_else(|| {
+        let detail = format!("{file}: it has no range from {first} on, which containers run with");
+        Trouble::new(Reason::Unreadable, detail)
+    })
+}
+
+fn of_root(host: &dyn Host, root: &Root, running: &[(String, Cgroup)], found: &mut Discovery) {
+    let containers = root.path.join("containers");
     for (service, cgroup) in running {
         let logs = containers.join(&cgroup.container);
         if is_directory(host, &logs) {
@@ -107,9 +154,21 @@ pub(super) fn discover(host: &dyn Host, running: &[(String, Cgroup)], found: &mu
             continue;
         };
         let Some(image) = image(&description.config.image) else { continue };
-        let container = Container { upper: upper(host, &root, &id), description };
-        describe(host, image, &id, &container, &containers.join(&id), found);
+        let directory = containers.join(&id);
+        let container = Container {
+            upper: upper(host, &root.path, &id),
+            description,
+            ids: root.ids.clone().filter(|_| !is_in_hosts_namespace(host, &directory)),
+        };
+        describe(host, image, &id, &container, &directory, found);
     }
+}
+
+/// A container may be excepted: `docker run --userns=host`.
+fn is_in_hosts_namespace(host: &dyn Host, directory: &HostPath) -> bool {
+    let bytes = host.read(&Namespace::Host, &directory.join("hostconfig.json"), LIMIT);
+    let config = bytes.ok().and_then(|bytes| serde_json::from_slice::<HostConfig>(&bytes).ok());
+    config.is_some_and(|config| config.userns_mode == "host")
 }
 
 fn data_root(host: &dyn Host, gaps: &mut Vec<Gap>) -> HostPath {
@@ -177,11 +236,25 @@ impl Container {
     }
 
     /// The account that it runs as, by the host's names: its files are looked at on the host.
-    fn run_as(&self, host: &dyn Host) -> Account {
+    fn run_as(&self, host: &dyn Host) -> Option<Account> {
         let mut ids = self.description.config.user.splitn(2, ':').map(str::parse);
         let uid = ids.next().and_then(Result::ok).unwrap_or(IMAGE_UID);
         let gid = ids.next().and_then(Result::ok).unwrap_or(0);
-        account_numbered(host, &Namespace::Host, uid, gid)
+        let ids = match &self.ids {
+            Some(Ok(maps)) => maps.users.outside(uid).zip(maps.groups.outside(gid)),
+            Some(Err(_)) | None => Some((uid, gid)),
+        };
+        let (uid, gid) = ids?;
+        Some(account_numbered(host, &Namespace::Host, uid, gid))
+    }
+
+    /// Root's ids on the host.
+    fn root(&self) -> Observed<ids::Root> {
+        match &self.ids {
+            None => Observed::Absent,
+            Some(Ok(maps)) => maps.root().map_or(Observed::Absent, Observed::Known),
+            Some(Err(trouble)) => Observed::Unreadable(trouble.clone()),
+        }
     }
 
     /// The settings of the file at `path` of the container, such as one that is mounted there.
@@ -282,13 +355,20 @@ fn describe(
     if let Some(path) = container.on_host(&home.join(image.keystore))
         && host.metadata(&Namespace::Host, &path, true).is_ok()
     {
+        let run_as = container.run_as(host);
         found.keystores.push(KeystorePlace {
             path,
             namespace: Namespace::Host,
             product: image.product.to_owned(),
             format: image.format,
             service: Some(name.clone()),
-            run_as: Some(container.run_as(host)),
+            root: if run_as.is_some() {
+                container.root()
+            } else {
+                let detail = format!("{name}: its user has no id on the host");
+                Observed::Unreadable(Trouble::new(Reason::Unreadable, detail))
+            },
+            run_as,
             password_sources: Vec::new(),
         });
     }

@@ -12,7 +12,7 @@ use crate::host::Host;
 use crate::keystore::Account;
 use crate::path::HostPath;
 use crate::secrets::{self, Form};
-use crate::snapshot::Namespace;
+use crate::snapshot::{Namespace, Observed};
 
 /// The directories of kubelets: the default, and that of k0s.
 const ROOTS: [&str; 2] = ["/var/lib/kubelet", "/var/lib/k0s/kubelet"];
@@ -143,6 +143,7 @@ fn describe(
         format: pod.format,
         service: Some(name.clone()),
         run_as: Some(account(host, &config)),
+        root: Observed::Absent,
         password_sources: Vec::new(),
     });
     for (path, form) in [(config.join(pod.settings), Form::Yaml), (config.clone(), Form::Directory)]

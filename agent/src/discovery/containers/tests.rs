@@ -4,6 +4,7 @@ use super::docker::image;
 use super::*;
 use crate::discovery::{Declared, Discovery};
 use crate::host::recorded::RecordedHost;
+use crate::snapshot::Observed;
 
 fn found(files: &[(&str, &str)]) -> Discovery {
     let root = tempfile::tempdir().unwrap();
@@ -140,6 +141,34 @@ fn a_stopped_container_has_the_paths_that_words_and_a_mounted_file_name() {
     assert_eq!((run_as.uid, run_as.gid), (1001, 5));
     let gaps = found.gaps.iter().filter(|gap| gap.subject != "/proc");
     assert_eq!(gaps.count(), 0, "{:?}", found.gaps);
+}
+
+#[test]
+fn a_stopped_container_of_a_user_namespace_has_the_hosts_ids() {
+    use crate::keystore::ids::Root;
+    let container = format!("var/lib/docker/231072.300000/containers/{}", "ab".repeat(32));
+    let description = r#"{"Name":"/es","Config":{"Image":"elasticsearch:9"},
+        "MountPoints":{"/usr/share/elasticsearch/config":{"Source":"/srv/conf"}}}"#;
+    let found = |subuid: &str, mode: &str| {
+        let found = found(&[
+            (&format!("{container}/config.v2.json"), description),
+            (&format!("{container}/hostconfig.json"), mode),
+            ("srv/conf/elasticsearch.keystore", ""),
+            ("etc/subuid", subuid),
+            ("etc/subgid", "dockremap:300000:65536\n"),
+        ]);
+        let [keystore] = found.keystores.as_slice() else { panic!("{found:?}") };
+        let ids = keystore.run_as.as_ref().map(|account| (account.uid, account.gid));
+        (ids, keystore.root.clone())
+    };
+    let whole = "alice:100000:65536\ndockremap:231072:65536\n";
+    let root = Observed::Known(Root { uid: 231_072, gid: 300_000 });
+    assert_eq!(found(whole, "{}"), (Some((232_072, 300_000)), root));
+    assert_eq!(found(whole, "{\"UsernsMode\":\"host\"}"), (Some((1000, 0)), Observed::Absent));
+    let (_, unknown) = found("alice:100000:65536\n", "{}");
+    assert!(unknown.trouble().unwrap().detail.contains("/etc/subuid"), "{unknown:?}");
+    let (ids, short) = found("dockremap:231072:1000\n", "{}");
+    assert!(ids.is_none() && short.trouble().is_some(), "{short:?}");
 }
 
 #[test]

@@ -16,7 +16,7 @@ use crate::drift::{Claim, Source};
 use crate::host::Host;
 use crate::path::HostPath;
 use crate::secrets::{self, Form};
-use crate::snapshot::{Namespace, Trouble};
+use crate::snapshot::{Namespace, Observed, Trouble};
 
 /// The settings that are read; nothing else of a settings file is kept.
 const SETTINGS: &[&str] = &[
@@ -109,6 +109,7 @@ pub(super) fn describe(
         format: "elasticsearch",
         service: Some(name.clone()),
         run_as: instance.run_as.clone(),
+        root: Observed::Absent,
         password_sources: password_sources::of(host, instance),
     });
     found.configurations.extend(node.configurations(&name));
