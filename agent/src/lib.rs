@@ -5,6 +5,7 @@
 //! ([`report`]) or sends it ([`transport`], [`daemon`]).
 
 pub mod accounts;
+pub mod assumption;
 pub mod boot;
 pub mod check;
 pub mod cli;

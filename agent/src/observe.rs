@@ -81,6 +81,7 @@ pub fn observe_again(
     found.keystores.extend(kept.keystores);
     found.secrets.extend(kept.secrets);
     found.claims.extend(kept.claims);
+    found.assumptions.extend(kept.assumptions);
     found.sights.extend(kept.sights);
     found.memory.extend(kept.memory);
     found.repositories.extend(kept.repositories);
@@ -114,6 +115,7 @@ pub fn observe_again(
         repositories: found.repositories,
         unlisted: found.unlisted,
         claims: found.claims,
+        assumptions: found.assumptions,
         sights: found.sights,
         gaps,
         devices,
@@ -184,6 +186,7 @@ fn services(host: &dyn Host, discovery: &Discovery, tried: &mut Memory) -> Servi
         keystores,
         secrets,
         claims: discovery.claims.clone(),
+        assumptions: discovery.assumptions.clone(),
         sights: discovery.sights.clone(),
         memory: memory(host, &discovery.services),
         repositories: discovery.repositories.clone(),

@@ -17,13 +17,14 @@ use crate::repository::Judged;
 use crate::secrets::Form;
 use crate::snapshot::{BlockDevice, Namespace, Observed, Resolved, Snapshot, Target};
 use crate::volume::Evaluator;
-use crate::{keystore, repository, secrets};
+use crate::{assumption, keystore, repository, secrets};
 
 /// Judges everything that was observed. Same snapshot and policy, same posture.
 pub fn evaluate(snapshot: &Snapshot, policy: &Policy) -> Posture {
     let evaluator = Evaluator::new(snapshot);
-    let paths: Vec<PathPosture> =
+    let mut paths: Vec<PathPosture> =
         snapshot.targets.iter().map(|target| evaluator.target(target)).collect();
+    assumption::doubt(&mut paths, &snapshot.targets, &snapshot.assumptions);
     let swaps: Vec<PathPosture> = snapshot
         .swaps
         .known()
@@ -291,6 +292,7 @@ pub fn summary(findings: &[Finding]) -> BTreeMap<&'static str, usize> {
 
 #[cfg(test)]
 mod tests {
+    use atrest_proto::model::Reason;
 
     use super::*;
     use crate::dm_table::parse_target;
@@ -395,6 +397,24 @@ mod tests {
         assert_eq!(finding.affects, ["data:/data"]);
         let plain = array_on(DeviceNumber::new(8, 0));
         assert_eq!(found(&plain, "spare_encrypted").outcome, Outcome::NotApplicable);
+    }
+
+    #[test]
+    fn a_path_that_is_only_assumed_does_not_pass() {
+        let mut snapshot = array_on(crypt().number);
+        snapshot.targets[0].service = Some("es".to_owned());
+        snapshot.assumptions = vec![assumption::Assumption {
+            service: "es".to_owned(),
+            usage: Use::Data,
+            path: "/data".into(),
+            namespace: Namespace::Host,
+            why: crate::snapshot::Trouble::new(Reason::Unreadable, "es.yml: line 1"),
+        }];
+        let finding = found(&snapshot, "volume_encrypted");
+        assert_eq!(finding.outcome, Outcome::Unknown);
+        assert!(finding.summary.contains("es.yml: line 1"), "{}", finding.summary);
+        let posture = evaluate(&snapshot, &Policy::default());
+        assert_eq!(posture.paths[0].verdict, Verdict::Unknown);
     }
 
     #[test]

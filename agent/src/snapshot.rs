@@ -337,6 +337,7 @@ pub struct ServiceFacts {
     pub keystores: Vec<crate::keystore::Observation>,
     pub secrets: Vec<crate::secrets::Observation>,
     pub claims: Vec<crate::drift::Claim>,
+    pub assumptions: Vec<crate::assumption::Assumption>,
     pub sights: Vec<crate::node_api::Sight>,
     pub memory: Vec<crate::memory::ServiceMemory>,
     pub repositories: Vec<crate::repository::Observation>,
@@ -372,6 +373,9 @@ pub struct Snapshot {
     /// Services of which the repositories are not known.
     pub unlisted: Vec<crate::repository::Unlisted>,
     pub claims: Vec<crate::drift::Claim>,
+    /// Which of the targets are there only because a setting is not known.
+    #[serde(default)]
+    pub assumptions: Vec<crate::assumption::Assumption>,
     /// Which APIs of running nodes were asked.
     pub sights: Vec<crate::node_api::Sight>,
     /// Of running services.
@@ -403,6 +407,7 @@ impl Snapshot {
             repositories: Vec::new(),
             unlisted: Vec::new(),
             claims: Vec::new(),
+            assumptions: Vec::new(),
             sights: Vec::new(),
             memory: Vec::new(),
             hibernation: crate::hibernation::Hibernation::default(),

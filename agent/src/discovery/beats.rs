@@ -274,10 +274,15 @@ struct Paths<'a> {
 
 impl Paths<'_> {
     /// The directory that a setting names, or `default`.
-    fn add(&mut self, key: &'static str, values: &mut Values<'_>, default: HostPath) -> HostPath {
-        let named = values.path(key, &|name| self.lookup(name));
-        let path = absolute(&self.instance.cwd, &named.unwrap_or(default));
-        self.known.insert(key, path.clone());
+    fn add(
+        &mut self,
+        setting: (&'static str, Use),
+        values: &mut Values<'_>,
+        default: &HostPath,
+    ) -> HostPath {
+        let cwd = &self.instance.cwd;
+        let path = values.directory(setting, &|name| self.lookup(name), cwd, default);
+        self.known.insert(setting.0, path.clone());
         path
     }
 
@@ -323,21 +328,27 @@ fn describe(name: &str, host: &dyn Host, candidate: &Candidate) -> Description {
     }
     let file = files.last().cloned().unwrap_or_default();
     let mut gaps = Vec::new();
-    let (settings, is_read) = stack::settings(host, seen_by, &files, &is_setting, &mut gaps);
-    let mut values = Values { settings: &settings, given: &given, file: &file, gaps };
+    let (settings, unread) = stack::settings(host, seen_by, &files, &is_setting, &mut gaps);
+    let mut values = Values::new(&settings, &given, &file);
+    (values.unread, values.gaps) = (unread, gaps);
 
     let package = Package::new(name);
     let mut paths = Paths { instance, known: BTreeMap::new() };
-    let home = paths.add("path.home", &mut values, home);
-    let config = paths.add("path.config", &mut values, base);
+    let home = paths.add(("path.home", Use::Config), &mut values, &home);
+    let config = paths.add(("path.config", Use::Config), &mut values, &base);
+    // Nobody sets them in a file but together with the others.
+    values.guesses.clear();
     let is_usual = files == [config.join(&usual_file)];
     // Settings that cannot be read are those of the package, as far as anybody knows.
-    let assumed = Some(&package).filter(|package| !is_read && package.config == config);
+    let assumed =
+        Some(&package).filter(|package| values.unread.is_some() && package.config == config);
     let default = |packaged: fn(&Package) -> &HostPath, below_home: &str| {
         assumed.map_or_else(|| home.join(below_home), |package| packaged(package).clone())
     };
-    let data = paths.add("path.data", &mut values, default(|package| &package.data, "data"));
-    let logs = paths.add("path.logs", &mut values, default(|package| &package.logs, "logs"));
+    let data = default(|package| &package.data, "data");
+    let data = paths.add(("path.data", Use::Data), &mut values, &data);
+    let logs = default(|package| &package.logs, "logs");
+    let logs = paths.add(("path.logs", Use::Logs), &mut values, &logs);
     let lookup = |name: &str| paths.lookup(name);
     let node_name = values.text("name", &lookup);
     let service = stack::name(
@@ -409,6 +420,7 @@ fn describe(name: &str, host: &dyn Host, candidate: &Candidate) -> Description {
         settings: file.clone(),
         data: vec![data],
         places,
+        guesses: values.guesses,
         keystores: has_keystore.then_some((keystore, "beats")).into_iter().collect(),
         configurations,
         claims,

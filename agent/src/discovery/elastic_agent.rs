@@ -188,7 +188,8 @@ fn describe(host: &dyn Host, package: &Package, candidate: &Candidate) -> Descri
     let mut gaps = Vec::new();
     let (settings, _) =
         stack::settings(host, seen_by, std::slice::from_ref(&file), &is_setting, &mut gaps);
-    let mut values = Values { settings: &settings, given: &[], file: &file, gaps };
+    let mut values = Values::new(&settings, &[], &file);
+    values.gaps = gaps;
     let lookup: Lookup<'_> =
         &|name| instance.environment.get(name.strip_prefix("env.").unwrap_or(name));
 
@@ -272,6 +273,7 @@ fn describe(host: &dyn Host, package: &Package, candidate: &Candidate) -> Descri
         settings: file.clone(),
         data: vec![data],
         places,
+        guesses: Vec::new(),
         keystores,
         configurations,
         claims: Vec::new(),

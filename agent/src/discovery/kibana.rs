@@ -6,6 +6,7 @@
 use atrest_proto::model::Use;
 
 use super::arguments;
+use super::assumed::Guess;
 use super::instance::{AS_ROOT, Instance, absolute};
 use super::process::{self, Process, gap};
 use super::stack::{self, Candidate, Description, Lookup, Naming, Package, Values};
@@ -267,9 +268,10 @@ fn describe(
     }
     let file = files.last()?.clone();
     let is_usual = files == [usual];
-    let (settings, is_read) = stack::settings(host, seen_by, &files, &is_setting, &mut gaps);
+    let (settings, unread) = stack::settings(host, seen_by, &files, &is_setting, &mut gaps);
     let given = given(own_arguments(instance));
-    let mut values = Values { settings: &settings, given: &given, file: &file, gaps };
+    let mut values = Values::new(&settings, &given, &file);
+    (values.unread, values.gaps) = (unread, gaps);
     let lookup: Lookup<'_> = &|name| instance.environment.get(name);
 
     let package = family
@@ -292,7 +294,7 @@ fn describe(
             node_name: node_name.as_deref(),
         },
     );
-    let data = data(host, instance, package.as_ref(), is_read, &mut values, lookup);
+    let data = data(host, instance, package.as_ref(), &mut values, lookup);
     let claims = values.claims("path.data", &instance.home, lookup);
 
     let mut places = Vec::new();
@@ -311,8 +313,10 @@ fn describe(
     {
         places.push((Use::Logs, own_logs()));
     }
-    if !is_read && package.is_some() {
-        places.push((Use::Logs, own_logs()));
+    if let Some(why) = values.unread.clone().filter(|_| package.is_some()) {
+        let path = own_logs();
+        values.guesses.push(Guess { usage: Use::Logs, path: path.clone(), why });
+        places.push((Use::Logs, path));
     }
     places.extend(crash_places(instance));
     // `os.tmpdir()` of Node.js: where Chromium keeps its profile while it prints a report.
@@ -335,6 +339,7 @@ fn describe(
         places,
         configurations: files.into_iter().map(|path| (path, Form::Yaml)).collect(),
         claims,
+        guesses: values.guesses,
         gaps: values.gaps,
         roles: Vec::new(),
     })
@@ -344,7 +349,6 @@ fn data(
     host: &dyn Host,
     instance: &Instance,
     package: Option<&Package>,
-    is_read: bool,
     values: &mut Values<'_>,
     lookup: Lookup<'_>,
 ) -> Vec<HostPath> {
@@ -377,8 +381,12 @@ fn data(
     if data.is_empty() {
         let own = instance.home.join("data");
         let packaged = package.map(|package| package.data.clone());
-        let is_own = is_read && stack::exists(host, seen_by, &own);
-        data.push(packaged.filter(|_| !is_own).unwrap_or(own));
+        let is_own = values.unread.is_none() && stack::exists(host, seen_by, &own);
+        let path = packaged.filter(|_| !is_own).unwrap_or(own);
+        if let Some(why) = values.doubt("path.data") {
+            values.guesses.push(Guess { usage: Use::Data, path: path.clone(), why });
+        }
+        data.push(path);
     }
     data.sort_unstable();
     data.dedup();

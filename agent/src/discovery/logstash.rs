@@ -7,6 +7,7 @@ use atrest_proto::model::{Gap, Reason, Use};
 use zeroize::Zeroizing;
 
 use super::arguments::{java_places, property, values};
+use super::assumed::Guess;
 use super::instance::{AS_ROOT, Instance, absolute};
 use super::pipelines::Pipelines;
 use super::process::{Process, gap};
@@ -168,7 +169,7 @@ fn describe(host: &dyn Host, candidate: &Candidate) -> Description {
     let seen_by = &instance.namespace;
     let file = instance.config.join(SETTINGS_FILE);
     let mut gaps = Vec::new();
-    let (mut settings, is_read) =
+    let (mut settings, unread) =
         stack::settings(host, seen_by, std::slice::from_ref(&file), &is_setting, &mut gaps);
     let own = own_arguments(instance);
     // They may hold passwords.
@@ -184,21 +185,23 @@ fn describe(host: &dyn Host, candidate: &Candidate) -> Description {
             values(own, names).into_iter().map(|value| ((*key).to_owned(), value))
         })
         .collect();
-    let mut values = Values { settings: &settings, given: &given, file: &file, gaps };
+    let mut values = Values::new(&settings, &given, &file);
+    values.unread = unread;
     let lookup: Lookup<'_> = &|name| instance.environment.get(name);
     let own_path = |path: HostPath| absolute(&instance.cwd, &path);
 
     let package = Package::new(PRODUCT);
     // Settings that cannot be read are those of the package, as far as anybody knows.
-    let assumed = Some(&package).filter(|package| !is_read && package.config == instance.config);
-    let data = values.path("path.data", lookup).map_or_else(
-        || assumed.map_or_else(|| instance.home.join("data"), |package| package.data.clone()),
-        own_path,
-    );
-    let logs = values.path("path.logs", lookup).map_or_else(
-        || assumed.map_or_else(|| instance.home.join("logs"), |package| package.logs.clone()),
-        own_path,
-    );
+    let assumed = Some(&package)
+        .filter(|package| values.unread.is_some() && package.config == instance.config);
+    let default = |packaged: fn(&Package) -> &HostPath, below_home: &str| {
+        assumed.map_or_else(|| instance.home.join(below_home), |package| packaged(package).clone())
+    };
+    let (data, logs) =
+        (default(|package| &package.data, "data"), default(|package| &package.logs, "logs"));
+    let cwd = &instance.cwd;
+    let data = values.directory(("path.data", Use::Data), lookup, cwd, &data);
+    let logs = values.directory(("path.logs", Use::Logs), lookup, cwd, &logs);
     let node_name = values.text("node.name", lookup);
     let name = stack::name(
         host,
@@ -220,7 +223,8 @@ fn describe(host: &dyn Host, candidate: &Candidate) -> Description {
     let keystore = values
         .path("keystore.file", lookup)
         .map_or_else(|| instance.config.join("logstash.keystore"), own_path);
-    let mut gaps = std::mem::take(&mut values.gaps);
+    gaps.append(&mut values.gaps);
+    let mut guesses = std::mem::take(&mut values.guesses);
     let listed = pipelines_of(host, instance, &settings, &given, !texts.is_empty(), &mut gaps);
     let options = java_options(host, instance, &mut configurations);
     places.extend(java_uses(instance, &options));
@@ -231,8 +235,14 @@ fn describe(host: &dyn Host, candidate: &Candidate) -> Description {
         .collect();
     let pipelines =
         Pipelines { host, instance, temporary: &temporary, places: Vec::new(), gaps: Vec::new() };
-    let mut queues =
-        Queues { data: &data, pipelines, directories: Vec::new(), files: Vec::new(), is_one: true };
+    let mut queues = Queues {
+        data: &data,
+        pipelines,
+        directories: Vec::new(),
+        files: Vec::new(),
+        guesses: Vec::new(),
+        is_one: true,
+    };
     for (subject, text) in &texts {
         queues.pipelines.add_text(subject, text);
     }
@@ -253,7 +263,8 @@ fn describe(host: &dyn Host, candidate: &Candidate) -> Description {
             queues.describe(&settings, &given);
         }
     }
-    let Queues { pipelines, directories, mut files, .. } = queues;
+    let Queues { pipelines, directories, mut files, guesses: of_queues, .. } = queues;
+    guesses.extend(of_queues);
     let Pipelines { places: written, gaps: lost, .. } = pipelines;
     places.extend(directories.into_iter().map(|path| (Use::Queue, path)));
     places.extend(written.into_iter().filter(|(_, path)| !path.is_at_or_below(&data)));
@@ -293,6 +304,7 @@ fn describe(host: &dyn Host, candidate: &Candidate) -> Description {
         settings: file,
         data: vec![data],
         places,
+        guesses,
         // Its password, when it has one of its own, comes from LOGSTASH_KEYSTORE_PASS in the environment.
         keystores: vec![(keystore, "logstash")],
         configurations,
@@ -320,7 +332,7 @@ fn pipelines_of(
 ) -> Listed {
     let lookup: Lookup<'_> = &|name| instance.environment.get(name);
     let file = instance.config.join(SETTINGS_FILE);
-    let mut values = Values { settings, given, file: &file, gaps: Vec::new() };
+    let mut values = Values::new(settings, given, &file);
     if values.is_true("xpack.management.enabled", lookup) {
         let detail = "Elasticsearch hands them out: what they write to is not known here";
         let trouble = Trouble::new(Reason::Unreadable, detail);
@@ -362,6 +374,7 @@ struct Queues<'a> {
     pipelines: Pipelines<'a>,
     directories: Vec<HostPath>,
     files: Vec<HostPath>,
+    guesses: Vec<Guess>,
     /// Each has its own queue, below the directory of all.
     is_one: bool,
 }
@@ -372,22 +385,25 @@ impl Queues<'_> {
         let instance = self.pipelines.instance;
         let lookup: Lookup<'_> = &|name| instance.environment.get(name);
         let file = instance.config.join(SETTINGS_FILE);
-        let mut values = Values { settings, given, file: &file, gaps: Vec::new() };
+        let mut values = Values::new(settings, given, &file);
         let id = values.path("pipeline.id", lookup).unwrap_or_else(|| HostPath::from("main"));
         let own = |base: HostPath| {
             let base = absolute(&instance.cwd, &base);
             if self.is_one { base.join(id.as_bytes().trim_ascii_start()) } else { base }
         };
         let is_persisted = values.text("queue.type", lookup).as_deref() == Some("persisted");
-        let queue = values.path("path.queue", lookup).unwrap_or_else(|| self.data.join("queue"));
-        if is_persisted {
-            self.directories.push(own(queue));
-        }
-        let letters = values
-            .path("path.dead_letter_queue", lookup)
-            .unwrap_or_else(|| self.data.join("dead_letter_queue"));
-        if values.is_true("dead_letter_queue.enable", lookup) {
-            self.directories.push(own(letters));
+        let has_letters = values.is_true("dead_letter_queue.enable", lookup);
+        for (key, below, is_on) in [
+            ("path.queue", "queue", is_persisted),
+            ("path.dead_letter_queue", "dead_letter_queue", has_letters),
+        ] {
+            let named = values.path(key, lookup);
+            let path = own(named.clone().unwrap_or_else(|| self.data.join(below)));
+            // A guess of the directory of data is one of what is below, too.
+            if let (None, Some(why), true) = (named, values.doubt(key), is_on) {
+                self.guesses.push(Guess { usage: Use::Queue, path: path.clone(), why });
+            }
+            self.directories.extend(is_on.then_some(path));
         }
         for pattern in values.paths("path.config", lookup) {
             self.read(&pattern);

@@ -3,6 +3,7 @@
 //! Reads through [`Host`] only. Names and paths leave this module, never the value of a setting that may be secret.
 
 pub(crate) mod arguments;
+mod assumed;
 pub(crate) mod beats;
 mod containers;
 mod core_dumps;
@@ -29,6 +30,7 @@ use std::collections::BTreeMap;
 
 use atrest_proto::model::{Gap, Reason, Service, Use};
 
+use crate::assumption::Assumption;
 use crate::core_dumps::CoreDumps;
 use crate::drift::Claim;
 use crate::host::Host;
@@ -57,6 +59,8 @@ pub struct Discovery {
     pub configurations: Vec<secrets::Place>,
     /// What the sources say of settings that they may disagree on.
     pub claims: Vec<Claim>,
+    /// Which places are defaults of settings that are not known.
+    pub assumptions: Vec<Assumption>,
     /// The APIs of running nodes, to be asked by what may use the network.
     pub endpoints: Vec<node_api::Endpoint>,
     /// Which of them were asked.
@@ -198,6 +202,8 @@ pub fn discover(host: &dyn Host, declared: &Declared) -> Discovery {
     found.configurations.dedup();
     found.claims.sort_unstable();
     found.claims.dedup();
+    found.assumptions.sort_unstable();
+    found.assumptions.dedup();
     found.gaps.sort_unstable();
     found.gaps.dedup();
     found

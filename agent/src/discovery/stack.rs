@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use atrest_proto::model::{Gap, Reason, Service, Use};
 
+use super::assumed::{self, Guess};
 use super::identity::is_same_file;
 use super::instance::{AS_ROOT, Instance, Running, absolute, account_named, account_of_archive};
 use super::process::{self, Environment, Process, gap};
@@ -107,6 +108,8 @@ pub(super) struct Description {
     pub(super) data: Vec<HostPath>,
     /// Where it writes besides its data and its configuration directory.
     pub(super) places: Vec<(Use, HostPath)>,
+    /// Which of its data and places are defaults of settings that are not known.
+    pub(super) guesses: Vec<Guess>,
     /// With the names of their formats.
     pub(super) keystores: Vec<(HostPath, &'static str)>,
     pub(super) configurations: Vec<(HostPath, Form)>,
@@ -386,16 +389,16 @@ pub(super) fn may_exist(host: &dyn Host, seen_by: &Namespace, path: &HostPath) -
     }
 }
 
-/// The settings of all files, the later ones going before; and whether every one that is there could be read.
+/// The settings of all files, the later ones going before; and why one that is there could not be read.
 pub(super) fn settings(
     host: &dyn Host,
     seen_by: &Namespace,
     files: &[HostPath],
     keep: &dyn Fn(&str) -> bool,
     gaps: &mut Vec<Gap>,
-) -> (Settings, bool) {
+) -> (Settings, Option<Trouble>) {
     let mut settings = Settings::default();
-    let mut is_read = true;
+    let mut unread = None;
     for path in files {
         let (trouble, remedy) = match host.read(seen_by, path, yaml::MAX_SIZE) {
             Ok(bytes) => match Settings::parse(&bytes, keep) {
@@ -413,10 +416,10 @@ pub(super) fn settings(
             Err(trouble) if trouble.reason == Reason::NoPermission => (trouble, AS_ROOT),
             Err(trouble) => (trouble, "correct the file; defaults were assumed"),
         };
-        is_read = false;
         gaps.push(gap(&path.to_string(), &trouble, remedy));
+        unread = unread.or(Some(trouble));
     }
-    (settings, is_read)
+    (settings, unread)
 }
 
 /// Settings of files, under those of the command line.
@@ -426,19 +429,34 @@ pub(super) struct Values<'a> {
     pub(super) given: &'a [(String, HostPath)],
     /// The file that a gap names.
     pub(super) file: &'a HostPath,
+    /// Why a file could not be read.
+    pub(super) unread: Option<Trouble>,
     pub(super) gaps: Vec<Gap>,
+    pub(super) guesses: Vec<Guess>,
+    /// The settings whose values are not known, and why.
+    lost: BTreeMap<String, Trouble>,
 }
 
 /// What a reference such as `${NAME}` stands for.
 pub(super) type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-impl Values<'_> {
+impl<'a> Values<'a> {
+    pub(super) fn new(
+        settings: &'a Settings,
+        given: &'a [(String, HostPath)],
+        file: &'a HostPath,
+    ) -> Self {
+        let (gaps, guesses, lost) = (Vec::new(), Vec::new(), BTreeMap::new());
+        Self { settings, given, file, unread: None, gaps, guesses, lost }
+    }
+
     /// What the files say.
     pub(super) fn of_files(&mut self, key: &str, lookup: Lookup<'_>) -> Vec<String> {
-        self.settings.texts(key, lookup).unwrap_or_else(|error| {
-            self.lose(&error);
-            Vec::new()
-        })
+        let (texts, error) = self.settings.known_texts(key, lookup);
+        if let Some(error) = error {
+            self.lose(key, &error);
+        }
+        texts
     }
 
     /// What the command line says.
@@ -448,7 +466,7 @@ impl Values<'_> {
         match yaml::substitute(key, text, lookup) {
             Ok(text) => (!text.is_empty()).then(|| HostPath::from(text)),
             Err(error) => {
-                self.lose(&error);
+                self.lose(key, &error);
                 None
             }
         }
@@ -456,10 +474,37 @@ impl Values<'_> {
 
     /// What counts.
     pub(super) fn paths(&mut self, key: &str, lookup: Lookup<'_>) -> Vec<HostPath> {
-        self.of_command_line(key, lookup).map_or_else(
-            || self.of_files(key, lookup).into_iter().map(HostPath::from).collect(),
-            |path| vec![path],
-        )
+        if let Some(path) = self.of_command_line(key, lookup) {
+            return vec![path];
+        }
+        // What the command line sets is not what the files say.
+        if self.lost.contains_key(key) {
+            return Vec::new();
+        }
+        self.of_files(key, lookup).into_iter().map(HostPath::from).collect()
+    }
+
+    /// Why a setting without a value may have one that is not known.
+    pub(super) fn doubt(&self, key: &str) -> Option<Trouble> {
+        self.lost.get(key).or(self.unread.as_ref()).cloned()
+    }
+
+    /// The directory that a setting names, or `default`, which is a guess where the setting is not known.
+    pub(super) fn directory(
+        &mut self,
+        (key, usage): (&str, Use),
+        lookup: Lookup<'_>,
+        cwd: &HostPath,
+        default: &HostPath,
+    ) -> HostPath {
+        if let Some(path) = self.path(key, lookup) {
+            return absolute(cwd, &path);
+        }
+        let path = absolute(cwd, default);
+        if let Some(why) = self.doubt(key) {
+            self.guesses.push(Guess { usage, path: path.clone(), why });
+        }
+        path
     }
 
     pub(super) fn path(&mut self, key: &str, lookup: Lookup<'_>) -> Option<HostPath> {
@@ -496,7 +541,9 @@ impl Values<'_> {
         ]
     }
 
-    fn lose(&mut self, error: &yaml::Error) {
+    fn lose(&mut self, key: &str, error: &yaml::Error) {
+        let trouble = Trouble::new(Reason::Unreadable, error.to_string());
+        self.lost.entry(key.to_owned()).or_insert(trouble);
         let lost = Gap {
             subject: self.file.to_string(),
             reason: Reason::Unreadable,
@@ -704,7 +751,16 @@ fn write(
     places.push((Use::Config, config.clone()));
     places.extend(data.into_iter().map(|path| (Use::Data, path)));
     places.extend(outputs.into_iter().map(|path| (Use::Logs, path)));
-    for (usage, path) in open_files::written(host, &instance) {
+    let open = open_files::written(host, &instance);
+    found.assumptions.extend(assumed::among(
+        host,
+        &instance,
+        &name,
+        description.guesses,
+        &places,
+        &open,
+    ));
+    for (usage, path) in open {
         if !places.iter().any(|(_, known)| path.is_at_or_below(known)) {
             places.push((usage, path));
         }

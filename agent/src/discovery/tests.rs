@@ -388,6 +388,64 @@ fn settings_that_cannot_be_read_are_a_gap_and_the_package_is_assumed() {
     }
 }
 
+fn assumed(found: &Discovery) -> Vec<String> {
+    let line = |one: &Assumption| format!("{} {}", one.usage, one.path);
+    found.assumptions.iter().map(line).collect()
+}
+
+#[test]
+fn defaults_in_the_place_of_unread_settings_are_assumed_unless_they_are_used() {
+    let root = Root::new();
+    root.file("etc/elasticsearch/elasticsearch.yml", "a: [\n");
+    root.process(77, 1, ONE_JVM, &[]);
+    let found = root.discover();
+    assert_eq!(assumed(&found), ["data /var/lib/elasticsearch", "logs /var/log/elasticsearch"]);
+    assert!(found.assumptions[0].why.detail.contains("elasticsearch.yml"), "{found:?}");
+    // What the product has written shows that it is used; what a package brings does not.
+    root.file("var/lib/elasticsearch/.keep", "");
+    root.file("var/log/elasticsearch/c.log", "");
+    assert_eq!(assumed(&root.discover()), ["data /var/lib/elasticsearch"]);
+    fs::create_dir_all(root.path().join("var/lib/elasticsearch/nodes")).unwrap();
+    assert_eq!(assumed(&root.discover()), [""; 0]);
+}
+
+#[test]
+fn what_a_node_has_locked_takes_the_place_of_a_guess() {
+    let root = Root::new();
+    root.file("etc/elasticsearch/elasticsearch.yml", "a: [\n");
+    root.process(77, 1, ONE_JVM, &[]);
+    fs::create_dir_all(root.path().join("proc/77/fd")).unwrap();
+    root.link("/srv/es/node.lock", "proc/77/fd/3");
+    root.file("proc/77/fdinfo/3", "flags:\t0100002\n");
+    let found = root.discover();
+    assert_eq!(assumed(&found), ["logs /var/log/elasticsearch"]);
+    let places = places(&found);
+    assert!(places.contains(&"data /srv/es".to_owned()), "{places:?}");
+    assert!(!places.iter().any(|place| place.starts_with("data /var")), "{places:?}");
+}
+
+#[test]
+fn a_setting_that_is_not_known_is_no_default() {
+    for settings in ["path.data: ${NOWHERE}\n", "path.data: [[/d]]\n", "path.data: {x: /d}\n"] {
+        let root = Root::new();
+        root.file("etc/elasticsearch/elasticsearch.yml", settings);
+        root.process(77, 1, ONE_JVM, &[]);
+        let found = root.discover();
+        assert_eq!(assumed(&found), ["data /usr/share/elasticsearch/data"], "{settings}");
+        assert_eq!(found.gaps.len(), 1, "{settings}: {:?}", found.gaps);
+        // It tells of nothing that other sources could differ from.
+        assert!(found.claims.iter().all(|claim| claim.setting != "path.data"), "{settings}");
+        root.process(77, 1, &[ONE_JVM, &["-Epath.data=/given"]].concat(), &[]);
+        assert_eq!(assumed(&root.discover()), [""; 0], "{settings}");
+    }
+    let root = Root::new();
+    root.file("etc/elasticsearch/elasticsearch.yml", "path.data: [/known, \"${NOWHERE}\"]\n");
+    root.process(77, 1, ONE_JVM, &[]);
+    let found = root.discover();
+    assert!(places(&found).contains(&"data /known".to_owned()), "{found:?}");
+    assert_eq!((assumed(&found).len(), found.gaps.len()), (0, 1));
+}
+
 #[test]
 fn a_variable_without_value_is_a_gap() {
     let root = Root::new();

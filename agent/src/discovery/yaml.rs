@@ -3,7 +3,7 @@
 //! Bounded and pure. Only settings that the caller asks for are kept: such files may hold passwords, so neither
 //! values nor the parser's own messages, which quote the file, go any further.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use serde_saphyr::budget::Budget;
@@ -30,6 +30,8 @@ pub(crate) enum Error {
     List,
     #[error("the setting `{key}` refers to `${{{name}}}`, which has no value")]
     Unresolved { key: String, name: String },
+    #[error("the setting `{key}` is neither a text nor a list of texts")]
+    Type { key: String },
 }
 
 /// A value of a setting.
@@ -41,7 +43,11 @@ enum Setting {
 
 /// Settings by their dotted names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Settings(BTreeMap<String, Setting>);
+pub(crate) struct Settings {
+    known: BTreeMap<String, Setting>,
+    /// Those with something that is no value: a list in a list, a mapping.
+    odd: BTreeSet<String>,
+}
 
 impl Settings {
     /// The settings in the text of a file that `keep` asks for.
@@ -85,12 +91,13 @@ impl Settings {
 
     /// Sets what `-E` or the environment gives, which goes before the file.
     pub(crate) fn set(&mut self, key: &str, value: &str) {
-        self.0.insert(key.to_owned(), Setting::Scalar(value.to_owned()));
+        self.odd.remove(key);
+        self.known.insert(key.to_owned(), Setting::Scalar(value.to_owned()));
     }
 
     /// Takes away a setting that is a text, as it stands.
     pub(crate) fn take(&mut self, key: &str) -> Option<Zeroizing<String>> {
-        match self.0.remove(key)? {
+        match self.known.remove(key)? {
             Setting::Scalar(text) => Some(Zeroizing::new(text)),
             Setting::List(_) => None,
         }
@@ -102,48 +109,69 @@ impl Settings {
         key: &str,
         lookup: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Vec<String>, Error> {
-        let mut values = Vec::new();
-        match self.0.get(key) {
-            None => {}
-            Some(Setting::Scalar(text)) => {
-                // Commas that come out of a variable separate too: it is replaced first.
-                let text = substitute(key, text, lookup)?;
-                values.extend(text.split(',').map(|part| part.trim().to_owned()));
-            }
-            Some(Setting::List(items)) => {
-                for item in items {
-                    values.push(substitute(key, item, lookup)?.trim().to_owned());
-                }
-            }
-        }
-        values.retain(|value| !value.is_empty());
-        Ok(values)
+        let (values, error) = self.known_list(key, lookup);
+        error.map_or(Ok(values), Err)
     }
 
-    /// The values of a setting in which a comma is a letter like any other: one text, or each item of a list.
-    pub(crate) fn texts(
+    /// Those of the values that are known, and why not all are.
+    pub(crate) fn known_list(
         &self,
         key: &str,
         lookup: &dyn Fn(&str) -> Option<String>,
-    ) -> Result<Vec<String>, Error> {
-        let texts = match self.0.get(key) {
+    ) -> (Vec<String>, Option<Error>) {
+        let (texts, error) = self.resolved(key, lookup);
+        // Commas that come out of a variable separate too: it is replaced first.
+        let is_list = matches!(self.known.get(key), Some(Setting::List(_)));
+        let parts = texts.iter().flat_map(|text| {
+            let parts = if is_list { vec![text.as_str()] } else { text.split(',').collect() };
+            parts.into_iter().map(str::trim)
+        });
+        (parts.filter(|part| !part.is_empty()).map(str::to_owned).collect(), error)
+    }
+
+    /// The values of a setting in which a comma is a letter like any other: one text, or each item of a list. Those that are
+    /// known, and why not all are.
+    pub(crate) fn known_texts(
+        &self,
+        key: &str,
+        lookup: &dyn Fn(&str) -> Option<String>,
+    ) -> (Vec<String>, Option<Error>) {
+        let (mut texts, error) = self.resolved(key, lookup);
+        texts.retain(|text| !text.is_empty());
+        (texts, error)
+    }
+
+    fn resolved(
+        &self,
+        key: &str,
+        lookup: &dyn Fn(&str) -> Option<String>,
+    ) -> (Vec<String>, Option<Error>) {
+        let texts = match self.known.get(key) {
             None => &[],
             Some(Setting::Scalar(text)) => std::slice::from_ref(text),
             Some(Setting::List(items)) => items.as_slice(),
         };
-        let texts: Result<Vec<String>, Error> =
-            texts.iter().map(|text| substitute(key, text, lookup)).collect();
-        Ok(texts?.into_iter().filter(|text| !text.is_empty()).collect())
+        let mut error = self.odd.contains(key).then(|| Error::Type { key: key.to_owned() });
+        let mut values = Vec::new();
+        for text in texts {
+            match substitute(key, text, lookup) {
+                Ok(value) => values.push(value),
+                Err(unresolved) => error = error.or(Some(unresolved)),
+            }
+        }
+        (values, error)
     }
 
     /// The names of the settings that were kept.
     pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
-        self.0.keys().map(String::as_str)
+        self.known.keys().map(String::as_str)
     }
 
     /// Adds the settings of a file that is read after this one, and goes before it.
     pub(crate) fn extend(&mut self, later: Self) {
-        self.0.extend(later.0);
+        self.odd.retain(|key| !later.known.contains_key(key));
+        self.odd.extend(later.odd);
+        self.known.extend(later.known);
     }
 
     fn flatten(&mut self, prefix: &str, value: Value, keep: &dyn Fn(&str) -> bool) {
@@ -155,6 +183,9 @@ impl Settings {
             Value::Array(items) => {
                 for item in items {
                     match item {
+                        Value::Object(_) | Value::Array(_) if keep(prefix) => {
+                            self.odd.insert(prefix.to_owned());
+                        }
                         Value::Null | Value::Object(_) | Value::Array(_) => {}
                         Value::Bool(truth) => self.push(prefix, truth.to_string(), keep),
                         Value::Number(number) => self.push(prefix, number.to_string(), keep),
@@ -163,6 +194,11 @@ impl Settings {
                 }
             }
             Value::Object(members) => {
+                // `path.data.0` is an item of a list; what else stands below a setting is no value of it.
+                let is_item = |name: &String| name.bytes().all(|byte| byte.is_ascii_digit());
+                if keep(prefix) && !members.keys().all(is_item) {
+                    self.odd.insert(prefix.to_owned());
+                }
                 for (name, member) in members {
                     let key = if prefix.is_empty() { name } else { format!("{prefix}.{name}") };
                     self.flatten(&key, member, keep);
@@ -179,7 +215,7 @@ impl Settings {
             && index.bytes().all(|byte| byte.is_ascii_digit())
         {
             self.push(parent, text.to_owned(), keep);
-        } else if self.0.contains_key(key) {
+        } else if self.known.contains_key(key) {
             for part in text.split(',') {
                 self.push(key, part.to_owned(), keep);
             }
@@ -192,7 +228,7 @@ impl Settings {
         if !keep(key) {
             return;
         }
-        match self.0.entry(key.to_owned()).or_insert_with(|| Setting::List(Vec::new())) {
+        match self.known.entry(key.to_owned()).or_insert_with(|| Setting::List(Vec::new())) {
             Setting::List(items) => items.push(text),
             scalar @ Setting::Scalar(_) => {
                 let Setting::Scalar(first) = scalar else { return };
@@ -357,7 +393,7 @@ mod tests {
     #[test]
     fn where_a_comma_separates_nothing_it_stays() {
         let texts = |text: &str| {
-            parse(text).unwrap().texts("path.data", &|_| Some("/v".to_owned())).unwrap()
+            parse(text).unwrap().known_texts("path.data", &|_| Some("/v".to_owned())).0
         };
         assert_eq!(texts("path.data: /a,b"), ["/a,b"]);
         assert_eq!(texts("path.data: [\"/a,b\", \"${V}\", \"\"]"), ["/a,b", "/v"]);
@@ -369,7 +405,7 @@ mod tests {
         let mut settings = parse("a: 1\nb: 1\n").unwrap();
         settings.extend(parse("b: 2\n").unwrap());
         assert_eq!(settings.keys().collect::<Vec<_>>(), ["a", "b"]);
-        assert_eq!(settings.texts("b", &|_| None).unwrap(), ["2"]);
+        assert_eq!(settings.known_texts("b", &|_| None).0, ["2"]);
     }
 
     #[test]
@@ -387,12 +423,42 @@ mod tests {
             |text: &str| Settings::parse_list(text.as_bytes(), &|key| key.starts_with("path."));
         let found = list("- a: 1\n  path.queue: /q\n- path:\n    queue: /r\n").unwrap();
         let queues: Vec<_> =
-            found.iter().map(|one| one.texts("path.queue", &|_| None).unwrap()).collect();
+            found.iter().map(|one| one.known_texts("path.queue", &|_| None).0).collect();
         assert_eq!(queues, [["/q"], ["/r"]]);
         assert_eq!(list("# nothing\n").unwrap(), []);
         assert_eq!(list("- a\n").unwrap_err(), Error::List);
         assert_eq!(list("path.queue: /q\n").unwrap_err(), Error::List);
         assert!(matches!(list("- a: [\n"), Err(Error::Syntax { .. })));
+    }
+
+    #[test]
+    fn what_is_no_value_is_said_and_the_rest_is_known() {
+        let keep = |key: &str| key == "path.data";
+        let of = |text: &str| {
+            let settings = Settings::parse(text.as_bytes(), &keep).unwrap();
+            let (values, error) = settings.known_list("path.data", &|_| None);
+            (values.join(","), error.map(|error| error.to_string()).unwrap_or_default())
+        };
+        for (text, values) in [
+            ("path.data: [/a, [/b]]", "/a"),
+            ("path.data: [[/b]]", ""),
+            ("path:\n  data: {x: /b}\n", ""),
+            ("path.data: [{x: /b}, /c]", "/c"),
+        ] {
+            let (found, error) = of(text);
+            assert_eq!(found, values, "{text}");
+            assert!(error.contains("`path.data` is neither a text"), "{text}: {error}");
+        }
+        let (found, error) = of("path.data: [/a, \"${NONE}/b\", /c]");
+        assert_eq!(found, "/a,/c");
+        assert!(error.contains("${NONE}"), "{error}");
+        assert_eq!(of("path.data:\n  0: /a\n  1: /b\n"), ("/a,/b".to_owned(), String::new()));
+        let mut settings = Settings::parse(b"path.data: [[/b]]", &keep).unwrap();
+        settings.set("path.data", "/given");
+        assert_eq!(settings.list("path.data", &|_| None).unwrap(), ["/given"]);
+        let mut earlier = Settings::parse(b"path.data: [[/b]]", &keep).unwrap();
+        earlier.extend(Settings::parse(b"path.data: /later", &keep).unwrap());
+        assert_eq!(earlier.list("path.data", &|_| None).unwrap(), ["/later"]);
     }
 
     #[test]

@@ -3,13 +3,14 @@
 use atrest_proto::model::{Gap, Reason, Service, Use};
 
 use super::{Answer, Endpoint, Outcome, Seen, Sight, Told, ask};
+use crate::assumption::Assumption;
 use crate::discovery::arguments::java_places;
 use crate::discovery::instance::absolute;
 use crate::discovery::{Discovery, Place};
 use crate::drift::{self, Claim, Source};
 use crate::path::HostPath;
 use crate::repository::{self, Registered, Unlisted};
-use crate::snapshot::Trouble;
+use crate::snapshot::{Namespace, Trouble};
 
 /// Adds every answer to the service that it is of. What a node answers for another process is not used.
 pub fn merge(found: &mut Discovery, answers: &[Answer]) {
@@ -98,6 +99,7 @@ fn add(endpoint: &Endpoint, told: &Told, found: &mut Discovery) {
             });
         }
     }
+    settle(endpoint, told, found);
     found.claims.extend(claims(endpoint, told));
     if let Some(root) = told.settings.get("path.repo").and_then(|roots| roots.first()) {
         let stores = found.stores.entry(endpoint.service.clone()).or_default();
@@ -116,6 +118,44 @@ fn add(endpoint: &Endpoint, told: &Told, found: &mut Discovery) {
             detail: "the node did not tell".to_owned(),
             remedy: ask::privileges(&endpoint.product).to_owned(),
         });
+    }
+}
+
+/// A default that was assumed is known to count, or not to, once the node has told.
+fn settle(endpoint: &Endpoint, told: &Told, found: &mut Discovery) {
+    for (setting, usage) in [("path.data", Use::Data), ("path.logs", Use::Logs)] {
+        let Some(paths) = paths_of(endpoint, told, setting) else { continue };
+        let (settled, open): (Vec<Assumption>, Vec<Assumption>) =
+            std::mem::take(&mut found.assumptions).into_iter().partition(|one| {
+                one.service == endpoint.service
+                    && one.namespace == endpoint.namespace
+                    && one.usage == usage
+            });
+        found.assumptions = open;
+        for one in &settled {
+            // What it would keep below, too.
+            let is_its = |path: &HostPath, namespace: &Namespace, service: &str| {
+                path.is_at_or_below(&one.path)
+                    && *namespace == one.namespace
+                    && service == one.service
+            };
+            let (mut below, open): (Vec<Assumption>, Vec<Assumption>) =
+                std::mem::take(&mut found.assumptions).into_iter().partition(|assumed| {
+                    is_its(&assumed.path, &assumed.namespace, &assumed.service)
+                });
+            found.assumptions = open;
+            below.push(one.clone());
+            if !paths.contains(&one.path) {
+                found.places.retain(|place| {
+                    let is_wrong = |assumed: &Assumption| {
+                        place.service.as_ref() == Some(&assumed.service)
+                            && (place.usage, &place.path, &place.namespace)
+                                == (assumed.usage, &assumed.path, &assumed.namespace)
+                    };
+                    !below.iter().any(is_wrong)
+                });
+            }
+        }
     }
 }
 
@@ -200,7 +240,6 @@ fn claims(endpoint: &Endpoint, told: &Told) -> Vec<Claim> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::snapshot::Namespace;
 
     fn endpoint() -> Endpoint {
         Endpoint {
@@ -331,6 +370,50 @@ mod tests {
         // Without any setting nothing is known, not even that there is none.
         let found = merged(Outcome::Told(Box::new(told(&[]))));
         assert!(claimed(&found).iter().all(|claim| !claim.starts_with("path.")));
+    }
+
+    #[test]
+    fn what_was_assumed_is_settled_by_what_the_node_tells() {
+        let assumption = |usage, path: &str| Assumption {
+            service: "elasticsearch".to_owned(),
+            usage,
+            path: path.into(),
+            namespace: Namespace::Process(13102),
+            why: Trouble::new(Reason::NoPermission, "denied"),
+        };
+        let merged = |settings: &[(&str, &[&str])]| {
+            let mut found = discovery();
+            found.places.push(place(Use::Cache, "/srv/es/shared_snapshot_cache"));
+            found.assumptions = vec![
+                assumption(Use::Data, "/srv/es"),
+                assumption(Use::Cache, "/srv/es/shared_snapshot_cache"),
+                assumption(Use::Logs, "/var/log/elasticsearch"),
+            ];
+            let told = Told { data: Vec::new(), ..told(settings) };
+            let outcome = Outcome::Told(Box::new(told));
+            merge(
+                &mut found,
+                &[Answer { service: "elasticsearch".to_owned(), outcome, gaps: Vec::new() }],
+            );
+            found
+        };
+        // It was right about one, and wrong about the other.
+        let found = merged(&[("path.data", &["/srv/es"]), ("path.logs", &["/l"])]);
+        assert_eq!(found.assumptions, []);
+        let places = shown(&found);
+        for (place, is_there) in [
+            ("data /srv/es", true),
+            ("cache /srv/es/shared_snapshot_cache", true),
+            ("logs /l", true),
+            ("logs /var/log/elasticsearch", false),
+        ] {
+            assert_eq!(places.contains(&place.to_owned()), is_there, "{place}: {places:?}");
+        }
+        let found = merged(&[("path.data", &["/other"])]);
+        assert_eq!(found.assumptions, [assumption(Use::Logs, "/var/log/elasticsearch")]);
+        assert!(!shown(&found).iter().any(|place| place.contains("/srv/es")), "{found:?}");
+        // Without settings nothing is settled.
+        assert_eq!(merged(&[]).assumptions.len(), 3);
     }
 
     #[test]

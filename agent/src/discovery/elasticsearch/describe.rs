@@ -6,11 +6,13 @@ use atrest_proto::model::{Gap, Reason, Service, Use};
 
 use super::{Family, Packaging, stores};
 use crate::discovery::arguments::{command_line, java_places, property};
+use crate::discovery::assumed::Guess;
 use crate::discovery::instance::{AS_ROOT, Instance, absolute};
 use crate::discovery::process::gap;
 use crate::discovery::yaml::{self, Settings};
 use crate::discovery::{
-    Discovery, KeystorePlace, Place, endpoint, jvm_options, log4j2, open_files, password_sources,
+    Discovery, KeystorePlace, Place, assumed, endpoint, jvm_options, log4j2, open_files,
+    password_sources,
 };
 use crate::drift::{Claim, Source};
 use crate::host::Host;
@@ -50,8 +52,10 @@ struct Node<'a> {
     host: &'a dyn Host,
     instance: &'a Instance,
     settings: Settings,
-    /// The package's defaults, where the settings cannot be read: nobody knows better then.
-    assumed: Option<&'static Packaging>,
+    /// Why the settings file could not be read: the package's defaults count then, for nobody knows better.
+    unread: Option<Trouble>,
+    /// The data directories that the node has locked.
+    locked: Vec<HostPath>,
 }
 
 /// Everything that is known of one node goes into `found`.
@@ -61,9 +65,10 @@ pub(super) fn describe(
     instance: &Instance,
     found: &mut Discovery,
 ) {
-    let (settings, is_read) = settings(family, host, instance, &mut found.gaps);
-    let assumed = family.packaging(&instance.config).filter(|_| !is_read);
-    let node = Node { family, host, instance, settings, assumed };
+    let (settings, unread) = settings(family, host, instance, &mut found.gaps);
+    let is_read = unread.is_none();
+    let locked = open_files::data(host, instance).into_iter().collect();
+    let node = Node { family, host, instance, settings, unread, locked };
     let node_name = node.one("node.name", &mut found.gaps);
     let name = {
         let name = node.name(node_name.as_deref());
@@ -77,7 +82,10 @@ pub(super) fn describe(
             format!("{name}#{}", found.services.len())
         }
     };
-    let places = node.places(&mut found.gaps);
+    let mut guesses = Vec::new();
+    let places = node.places(&mut guesses, &mut found.gaps);
+    let open = open_files::written(host, instance);
+    found.assumptions.extend(assumed::among(host, instance, &name, guesses, &places, &open));
     found.claims.extend(node.claims(&name, is_read));
     let values = |key: &str| node.list(key, &mut Vec::new());
     let endpoint = endpoint::of(host, family.product, &name, instance, &values, is_read);
@@ -91,7 +99,7 @@ pub(super) fn describe(
     }
     let is_known = |path: &HostPath| places.iter().any(|(_, known)| path.is_at_or_below(known));
     let mut others = BTreeSet::new();
-    for (usage, path) in open_files::written(host, instance) {
+    for (usage, path) in open {
         if !is_known(&path) {
             others.insert((usage, path));
         }
@@ -132,17 +140,23 @@ pub(super) fn describe(
 impl Node<'_> {
     /// The values of a setting; one that cannot be known is a gap.
     fn list(&self, key: &str, gaps: &mut Vec<Gap>) -> Vec<String> {
-        let lookup = |name: &str| self.variable(name);
-        self.settings.list(key, &lookup).unwrap_or_else(|error| {
+        let (values, trouble) = self.known(key);
+        if let Some(trouble) = trouble {
             let path = self.instance.config.join(self.family.settings_file);
-            gaps.push(Gap {
-                subject: path.to_string(),
-                reason: Reason::Unreadable,
-                detail: error.to_string(),
-                remedy: "name the path in the agent's configuration".to_owned(),
-            });
-            Vec::new()
-        })
+            gaps.push(gap(
+                &path.to_string(),
+                &trouble,
+                "name the path in the agent's configuration",
+            ));
+        }
+        values
+    }
+
+    /// Those of its values that are known, and why not all are.
+    fn known(&self, key: &str) -> (Vec<String>, Option<Trouble>) {
+        let lookup = |name: &str| self.variable(name);
+        let (values, error) = self.settings.known_list(key, &lookup);
+        (values, error.map(|error| Trouble::new(Reason::Unreadable, error.to_string())))
     }
 
     fn one(&self, key: &str, gaps: &mut Vec<Gap>) -> Option<String> {
@@ -165,20 +179,35 @@ impl Node<'_> {
         self.list(key, gaps).iter().map(|path| self.absolute(path)).collect()
     }
 
-    /// The paths of a setting that has a default: a directory of the package, or one below the home.
+    /// The paths of a setting that has a default: a directory of the package, or one below the home. With why the default is
+    /// a guess, when it is one.
     fn defaulted(
         &self,
         key: &str,
         packaged: fn(&Packaging) -> &'static str,
         below_home: &str,
-        gaps: &mut Vec<Gap>,
-    ) -> Vec<HostPath> {
-        let paths = self.paths(key, gaps);
-        if !paths.is_empty() {
-            return paths;
+    ) -> (Vec<HostPath>, Option<Trouble>) {
+        let (values, trouble) = self.known(key);
+        if !values.is_empty() {
+            return (values.iter().map(|path| self.absolute(path)).collect(), None);
         }
+        let packaging =
+            self.family.packaging(&self.instance.config).filter(|_| self.unread.is_some());
         let home = || self.instance.home.join(below_home);
-        vec![self.assumed.map_or_else(home, |packaging| HostPath::from(packaged(packaging)))]
+        let default = packaging.map_or_else(home, |packaging| packaged(packaging).into());
+        (vec![default], trouble.or_else(|| self.unread.clone()))
+    }
+
+    /// The data directories. What a node has locked it writes to, whatever its settings would be.
+    fn data(&self) -> (Vec<HostPath>, Option<Trouble>) {
+        match self.defaulted("path.data", |packaging| packaging.data, "data") {
+            (_, Some(_)) if !self.locked.is_empty() => (self.locked.clone(), None),
+            found => found,
+        }
+    }
+
+    fn logs(&self) -> (Vec<HostPath>, Option<Trouble>) {
+        self.defaulted("path.logs", |packaging| packaging.logs, "logs")
     }
 
     fn is_there(&self, path: &HostPath) -> bool {
@@ -186,11 +215,21 @@ impl Node<'_> {
     }
 
     /// Every place that its settings and arguments name.
-    fn places(&self, gaps: &mut Vec<Gap>) -> Vec<(Use, HostPath)> {
+    fn places(&self, guesses: &mut Vec<Guess>, gaps: &mut Vec<Gap>) -> Vec<(Use, HostPath)> {
         let instance = self.instance;
         let mut places = Vec::new();
-        let data = self.defaulted("path.data", |packaging| packaging.data, "data", gaps);
-        let logs = self.defaulted("path.logs", |packaging| packaging.logs, "logs", gaps);
+        // What is lost of them is said.
+        for key in ["path.data", "path.logs"] {
+            let _known = self.list(key, gaps);
+        }
+        let ((data, of_data), (logs, of_logs)) = (self.data(), self.logs());
+        for (usage, paths, doubt) in [(Use::Data, &data, of_data), (Use::Logs, &logs, of_logs)] {
+            let guess = |path: &HostPath| {
+                let (path, why) = (path.clone(), doubt.clone()?);
+                Some(Guess { usage, path, why })
+            };
+            guesses.extend(paths.iter().filter_map(guess));
+        }
         let mut add = |usage: Use, paths: Vec<HostPath>| {
             places.extend(paths.into_iter().map(|path| (usage, path)));
         };
@@ -300,19 +339,21 @@ impl Node<'_> {
             // The cluster's log files lie in the first of these, the data in all.
             let mut ignored = Vec::new();
             let of = |paths: Vec<HostPath>| paths.iter().map(ToString::to_string).collect();
-            let data =
-                self.defaulted("path.data", |packaging| packaging.data, "data", &mut ignored);
-            let logs =
-                self.defaulted("path.logs", |packaging| packaging.logs, "logs", &mut ignored);
-            claims.push(claim("path.data", Source::Files, of(data)));
-            claims.push(claim("path.logs", Source::Files, of(logs)));
+            for (key, (paths, doubt)) in [
+                ("path.data", self.defaulted("path.data", |packaging| packaging.data, "data")),
+                ("path.logs", self.logs()),
+            ] {
+                // What is not known says nothing.
+                if doubt.is_none() && self.known(key).1.is_none() {
+                    claims.push(claim(key, Source::Files, of(paths)));
+                }
+            }
             for key in ["path.repo", "path.shared_data"] {
                 claims.push(claim(key, Source::Files, of(self.paths(key, &mut ignored))));
             }
         }
-        let locked = open_files::data(self.host, self.instance);
-        if !locked.is_empty() {
-            let values = locked.iter().map(ToString::to_string).collect();
+        if !self.locked.is_empty() {
+            let values = self.locked.iter().map(ToString::to_string).collect();
             claims.push(claim("path.data", Source::Process, values));
         }
         let of_process = &self.instance.arguments;
@@ -433,13 +474,13 @@ impl Node<'_> {
     }
 }
 
-/// The settings of the file, under those of the environment and the command line; and whether the file could be read.
+/// The settings of the file, under those of the environment and the command line; and why the file could not be read.
 fn settings(
     family: &Family,
     host: &dyn Host,
     node: &Instance,
     gaps: &mut Vec<Gap>,
-) -> (Settings, bool) {
+) -> (Settings, Option<Trouble>) {
     let path = node.config.join(family.settings_file);
     let keep = |key: &str| {
         SETTINGS.contains(&key) || endpoint::SETTINGS.contains(&key) || stores::is_about(key)
@@ -454,11 +495,12 @@ fn settings(
             Err((trouble, remedy))
         }
     };
-    let is_read = parsed.is_ok();
+    let mut unread = None;
     let mut settings = parsed.unwrap_or_else(|(trouble, remedy)| {
         let remedy =
             if remedy.is_empty() { "correct the file; defaults were assumed" } else { remedy };
         gaps.push(gap(&path.to_string(), &trouble, remedy));
+        unread = Some(trouble);
         Settings::default()
     });
     if node.container.is_some() {
@@ -475,7 +517,7 @@ fn settings(
             settings.set(&key, &value);
         }
     }
-    (settings, is_read)
+    (settings, unread)
 }
 
 /// The setting that the entry points of the images make of a variable, in `docker-entrypoint.sh` and `env2yml`:

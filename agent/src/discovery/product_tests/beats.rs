@@ -288,7 +288,9 @@ fn settings_that_cannot_be_read_are_a_gap_and_the_package_is_assumed() {
             environ: &[],
             cwd: "/",
         });
-        let lines = listed(&root.discover_with(&[part]));
+        let found = root.discover_with(&[part]);
+        assert_eq!(assumed(&found), ["data /var/lib/filebeat", "logs /var/log/filebeat"]);
+        let lines = listed(&found);
         let data: Vec<&String> = lines.iter().filter(|line| line.contains(": data ")).collect();
         assert_eq!(data, ["filebeat: data /var/lib/filebeat"]);
     }

@@ -288,7 +288,9 @@ fn settings_that_cannot_be_read_are_a_gap_and_the_package_is_assumed() {
         let root = package();
         root.file("etc/kibana/kibana.yml", &contents);
         root.directory("usr/share/kibana/data");
-        let lines = listed(&root.discover_with(&[part]));
+        let found = root.discover_with(&[part]);
+        assert_eq!(assumed(&found), ["data /var/lib/kibana", "logs /var/log/kibana"]);
+        let lines = listed(&found);
         assert!(lines.contains(&"kibana: data /var/lib/kibana".to_owned()), "{lines:#?}");
         assert!(lines.contains(&"kibana: logs /var/log/kibana".to_owned()), "{lines:#?}");
     }
@@ -298,7 +300,9 @@ fn settings_that_cannot_be_read_are_a_gap_and_the_package_is_assumed() {
 fn a_variable_without_value_is_a_gap() {
     let root = package();
     root.file("etc/kibana/kibana.yml", "path.data: ${NOWHERE}/x\n");
-    let lines = listed(&root.discover_with(&["NOWHERE"]));
+    let found = root.discover_with(&["NOWHERE"]);
+    assert_eq!(assumed(&found), ["data /var/lib/kibana"]);
+    let lines = listed(&found);
     assert!(lines.contains(&"kibana: data /var/lib/kibana".to_owned()), "{lines:#?}");
 }
 

@@ -390,9 +390,31 @@ fn settings_that_cannot_be_read_are_a_gap_and_the_package_is_assumed() {
     ] {
         let root = package();
         root.file("etc/logstash/logstash.yml", &contents);
-        let lines = listed(&root.discover_with(&[part]));
+        let found = root.discover_with(&[part]);
+        assert_eq!(assumed(&found), ["data /var/lib/logstash", "logs /var/log/logstash"]);
+        let lines = listed(&found);
         for line in ["logstash: data /var/lib/logstash", "logstash: logs /var/log/logstash"] {
             assert!(lines.contains(&line.to_owned()), "{lines:#?}");
         }
     }
+}
+
+#[test]
+fn variables_without_a_value_leave_guesses() {
+    let root = package();
+    root.file(
+        "etc/logstash/logstash.yml",
+        "path.data: ${NONE}\npath.logs: /l\nqueue.type: persisted\n",
+    );
+    let found = root.discover_with(&["${NONE}"]);
+    let home = "/usr/share/logstash/data";
+    assert_eq!(assumed(&found), [format!("data {home}"), format!("queue {home}/queue/main")]);
+    // An identity that it has made shows that it was started with that directory.
+    root.file("usr/share/logstash/data/uuid", "");
+    assert_eq!(assumed(&root.discover_with(&["${NONE}"])), [""; 0]);
+    root.file(
+        "etc/logstash/logstash.yml",
+        "path.data: /d\npath.logs: /l\nqueue.type: persisted\npath.queue: ${NONE}\n",
+    );
+    assert_eq!(assumed(&root.discover_with(&["${NONE}"])), ["queue /d/queue/main"]);
 }

@@ -110,6 +110,12 @@ impl Root {
     }
 }
 
+/// What is only assumed, as lines.
+pub(super) fn assumed(found: &Discovery) -> Vec<String> {
+    let line = |one: &Assumption| format!("{} {}", one.usage, one.path);
+    found.assumptions.iter().map(line).collect()
+}
+
 /// Everything that was found, as lines.
 pub(super) fn listed(found: &Discovery) -> Vec<String> {
     let eyes = |namespace: &Namespace| match namespace {
