@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::path::HostPath;
 
+/// Whether a node keeps its memory out of swap: what its settings ask for, and what its API says came of it.
+pub(crate) const MEMORY_LOCK: &str = "bootstrap.memory_lock";
 /// The setting whose value has a random part, made anew at every start.
 const TEMPORARY: &str = "java.io.tmpdir";
 

@@ -337,7 +337,7 @@ impl Part {
             "/" => Some(self.main()),
             "/_nodes/_local/settings,process,jvm" => Some(node(json!({
                 "version": self.version(), "build_type": "deb", "settings": self.settings,
-                "process": {"refresh_interval_in_millis": 1000, "id": pid, "mlockall": true},
+                "process": {"refresh_interval_in_millis": 1000, "id": pid, "mlockall": false},
                 "jvm": {"pid": pid, "version": "24.0.2", "input_arguments": self.arguments},
             }))),
             "/_nodes/_local/stats/fs" => {

@@ -18,10 +18,12 @@ pub(super) const CHECK: Check = Check {
           its next start, perhaps to a volume that nobody looked at, or it writes now where nobody expects it to. A \
           report on one of the two says nothing of the other.",
     decides: "Compares, for each running service, what its files, its process (arguments and open files) and its own API \
-              say of the same setting: the data, log, repository and shared directories, and where the Java machine \
-              writes dumps, logs and temporary files. Symbolic links are followed, the random part of a temporary \
+              say of the same setting: the data, log, repository and shared directories, where the Java machine writes \
+              dumps, logs and temporary files, and whether memory is locked (`bootstrap.memory_lock`, and \
+              `process.mlockall` of the API). Symbolic links are followed, the random part of a temporary \
               directory does not count, and what the API leaves out has its default. Fails where two of them differ: \
-              medium when one of the paths is not proven encrypted or their verdicts differ, else low. Passes when at \
+              medium when one of the paths is not proven encrypted or their verdicts differ, else low; for memory, medium \
+              when swap is not proven encrypted. Passes when at \
               least two sources told of a setting and all agree; the evidence names them. Where only one source tells, \
               it does not apply. Unknown when a source should have told and could not be read. An API that is not asked \
               is no trouble: the evidence says why.",
@@ -30,6 +32,10 @@ pub(super) const CHECK: Check = Check {
     controls: &[NIST_SC_28_1, ISO_8_24, SOC2_CC6_1, CIS_3_11],
     evaluate,
 };
+
+/// `Unable to lock JVM Memory` in the log: `JNANatives.java` of the products.
+const MEMORY_REMEDY: &str = "let its account lock memory (`LimitMEMLOCK=infinity` in its unit, `memlock` for a container) and \
+                             restart the node, or encrypt or switch off swap";
 
 fn evaluate(context: &Context<'_>) -> Vec<Finding> {
     let services = context.snapshot.services.iter();
@@ -47,7 +53,7 @@ fn judge(service: &Service, context: &Context<'_>) -> Finding {
     let compared: Vec<&Comparison<'_>> = settings.iter().filter(|one| one.said.len() > 1).collect();
     let asset = format!("service:{}", service.name);
     let mut found = if !differing.is_empty() {
-        failed(&asset, &differing, &places)
+        failed(&asset, &differing, &places, of_memory(context))
     } else if let Some((what, trouble)) = hidden(service, &settings, context.snapshot) {
         unknown(&CHECK, &asset, &what, &trouble)
     } else if compared.is_empty() {
@@ -63,14 +69,45 @@ fn judge(service: &Service, context: &Context<'_>) -> Finding {
         finding(&CHECK, &asset, Outcome::Pass, summary)
     };
     found.evidence = evidence(service, &settings, context.snapshot);
+    if differing.iter().any(|one| one.setting == drift::MEMORY_LOCK) {
+        let own = context.snapshot.memory.iter().find(|memory| memory.service == service.name);
+        if let Some(memory) = own {
+            let kib = |count: u64| format!("{count} KiB");
+            found.evidence.insert("locked".to_owned(), kib(memory.locked_kib));
+            found.evidence.insert("swapped".to_owned(), kib(memory.swapped_kib));
+        }
+    }
     found.affects = differing.iter().flat_map(|one| places.assets(one)).collect();
     found.affects.sort_unstable();
     found.affects.dedup();
     found
 }
 
-fn failed(asset: &str, differing: &[&Comparison<'_>], places: &Places<'_>) -> Finding {
-    let severity = |one: &Comparison<'_>| places.severity(one);
+/// Memory that is not locked rests where swap is not proven encrypted.
+fn of_memory(context: &Context<'_>) -> Severity {
+    let is_known = context.snapshot.swaps.known().is_some();
+    let is_safe = |swap: &PathPosture| is_safe(swap, context.policy.accept_claims);
+    if is_known && context.swaps.iter().all(is_safe) { Severity::Low } else { Severity::Medium }
+}
+
+fn is_safe(posture: &PathPosture, accept_claims: bool) -> bool {
+    match posture.verdict {
+        Verdict::Encrypted | Verdict::Volatile => true,
+        Verdict::Claimed => accept_claims,
+        Verdict::Unencrypted | Verdict::Partial | Verdict::Unknown => false,
+    }
+}
+
+/// `of_memory` is how much it matters that memory is not locked.
+fn failed(
+    asset: &str,
+    differing: &[&Comparison<'_>],
+    places: &Places<'_>,
+    of_memory: Severity,
+) -> Finding {
+    let severity = |one: &Comparison<'_>| {
+        if one.setting == drift::MEMORY_LOCK { of_memory } else { places.severity(one) }
+    };
     let mut worst: Vec<_> = differing.iter().map(|one| (severity(one), *one)).collect();
     // Sorting is stable: of those that are equally bad the first by name is told.
     worst.sort_by_key(|(severity, _)| std::cmp::Reverse(*severity));
@@ -79,8 +116,15 @@ fn failed(asset: &str, differing: &[&Comparison<'_>], places: &Places<'_>) -> Fi
     };
     let more = differing.len() - 1;
     let more = if more > 0 { format!("; and {more} more") } else { String::new() };
-    let summary = format!("{}: {}{more}", one.setting, told(one));
-    Finding { severity: *severity, ..finding(&CHECK, asset, Outcome::Fail, summary) }
+    let is_memory = one.setting == drift::MEMORY_LOCK;
+    let meaning = if is_memory { "; its heap may be written to swap" } else { "" };
+    let summary = format!("{}: {}{meaning}{more}", one.setting, told(one));
+    let mut found =
+        Finding { severity: *severity, ..finding(&CHECK, asset, Outcome::Fail, summary) };
+    if is_memory {
+        MEMORY_REMEDY.clone_into(&mut found.remedy);
+    }
+    found
 }
 
 /// `files say /a, process and api say /b`.
@@ -223,11 +267,7 @@ impl<'a> Places<'a> {
     /// A difference matters more where something may get out.
     fn severity(&self, one: &Comparison<'_>) -> Severity {
         let is_safe = |posture: Option<&PathPosture>| {
-            posture.is_some_and(|posture| match posture.verdict {
-                Verdict::Encrypted | Verdict::Volatile => true,
-                Verdict::Claimed => self.accept_claims,
-                Verdict::Unencrypted | Verdict::Partial | Verdict::Unknown => false,
-            })
+            posture.is_some_and(|posture| is_safe(posture, self.accept_claims))
         };
         let postures = self.postures(one);
         let verdicts: BTreeSet<Verdict> =
@@ -247,9 +287,10 @@ mod tests {
     use super::super::luks_fixture;
     use super::*;
     use crate::drift::Claim;
+    use crate::memory::ServiceMemory;
     use crate::node_api::Sight;
     use crate::policy::Policy;
-    use crate::snapshot::{DeviceNumber, Mount, Namespace, Observed, Resolved};
+    use crate::snapshot::{DeviceNumber, Mount, Namespace, Observed, Resolved, Swap};
     use crate::volume::Evaluator;
 
     fn target(path: &str, leads_to: &str) -> Target {
@@ -306,11 +347,13 @@ mod tests {
         let evaluator = Evaluator::new(snapshot);
         let paths: Vec<PathPosture> =
             snapshot.targets.iter().map(|target| evaluator.target(target)).collect();
+        let swaps = snapshot.swaps.known().into_iter().flatten();
+        let swaps: Vec<PathPosture> = swaps.map(|swap| evaluator.swap_area(swap)).collect();
         evaluate(&Context {
             snapshot,
             policy: &Policy::default(),
             paths: &paths,
-            swaps: &[],
+            swaps: &swaps,
             keystore_volumes: &[],
             secret_volumes: &[],
             spares: &[],
@@ -448,6 +491,41 @@ mod tests {
         let found = only(&snapshot);
         assert_eq!(found.outcome, Outcome::Pass);
         assert_eq!(found.evidence["api"], "not asked: it wants credentials");
+    }
+
+    #[test]
+    fn memory_that_should_be_locked_and_is_not_fails() {
+        let lock = |files: &str, api: &str| {
+            vec![
+                claim(drift::MEMORY_LOCK, Source::Files, &[files]),
+                claim(drift::MEMORY_LOCK, Source::Api, &[api]),
+            ]
+        };
+        assert_eq!(only(&snapshot(&[], lock("true", "true"))).outcome, Outcome::Pass);
+        let mut seen = snapshot(&["/enc/a"], lock("true", "false"));
+        seen.memory =
+            vec![ServiceMemory { service: "es".to_owned(), locked_kib: 0, swapped_kib: 12 }];
+        // Without any swap it rests nowhere.
+        let found = only(&seen);
+        assert_eq!((found.outcome, found.severity), (Outcome::Fail, Severity::Low));
+        assert_eq!(
+            found.summary,
+            "bootstrap.memory_lock: files say true, api says false; its heap may be written to swap"
+        );
+        assert!(found.remedy.contains("LimitMEMLOCK"), "{}", found.remedy);
+        assert_eq!(found.evidence["swapped"], "12 KiB");
+        assert_eq!(found.evidence["locked"], "0 KiB");
+        let swap = |path: &str| Swap {
+            path: path.into(),
+            kind: "file".to_owned(),
+            resolution: Observed::Known(Resolved::at(path)),
+        };
+        for (path, severity) in [("/enc/swap", Severity::Low), ("/swap", Severity::Medium)] {
+            seen.swaps = Observed::Known(vec![swap(path)]);
+            assert_eq!(only(&seen).severity, severity, "{path}");
+        }
+        seen.swaps = Observed::Absent;
+        assert_eq!(only(&seen).severity, Severity::Medium);
     }
 
     #[test]

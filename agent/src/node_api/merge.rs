@@ -234,7 +234,14 @@ fn claims(endpoint: &Endpoint, told: &Told) -> Vec<Claim> {
         let paths = values.iter().map(|text| HostPath::from(text.as_str()));
         claim(setting, paths.map(|path| absolute(&endpoint.cwd, &path)).collect())
     });
-    settings.chain(machine).collect()
+    // The node says what came of it, which is why it may differ from what runs without a change of the settings.
+    let locked = told.memory_locked.map(|is_locked| Claim {
+        service: endpoint.service.clone(),
+        setting: drift::MEMORY_LOCK.to_owned(),
+        source: Source::Api,
+        values: vec![is_locked.to_string()],
+    });
+    settings.chain(machine).chain(locked).collect()
 }
 
 #[cfg(test)]
@@ -343,6 +350,7 @@ mod tests {
             claimed(&found),
             [
                 "-XX:HeapDumpPath /usr/share/elasticsearch/data",
+                "bootstrap.memory_lock false",
                 "java.io.tmpdir /tmp/elasticsearch-1",
                 "path.data /srv/es",
                 "path.logs /var/log/elasticsearch",

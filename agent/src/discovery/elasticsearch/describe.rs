@@ -14,7 +14,7 @@ use crate::discovery::{
     Discovery, KeystorePlace, Place, assumed, endpoint, jvm_options, log4j2, open_files,
     password_sources,
 };
-use crate::drift::{Claim, Source};
+use crate::drift::{self, Claim, Source};
 use crate::host::Host;
 use crate::path::HostPath;
 use crate::secrets::{self, Form};
@@ -26,6 +26,7 @@ const SETTINGS: &[&str] = &[
     "path.logs",
     "path.repo",
     "path.shared_data",
+    drift::MEMORY_LOCK,
     "cluster.name",
     "node.name",
     "node.roles",
@@ -348,6 +349,8 @@ impl Node<'_> {
                     claims.push(claim(key, Source::Files, of(paths)));
                 }
             }
+            let lock = self.one(drift::MEMORY_LOCK, &mut ignored);
+            claims.extend(lock.map(|lock| claim(drift::MEMORY_LOCK, Source::Files, vec![lock])));
             for key in ["path.repo", "path.shared_data"] {
                 claims.push(claim(key, Source::Files, of(self.paths(key, &mut ignored))));
             }
