@@ -71,10 +71,12 @@ pub(super) fn discover(scene: &Scene<'_>, found: &mut Discovery) {
     for name in packaged(host) {
         let user = if name == "apm-server" { "apm-server" } else { "root" };
         let package = Package::new(&name);
-        candidates.extend(package.candidate(host, user).map(|mut candidate| {
-            candidate.instance.arguments = package_arguments(&package);
-            (name, candidate)
-        }));
+        candidates.extend(package.candidate(host, user, &[], &mut found.gaps).map(
+            |mut candidate| {
+                candidate.instance.arguments = package_arguments(&package);
+                (name, candidate)
+            },
+        ));
     }
     for home in &scene.unpacked {
         for name in NAMES {
@@ -415,7 +417,6 @@ fn describe(name: &str, host: &dyn Host, candidate: &Candidate) -> Description {
         version: version(host, instance, &home),
         home,
         node_name,
-        roles: Vec::new(),
         config,
         settings: file.clone(),
         data: vec![data],
@@ -425,6 +426,7 @@ fn describe(name: &str, host: &dyn Host, candidate: &Candidate) -> Description {
         configurations,
         claims,
         gaps: values.gaps,
+        ..Description::default()
     }
 }
 

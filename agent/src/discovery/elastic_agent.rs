@@ -92,13 +92,15 @@ pub(super) fn discover(scene: &Scene<'_>, found: &mut Discovery) {
             candidates.push(candidate);
         }
     }
-    candidates.extend(package.candidate(host, "root").map(|mut candidate| {
-        let instance = &mut candidate.instance;
-        instance.home = HostPath::from("/var/lib/elastic-agent");
-        let logs = format!("--path.logs={}", package.logs);
-        instance.arguments = vec![PRODUCT.as_bytes().to_vec(), logs.into_bytes()];
-        candidate
-    }));
+    candidates.extend(package.candidate(host, "root", &[], &mut found.gaps).map(
+        |mut candidate| {
+            let instance = &mut candidate.instance;
+            instance.home = HostPath::from("/var/lib/elastic-agent");
+            let logs = format!("--path.logs={}", package.logs);
+            instance.arguments = vec![PRODUCT.as_bytes().to_vec(), logs.into_bytes()];
+            candidate
+        },
+    ));
     for home in &scene.unpacked {
         let is_there = |name: &str| stack::exists(host, &Namespace::Host, &home.join(name));
         if is_there(PRODUCT) && is_there(SETTINGS_FILE) {
@@ -266,18 +268,16 @@ fn describe(host: &dyn Host, package: &Package, candidate: &Candidate) -> Descri
         product: PRODUCT.to_owned(),
         name,
         version: version(host, seen_by, &homes),
-        node_name: None,
         roles,
         home: instance.home.clone(),
         config: instance.config.clone(),
         settings: file.clone(),
         data: vec![data],
         places,
-        guesses: Vec::new(),
         keystores,
         configurations,
-        claims: Vec::new(),
         gaps: values.gaps,
+        ..Description::default()
     }
 }
 

@@ -33,6 +33,8 @@ pub(super) struct Instance {
     pub(super) unit_files: Vec<HostPath>,
     /// Files that its environment is read from.
     pub(super) environment_files: Vec<HostPath>,
+    /// Why its configuration directory may be another one.
+    pub(super) doubt: Option<Trouble>,
 }
 
 /// What the kernel tells of a running program, whatever product it is.

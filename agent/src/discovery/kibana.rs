@@ -71,12 +71,8 @@ pub(super) fn discover(family: &'static Family, scene: &Scene<'_>, found: &mut D
     }
     let packages: Vec<Package> = family.packages.iter().map(|name| Package::new(name)).collect();
     for package in &packages {
-        candidates.extend(package.candidate(host, &package.name).map(|mut candidate| {
-            if let Some(config) = named_config(family, &candidate.instance) {
-                candidate.instance.config = config;
-            }
-            candidate
-        }));
+        let variables = family.config_variables;
+        candidates.extend(package.candidate(host, &package.name, variables, &mut found.gaps));
     }
     for home in &scene.unpacked {
         let config = home.join("config");
@@ -341,7 +337,7 @@ fn describe(
         claims,
         guesses: values.guesses,
         gaps: values.gaps,
-        roles: Vec::new(),
+        ..Description::default()
     })
 }
 

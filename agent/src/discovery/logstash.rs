@@ -47,13 +47,10 @@ pub(super) fn discover(scene: &Scene<'_>, found: &mut Discovery) {
             .into_iter()
             .filter_map(|candidate| started(host, candidate)),
     );
-    candidates.extend(package.candidate(host, PRODUCT).map(|mut candidate| {
-        let instance = &mut candidate.instance;
+    let installed = package.candidate(host, PRODUCT, &["LS_SETTINGS_DIR"], &mut found.gaps);
+    candidates.extend(installed.map(|mut candidate| {
         // As its unit says.
-        instance.cwd = HostPath::root();
-        if let Some(config) = named_config(instance) {
-            instance.config = config;
-        }
+        candidate.instance.cwd = HostPath::root();
         candidate
     }));
     for home in &scene.unpacked {
@@ -298,7 +295,6 @@ fn describe(host: &dyn Host, candidate: &Candidate) -> Description {
         name,
         version: version(host, instance),
         node_name,
-        roles: Vec::new(),
         home: instance.home.clone(),
         config: instance.config.clone(),
         settings: file,
@@ -310,6 +306,7 @@ fn describe(host: &dyn Host, candidate: &Candidate) -> Description {
         configurations,
         claims,
         gaps,
+        ..Description::default()
     }
 }
 

@@ -94,6 +94,7 @@ mod tests {
             is_below_launcher: false,
             unit_files: paths(units),
             environment_files: paths(files),
+            doubt: None,
         }
     }
 

@@ -220,6 +220,7 @@ mod tests {
             is_below_launcher: false,
             unit_files: Vec::new(),
             environment_files: Vec::new(),
+            doubt: None,
         }
     }
 

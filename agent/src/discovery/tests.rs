@@ -248,7 +248,7 @@ fn another_users_process_neither_hides_what_is_installed_nor_owns_its_keystore()
         found.services.iter().map(|one| format!("{} {:?}", one.name, one.pid)).collect()
     };
     let found = root.discover();
-    assert_eq!(states(&found), ["elasticsearch None", "elasticsearch#1 Some(66)"]);
+    assert_eq!(states(&found), ["elasticsearch None", "elasticsearch:@1000 Some(66)"]);
     let places = places(&found);
     assert!(places.contains(&"data /d".to_owned()), "{places:?}");
     assert!(places.contains(&"data /dev/shm/x".to_owned()), "{places:?}");
@@ -257,7 +257,10 @@ fn another_users_process_neither_hides_what_is_installed_nor_owns_its_keystore()
     assert_eq!(owners, [101, 101]);
     // The service's own process keeps its name, whatever their numbers.
     root.process(77, 1, ONE_JVM, &[]);
-    assert_eq!(states(&root.discover()), ["elasticsearch Some(77)", "elasticsearch#1 Some(66)"]);
+    assert_eq!(
+        states(&root.discover()),
+        ["elasticsearch Some(77)", "elasticsearch:@1000 Some(66)"]
+    );
 }
 
 #[test]
@@ -622,8 +625,59 @@ fn two_nodes_with_one_configuration_are_two_services() {
     }
     let found = root.discover();
     let names: Vec<&str> = found.services.iter().map(|service| service.name.as_str()).collect();
-    assert_eq!(names, ["elasticsearch", "elasticsearch:b"]);
+    assert_eq!(names, ["elasticsearch:a", "elasticsearch:b"]);
     assert!(places(&found).contains(&"data /d/b".to_owned()));
+}
+
+#[test]
+fn nodes_without_names_are_told_apart_whatever_their_order() {
+    let names = |nodes: &[(i32, &str, &str)]| -> Vec<String> {
+        let root = Root::new();
+        root.file("srv/conf/elasticsearch.yml", "cluster.name: c\n");
+        for (pid, uid, data) in nodes {
+            let data = format!("-Epath.data={data}");
+            let argv = ["java", "-Des.path.conf=/srv/conf", ONE_JVM[5], &data];
+            root.process(*pid, 1, &argv, &[]);
+            let status =
+                format!("Name:\tx\nPPid:\t1\nUid:\t{uid}\t{uid}\t{uid}\t{uid}\nGid:\t7\t7\t7\t7\n");
+            root.file(&format!("proc/{pid}/status"), status);
+        }
+        root.discover().services.into_iter().map(|service| service.name).collect()
+    };
+    let by_account = ["elasticsearch:/srv/conf:@1001", "elasticsearch:/srv/conf:@1002"];
+    assert_eq!(names(&[(77, "1001", "/d"), (78, "1002", "/e")]), by_account);
+    assert_eq!(names(&[(78, "1001", "/d"), (77, "1002", "/e")]), by_account);
+    let by_data = ["elasticsearch:/srv/conf:/d", "elasticsearch:/srv/conf:/e"];
+    assert_eq!(names(&[(77, "1001", "/d"), (78, "1001", "/e")]), by_data);
+    assert_eq!(names(&[(78, "1001", "/d"), (77, "1001", "/e")]), by_data);
+    assert_eq!(names(&[(77, "1001", "/d")]), ["elasticsearch:/srv/conf"]);
+}
+
+#[test]
+fn units_with_one_configuration_and_data_of_their_own_are_two_nodes() {
+    let root = Root::new();
+    root.file("srv/conf/elasticsearch.yml", "cluster.name: c\n");
+    for name in ["a", "b"] {
+        root.file(
+            &format!("etc/systemd/system/elasticsearch-{name}.service"),
+            format!("[Service]\nUser=elasticsearch\nEnvironment=ES_PATH_CONF=/srv/conf\nStandardOutput=file:/srv/out/{name}.log\nExecStart=/opt/es/bin/elasticsearch -Epath.data=/d/{name}\n"),
+        );
+    }
+    let places = places(&root.discover());
+    for place in ["data /d/a", "data /d/b", "logs /srv/out"] {
+        assert!(places.contains(&place.to_owned()), "{places:?}");
+    }
+}
+
+#[test]
+fn defaults_are_assumed_where_the_environment_that_may_name_the_settings_is_not_known() {
+    let root = Root::new();
+    let server = "org.elasticsearch.server/org.elasticsearch.bootstrap.Elasticsearch";
+    root.process(71, 1, &["java", "--module-path", "/srv/es/lib", "-m", server], &[]);
+    assert_eq!(assumed(&root.discover()), [""; 0]);
+    fs::remove_file(root.path().join("proc/71/environ")).unwrap();
+    fs::create_dir(root.path().join("proc/71/environ")).unwrap();
+    assert_eq!(assumed(&root.discover()), ["data /srv/es/data", "logs /srv/es/logs"]);
 }
 
 #[test]

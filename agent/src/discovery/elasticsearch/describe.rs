@@ -1,24 +1,20 @@
 //! One node: its settings, every place where it writes, its keystore.
 
-use std::collections::{BTreeMap, BTreeSet};
+use atrest_proto::model::{Gap, Reason, Use};
 
-use atrest_proto::model::{Gap, Reason, Service, Use};
-
-use super::{Family, Packaging, stores};
+use super::{Family, stores};
 use crate::discovery::arguments::{command_line, java_places, property};
 use crate::discovery::assumed::Guess;
 use crate::discovery::instance::{AS_ROOT, Instance, absolute};
 use crate::discovery::process::gap;
+use crate::discovery::stack::{self, Description, Naming, Package};
 use crate::discovery::yaml::{self, Settings};
-use crate::discovery::{
-    Discovery, KeystorePlace, Place, assumed, endpoint, jvm_options, log4j2, open_files,
-    password_sources,
-};
-use crate::drift::{self, Claim, Source};
+use crate::discovery::{endpoint, jvm_options, log4j2, open_files};
+use crate::drift::{self, Source};
 use crate::host::Host;
 use crate::path::HostPath;
-use crate::secrets::{self, Form};
-use crate::snapshot::{Namespace, Observed, Trouble};
+use crate::secrets::Form;
+use crate::snapshot::Trouble;
 
 /// The settings that are read; nothing else of a settings file is kept.
 const SETTINGS: &[&str] = &[
@@ -53,89 +49,69 @@ struct Node<'a> {
     host: &'a dyn Host,
     instance: &'a Instance,
     settings: Settings,
-    /// Why the settings file could not be read: the package's defaults count then, for nobody knows better.
+    package: Option<Package>,
+    /// Why the settings file could not be read, or whether it is theirs is not known: the package's defaults count then, for nobody knows better.
     unread: Option<Trouble>,
     /// The data directories that the node has locked.
     locked: Vec<HostPath>,
 }
 
-/// Everything that is known of one node goes into `found`.
+/// Everything that is known of one node.
 pub(super) fn describe(
-    family: &Family,
+    family: &'static Family,
     host: &dyn Host,
     instance: &Instance,
-    found: &mut Discovery,
-) {
-    let (settings, unread) = settings(family, host, instance, &mut found.gaps);
+) -> Description {
+    let mut gaps = Vec::new();
+    let (settings, unread) = settings(family, host, instance, &mut gaps);
     let is_read = unread.is_none();
+    let unread = unread.or_else(|| instance.doubt.clone());
     let locked = open_files::data(host, instance).into_iter().collect();
-    let node = Node { family, host, instance, settings, unread, locked };
-    let node_name = node.one("node.name", &mut found.gaps);
-    let name = {
-        let name = node.name(node_name.as_deref());
-        let is_taken = |name: &String| found.services.iter().any(|service| service.name == *name);
-        // Two nodes with one configuration directory: what tells them apart is given on the command line.
-        if !is_taken(&name) {
-            name
-        } else if let Some(node_name) = &node_name {
-            format!("{name}:{node_name}")
-        } else {
-            format!("{name}#{}", found.services.len())
-        }
-    };
+    let package = family.package(&instance.config);
+    let node = Node { family, host, instance, settings, package, unread, locked };
+    let node_name = node.one("node.name", &mut gaps);
+    let name = stack::name(
+        host,
+        instance,
+        &Naming {
+            product: family.product,
+            package: node.package.as_ref(),
+            config: &instance.config,
+            settings: &instance.config,
+            is_usual: true,
+            node_name: node_name.as_deref(),
+        },
+    );
     let mut guesses = Vec::new();
-    let places = node.places(&mut guesses, &mut found.gaps);
-    let open = open_files::written(host, instance);
-    found.assumptions.extend(assumed::among(host, instance, &name, guesses, &places, &open));
-    found.claims.extend(node.claims(&name, is_read));
+    let places = node.places(&mut guesses, &mut gaps);
     let values = |key: &str| node.list(key, &mut Vec::new());
-    let endpoint = endpoint::of(host, family.product, &name, instance, &values, is_read);
-    found.endpoints.extend(endpoint);
-    let of_stores = node.settings.keys().filter(|key| stores::is_about(key));
-    let of_stores: BTreeMap<_, _> = of_stores
-        .filter_map(|key| Some((key.to_owned(), values(key).into_iter().next()?)))
-        .collect();
-    if !of_stores.is_empty() {
-        found.stores.insert(name.clone(), of_stores);
-    }
-    let is_known = |path: &HostPath| places.iter().any(|(_, known)| path.is_at_or_below(known));
-    let mut others = BTreeSet::new();
-    for (usage, path) in open {
-        if !is_known(&path) {
-            others.insert((usage, path));
-        }
-    }
-    found.places.extend(places.iter().cloned().chain(others).map(|(usage, path)| Place {
-        path,
-        usage,
-        service: Some(name.clone()),
-        namespace: instance.namespace.clone(),
-    }));
-    found.keystores.push(KeystorePlace {
-        path: instance.config.join(family.keystore_file),
-        namespace: instance.namespace.clone(),
+    let stores = node.settings.keys().filter(|key| stores::is_about(key));
+    let stores =
+        stores.filter_map(|key| Some((key.to_owned(), values(key).into_iter().next()?))).collect();
+    let roles = node.roles(&mut gaps);
+    Description {
         product: family.product.to_owned(),
-        format: "elasticsearch",
-        service: Some(name.clone()),
-        run_as: instance.run_as.clone(),
-        root: Observed::Absent,
-        password_sources: password_sources::of(host, instance),
-    });
-    found.configurations.extend(node.configurations(&name));
-    let roles = node.roles(&mut found.gaps);
-    found.services.push(Service {
-        product: family.product.to_owned(),
-        state: if instance.pid.is_some() { "running" } else { "installed" }.to_owned(),
         version: node.version(),
-        cluster_name: node.one("cluster.name", &mut found.gaps),
-        cluster_uuid: None,
-        node_name,
-        tiers: node.tiers(&roles, &mut found.gaps),
+        cluster_name: node.one("cluster.name", &mut gaps),
+        tiers: node.tiers(&roles, &mut gaps),
         roles,
-        config_dir: Some(instance.config.to_string()),
-        pid: instance.pid,
+        home: instance.home.clone(),
+        config: instance.config.clone(),
+        settings: instance.config.clone(),
+        outdoes_units: true,
+        // Among the places.
+        data: node.data().0,
+        places,
+        guesses,
+        keystores: vec![(instance.config.join(family.keystore_file), "elasticsearch")],
+        configurations: node.configurations(),
+        claims: node.claims(is_read),
+        endpoint: endpoint::of(host, family.product, &name, instance, &values, is_read),
+        stores,
+        gaps,
         name,
-    });
+        node_name,
+    }
 }
 
 impl Node<'_> {
@@ -185,30 +161,29 @@ impl Node<'_> {
     fn defaulted(
         &self,
         key: &str,
-        packaged: fn(&Packaging) -> &'static str,
+        packaged: fn(&Package) -> &HostPath,
         below_home: &str,
     ) -> (Vec<HostPath>, Option<Trouble>) {
         let (values, trouble) = self.known(key);
         if !values.is_empty() {
             return (values.iter().map(|path| self.absolute(path)).collect(), None);
         }
-        let packaging =
-            self.family.packaging(&self.instance.config).filter(|_| self.unread.is_some());
+        let package = self.package.as_ref().filter(|_| self.unread.is_some());
         let home = || self.instance.home.join(below_home);
-        let default = packaging.map_or_else(home, |packaging| packaged(packaging).into());
+        let default = package.map_or_else(home, |package| packaged(package).clone());
         (vec![default], trouble.or_else(|| self.unread.clone()))
     }
 
     /// The data directories. What a node has locked it writes to, whatever its settings would be.
     fn data(&self) -> (Vec<HostPath>, Option<Trouble>) {
-        match self.defaulted("path.data", |packaging| packaging.data, "data") {
+        match self.defaulted("path.data", |package| &package.data, "data") {
             (_, Some(_)) if !self.locked.is_empty() => (self.locked.clone(), None),
             found => found,
         }
     }
 
     fn logs(&self) -> (Vec<HostPath>, Option<Trouble>) {
-        self.defaulted("path.logs", |packaging| packaging.logs, "logs")
+        self.defaulted("path.logs", |package| &package.logs, "logs")
     }
 
     fn is_there(&self, path: &HostPath) -> bool {
@@ -239,11 +214,9 @@ impl Node<'_> {
         let caches = caches.filter(|path| self.is_there(path)).collect();
         add(Use::Cache, caches);
         add(Use::Logs, self.appenders(logs.first(), gaps));
-        add(Use::Data, data);
         add(Use::Logs, logs);
         add(Use::Data, self.paths("path.shared_data", gaps));
         add(Use::Repository, self.paths("path.repo", gaps));
-        add(Use::Config, vec![instance.config.clone()]);
         let options = self.java_options();
         for (usage, path) in java_places(&options) {
             add(usage, vec![absolute(&instance.cwd, &path)]);
@@ -326,11 +299,11 @@ impl Node<'_> {
     }
 
     /// What the sources say of the settings that they may disagree on.
-    fn claims(&self, service: &str, is_read: bool) -> Vec<Claim> {
+    fn claims(&self, is_read: bool) -> Vec<(String, Source, Vec<String>)> {
         let claim = |setting: &str, source, mut values: Vec<String>| {
             values.sort_unstable();
             values.dedup();
-            Claim { service: service.to_owned(), setting: setting.to_owned(), source, values }
+            (setting.to_owned(), source, values)
         };
         let mut claims = Vec::new();
         if self.instance.pid.is_none() {
@@ -341,7 +314,7 @@ impl Node<'_> {
             let mut ignored = Vec::new();
             let of = |paths: Vec<HostPath>| paths.iter().map(ToString::to_string).collect();
             for (key, (paths, doubt)) in [
-                ("path.data", self.defaulted("path.data", |packaging| packaging.data, "data")),
+                ("path.data", self.defaulted("path.data", |package| &package.data, "data")),
                 ("path.logs", self.logs()),
             ] {
                 // What is not known says nothing.
@@ -387,35 +360,16 @@ impl Node<'_> {
     }
 
     /// Where the settings of the node stand.
-    fn configurations(&self, service: &str) -> Vec<secrets::Place> {
+    fn configurations(&self) -> Vec<(HostPath, Form)> {
         let (family, instance) = (self.family, self.instance);
-        let place = |path: HostPath, form, namespace: &Namespace| secrets::Place {
-            path,
-            form,
-            namespace: namespace.clone(),
-            product: family.product.to_owned(),
-            service: Some(service.to_owned()),
-        };
-        let own = &instance.namespace;
         let mut places = vec![
-            place(instance.config.join(family.settings_file), Form::Yaml, own),
-            place(instance.config.join("jvm.options"), Form::JavaOptions, own),
-            place(instance.config.clone(), Form::Directory, own),
+            (instance.config.join(family.settings_file), Form::Yaml),
+            (instance.config.join("jvm.options"), Form::JavaOptions),
         ];
         let directory = instance.config.join("jvm.options.d");
-        let names = self.host.list(own, &directory).unwrap_or_default();
+        let names = self.host.list(&instance.namespace, &directory).unwrap_or_default();
         let options = names.iter().filter(|name| name.ends_with(b".options"));
-        places.extend(options.map(|name| place(directory.join(name), Form::JavaOptions, own)));
-        let process = instance.pid.into_iter().flat_map(|pid| {
-            [("environ", Form::Environment), ("cmdline", Form::Arguments)].map(|(file, form)| {
-                place(HostPath::from(format!("/proc/{pid}/{file}")), form, &Namespace::Host)
-            })
-        });
-        places.extend(process);
-        let units = instance.unit_files.iter().cloned();
-        places.extend(units.map(|path| place(path, Form::Unit, &Namespace::Host)));
-        let files = instance.environment_files.iter().cloned();
-        places.extend(files.map(|path| place(path, Form::Variables, &Namespace::Host)));
+        places.extend(options.map(|name| (directory.join(name), Form::JavaOptions)));
         places
     }
 
@@ -442,27 +396,6 @@ impl Node<'_> {
             tiers.extend(attribute);
         }
         tiers
-    }
-
-    /// What tells this node from others of the host, the same after a restart.
-    fn name(&self, node_name: Option<&str>) -> String {
-        let instance = self.instance;
-        let product = self.family.product;
-        if let Some(container) = &instance.container {
-            let hostname = || {
-                let path = HostPath::from("/etc/hostname");
-                let bytes = self.host.read(&instance.namespace, &path, 4096).ok()?;
-                let name = String::from_utf8_lossy(&bytes).trim().to_owned();
-                (!name.is_empty() && instance.namespace != Namespace::Host).then_some(name)
-            };
-            let name =
-                node_name.map(str::to_owned).or_else(hostname).unwrap_or_else(|| container.clone());
-            return format!("{product}:{name}");
-        }
-        if let Some(packaging) = self.family.packaging(&instance.config) {
-            return packaging.name.to_owned();
-        }
-        format!("{product}:{}", instance.config)
     }
 
     /// From the name of the product's own jar.

@@ -7,11 +7,9 @@ mod describe;
 mod nodes;
 mod stores;
 
-use super::identity::is_same_file;
-use super::instance::Instance;
+use super::stack::{self, Candidate, Package};
 use super::{Discovery, Scene};
 use crate::path::HostPath;
-use crate::snapshot::Namespace;
 use describe::describe;
 pub(super) use describe::setting_of_variable;
 use nodes::{installed, running, servers};
@@ -33,21 +31,8 @@ pub(super) struct Family {
     pub(super) jar: &'static str,
     /// Its start script in `bin`.
     pub(super) binary: &'static str,
-    pub(super) packagings: &'static [Packaging],
-}
-
-/// Where a package puts things.
-pub(super) struct Packaging {
-    /// Of the package and of its unit; what the service is called.
-    pub(super) name: &'static str,
-    pub(super) home: &'static str,
-    pub(super) config: &'static str,
-    /// What the settings file of the package sets.
-    pub(super) data: &'static str,
-    pub(super) logs: &'static str,
-    /// What its start scripts source.
-    pub(super) environment_files: &'static [&'static str],
-    pub(super) user: &'static str,
+    /// Of its packages and their units.
+    pub(super) packages: &'static [&'static str],
 }
 
 pub(super) static ELASTICSEARCH: Family = Family {
@@ -65,73 +50,28 @@ pub(super) static ELASTICSEARCH: Family = Family {
     keystore_file: "elasticsearch.keystore",
     jar: "elasticsearch-",
     binary: "elasticsearch",
-    packagings: &[Packaging {
-        name: "elasticsearch",
-        home: "/usr/share/elasticsearch",
-        config: "/etc/elasticsearch",
-        data: "/var/lib/elasticsearch",
-        logs: "/var/log/elasticsearch",
-        environment_files: &["/etc/default/elasticsearch", "/etc/sysconfig/elasticsearch"],
-        user: "elasticsearch",
-    }],
+    packages: &["elasticsearch"],
 };
 
 impl Family {
+    fn packages(&self) -> Vec<Package> {
+        self.packages.iter().map(|name| Package::new(name)).collect()
+    }
+
     /// The package whose configuration directory this is.
-    fn packaging(&self, config: &HostPath) -> Option<&'static Packaging> {
-        self.packagings.iter().find(|packaging| HostPath::from(packaging.config) == *config)
+    fn package(&self, config: &HostPath) -> Option<Package> {
+        self.packages().into_iter().find(|package| package.config == *config)
     }
 }
 
 /// Finds the nodes of one product.
-pub(super) fn discover(family: &Family, scene: &Scene<'_>, found: &mut Discovery) {
-    // With whose eyes they are seen: a node with another root has a directory of its own under the same name.
-    let mut configs: Vec<(Namespace, HostPath)> = Vec::new();
-    let is_same = |(seen_by, config): (&Namespace, &HostPath), node: &Instance| {
-        is_same_file(scene.host, (seen_by, config), (&node.namespace, &node.config))
-    };
-    let mut strangers = Vec::new();
-    let mut installed = installed(family, scene);
+pub(super) fn discover(family: &'static Family, scene: &Scene<'_>, found: &mut Discovery) {
+    let host = scene.host;
+    let mut candidates = Vec::new();
     for (server, launcher) in servers(family, scene) {
-        let Some(mut node) = running(family, scene.host, server, launcher, &mut found.gaps) else {
-            continue;
-        };
-        if node.container.is_none() {
-            let config = (node.namespace.clone(), node.config.clone());
-            let is_its = |known: &&Instance| is_same((&config.0, &config.1), known);
-            let known: Vec<&Instance> = installed.iter().filter(is_its).collect();
-            if is_stranger(&node, &known) {
-                node.run_as = known.iter().find_map(|known| known.run_as.clone());
-                strangers.push(node);
-                continue;
-            }
-            // What starts it says nothing new of a process that can be asked, and is a file with settings.
-            for known in known {
-                node.unit_files.extend(known.unit_files.iter().cloned());
-                node.environment_files.extend(known.environment_files.iter().cloned());
-            }
-            configs.push(config);
-        }
-        describe(family, scene.host, &node, found);
+        candidates.extend(running(family, host, server, launcher, &mut found.gaps));
     }
-    for node in installed.drain(..) {
-        if !configs.iter().any(|(seen_by, config)| is_same((seen_by, config), &node)) {
-            configs.push((node.namespace.clone(), node.config.clone()));
-            describe(family, scene.host, &node, found);
-        }
-    }
-    // Last, so that they take nobody's name.
-    for node in strangers {
-        describe(family, scene.host, &node, found);
-    }
-}
-
-/// Whether a process claims a configuration that is installed for other accounts only.
-///
-/// Any user may start a program with such arguments. It is looked at as what it says it is, but neither hides what is
-/// installed nor becomes the owner of its keystore.
-fn is_stranger(node: &Instance, known: &[&Instance]) -> bool {
-    let Some(own) = &node.run_as else { return false };
-    let accounts: Vec<_> = known.iter().filter_map(|known| known.run_as.as_ref()).collect();
-    own.uid != 0 && !accounts.is_empty() && accounts.iter().all(|account| account.uid != own.uid)
+    candidates.extend(installed(family, scene, &mut found.gaps));
+    let describe = |candidate: &Candidate| Some(describe(family, host, &candidate.instance));
+    stack::write_down(host, candidates, &describe, found);
 }

@@ -43,7 +43,7 @@ fn another_users_process_neither_hides_nor_renames_what_is_installed() {
         assert!(found.places.iter().any(|place| place.path == "/var/lib/kibana".into()));
         found.services.into_iter().map(|service| (service.name, service.pid)).collect()
     };
-    assert_eq!(names(), [("kibana".to_owned(), None), ("kibana#66".to_owned(), Some(66))]);
+    assert_eq!(names(), [("kibana".to_owned(), None), ("kibana:@1000".to_owned(), Some(66))]);
     let found = root.discover();
     let owners = found.keystores.iter().filter_map(|one| one.run_as.as_ref());
     assert!(owners.clone().count() > 0 && owners.clone().all(|account| account.uid == 101));
@@ -53,7 +53,7 @@ fn another_users_process_neither_hides_nor_renames_what_is_installed() {
         environ: &["KBN_PATH_CONF=/etc/kibana"],
         cwd: "/usr/share/kibana",
     });
-    assert_eq!(names(), [("kibana".to_owned(), Some(77)), ("kibana#66".to_owned(), Some(66))]);
+    assert_eq!(names(), [("kibana".to_owned(), Some(77)), ("kibana:@1000".to_owned(), Some(66))]);
 }
 
 #[test]

@@ -1,0 +1,278 @@
+//! Writes down every instance once, whichever ways lead to it.
+
+use atrest_proto::model::{Service, Use};
+
+use super::names::{self, Named};
+use super::{Candidate, Description, Origin, exists};
+use crate::discovery::identity::is_same_file;
+use crate::discovery::{Discovery, KeystorePlace, Place, assumed, open_files, password_sources};
+use crate::drift::Claim;
+use crate::host::Host;
+use crate::keystore::Account;
+use crate::node_api::Endpoint;
+use crate::path::HostPath;
+use crate::secrets::{self, Form};
+use crate::snapshot::{Namespace, Observed};
+
+/// A candidate with what it is.
+struct Described {
+    candidate: Candidate,
+    description: Description,
+    /// It claims settings that are installed for other accounts only: the account that it really runs as.
+    stranger: Option<Account>,
+}
+
+/// Marks the processes that claim settings which are installed for other accounts only, and puts them last.
+///
+/// Any user may start a program with such arguments: it is looked at as what it says it is, but neither hides what is
+/// installed, nor takes its name, nor becomes the owner of its keystore.
+fn strangers_last(host: &dyn Host, described: Vec<(Candidate, Description)>) -> Vec<Described> {
+    let installed: Vec<(String, HostPath, Account)> = described
+        .iter()
+        .filter(|(candidate, _)| candidate.origin != Origin::Process)
+        .filter_map(|(candidate, description)| {
+            let account = candidate.instance.run_as.clone()?;
+            Some((description.product.clone(), description.settings.clone(), account))
+        })
+        .collect();
+    let mut marked: Vec<Described> = Vec::new();
+    for (mut candidate, description) in described {
+        let is_process =
+            candidate.origin == Origin::Process && candidate.instance.container.is_none();
+        let accounts = installed.iter().filter(|(product, settings, _)| {
+            *product == description.product
+                && is_same_file(
+                    host,
+                    (&Namespace::Host, settings),
+                    (&candidate.instance.namespace, &description.settings),
+                )
+        });
+        let accounts: Vec<&Account> = accounts.map(|(.., account)| account).collect();
+        let own = candidate.instance.run_as.clone().filter(|own| {
+            let is_other = own.uid != 0 && accounts.iter().all(|known| known.uid != own.uid);
+            is_process && is_other && !accounts.is_empty()
+        });
+        if own.is_some() {
+            candidate.instance.run_as = accounts.first().map(|account| (*account).clone());
+        }
+        marked.push(Described { candidate, description, stranger: own });
+    }
+    marked.sort_by_key(|described| described.stranger.is_some());
+    marked
+}
+
+/// Writes down every instance once, whichever ways lead to it.
+pub(in crate::discovery) fn write_down(
+    host: &dyn Host,
+    mut candidates: Vec<Candidate>,
+    describe: &dyn Fn(&Candidate) -> Option<Description>,
+    found: &mut Discovery,
+) {
+    candidates.sort_by_key(|candidate| candidate.origin);
+    let described = candidates.into_iter().filter_map(|candidate| {
+        let description = describe(&candidate)?;
+        Some((candidate, description))
+    });
+    let described = strangers_last(host, described.collect());
+    let mut kept: Vec<Described> = Vec::new();
+    for mut one in described {
+        if let Some(known) = kept.iter_mut().find(|known| is_same(host, known, &one)) {
+            let (known, new) = (&mut known.candidate, &mut one.candidate);
+            known.instance.unit_files.append(&mut new.instance.unit_files);
+            known.instance.environment_files.append(&mut new.instance.environment_files);
+            known.outputs.append(&mut new.outputs);
+            known.instance.run_as = known.instance.run_as.take().or(new.instance.run_as.take());
+        } else {
+            kept.push(one);
+        }
+    }
+    let named: Vec<Named<'_>> = kept.iter().map(named).collect();
+    let names = names::distinct(&named);
+    for (one, name) in kept.into_iter().zip(names) {
+        write(host, one.candidate, one.description, name, found);
+    }
+}
+
+/// Whether what was found now is what was found before, in a way that knows more.
+fn is_same(host: &dyn Host, known: &Described, new: &Described) -> bool {
+    new.candidate.origin != Origin::Process
+        && known.stranger.is_none()
+        && known.candidate.instance.container.is_none()
+        && known.description.product == new.description.product
+        // Archives are often reached by a link without the version.
+        && is_same_file(
+            host,
+            (&known.candidate.instance.namespace, &known.description.settings),
+            (&new.candidate.instance.namespace, &new.description.settings),
+        )
+        // Only a unit knows that another instance with the same settings keeps its data elsewhere.
+        && (new.candidate.origin != Origin::Unit
+            || known.description.data == new.description.data
+            || (known.candidate.origin == Origin::Process && known.description.outdoes_units))
+}
+
+/// What may tell an instance from others.
+fn named(one: &Described) -> Named<'_> {
+    let Described { candidate, description, stranger } = one;
+    let account = stranger.as_ref().or(candidate.instance.run_as.as_ref());
+    Named {
+        product: &description.product,
+        name: &description.name,
+        node_name: description.node_name.as_deref(),
+        container: candidate.instance.container.as_deref(),
+        account: account.map(|account| account.user.as_str()),
+        data: description.data.first(),
+        pid: candidate.instance.pid,
+        is_stranger: stranger.is_some(),
+    }
+}
+
+/// What may hold secrets in a configuration directory that is the home of the program, too: an archive brings thousands of
+/// files along, and the data are below it.
+fn beside_program(
+    host: &dyn Host,
+    seen_by: &Namespace,
+    home: &HostPath,
+    settings: &HostPath,
+) -> Vec<(HostPath, Form)> {
+    const DIRECTORIES: [&[u8]; 12] = [
+        b"cert",
+        b"certificates",
+        b"certs",
+        b"conf",
+        b"config",
+        b"inputs.d",
+        b"keys",
+        b"modules.d",
+        b"pki",
+        b"secrets",
+        b"ssl",
+        b"tls",
+    ];
+    const ENDINGS: [&[u8]; 7] =
+        [b".bcfks", b".jks", b".key", b".p12", b".pem", b".pfx", b".pkcs12"];
+    let file = settings.file_name().unwrap_or_default();
+    let names = host.list(seen_by, home).unwrap_or_default();
+    names
+        .into_iter()
+        .filter_map(|name| {
+            let form = if DIRECTORIES.contains(&name.as_slice()) {
+                Form::Directory
+            } else if ENDINGS.iter().any(|ending| name.ends_with(ending)) {
+                Form::Other
+            } else if !file.is_empty() && name.starts_with(file) && name != file {
+                // A copy that an editor or somebody has left.
+                Form::Yaml
+            } else {
+                return None;
+            };
+            Some((home.join(name), form))
+        })
+        .collect()
+}
+
+fn write(
+    host: &dyn Host,
+    candidate: Candidate,
+    description: Description,
+    name: String,
+    found: &mut Discovery,
+) {
+    let Candidate { instance, outputs, .. } = candidate;
+    let Description { product, config, data, .. } = description;
+    let mut places = description.places;
+    places.push((Use::Config, config.clone()));
+    places.extend(data.into_iter().map(|path| (Use::Data, path)));
+    places.extend(outputs.into_iter().map(|path| (Use::Logs, path)));
+    let open = open_files::written(host, &instance);
+    found.assumptions.extend(assumed::among(
+        host,
+        &instance,
+        &name,
+        description.guesses,
+        &places,
+        &open,
+    ));
+    for (usage, path) in open {
+        if !places.iter().any(|(_, known)| path.is_at_or_below(known)) {
+            places.push((usage, path));
+        }
+    }
+    found.places.extend(places.into_iter().map(|(usage, path)| Place {
+        path,
+        usage,
+        service: Some(name.clone()),
+        namespace: instance.namespace.clone(),
+    }));
+    let mut keystores = description.keystores;
+    keystores.sort_unstable();
+    keystores.dedup();
+    let password_sources = password_sources::of(host, &instance);
+    found.keystores.extend(keystores.into_iter().map(|(path, format)| KeystorePlace {
+        path,
+        namespace: instance.namespace.clone(),
+        product: product.clone(),
+        format,
+        service: Some(name.clone()),
+        run_as: instance.run_as.clone(),
+        root: Observed::Absent,
+        password_sources: password_sources.clone(),
+    }));
+    let configuration = |path: HostPath, form, namespace: &Namespace| secrets::Place {
+        path,
+        form,
+        namespace: namespace.clone(),
+        product: product.clone(),
+        service: Some(name.clone()),
+    };
+    let mut own = description.configurations;
+    if config == description.home {
+        own.extend(beside_program(host, &instance.namespace, &config, &description.settings));
+    } else {
+        own.push((config.clone(), Form::Directory));
+    }
+    found
+        .configurations
+        .extend(own.into_iter().map(|(path, form)| configuration(path, form, &instance.namespace)));
+    // systemd and /proc are the host's own.
+    let of_form = |paths: Vec<HostPath>, form| paths.into_iter().map(move |path| (path, form));
+    let mut hosts: Vec<(HostPath, Form)> = of_form(instance.unit_files, Form::Unit)
+        .chain(of_form(instance.environment_files, Form::Variables))
+        .collect();
+    hosts.retain(|(path, _)| exists(host, &Namespace::Host, path));
+    if let Some(pid) = instance.pid {
+        hosts.push((HostPath::from(format!("/proc/{pid}/environ")), Form::Environment));
+        hosts.push((HostPath::from(format!("/proc/{pid}/cmdline")), Form::Arguments));
+    }
+    found
+        .configurations
+        .extend(hosts.into_iter().map(|(path, form)| configuration(path, form, &Namespace::Host)));
+    if instance.pid.is_some() {
+        found.claims.extend(description.claims.into_iter().map(|(setting, source, values)| {
+            Claim { service: name.clone(), setting, source, values }
+        }));
+    }
+    found.endpoints.extend(
+        description.endpoint.map(|endpoint| Endpoint { service: name.clone(), ..endpoint }),
+    );
+    if !description.stores.is_empty() {
+        found.stores.insert(name.clone(), description.stores);
+    }
+    let mut roles = description.roles;
+    roles.sort_unstable();
+    roles.dedup();
+    found.services.push(Service {
+        product,
+        name,
+        state: if instance.pid.is_some() { "running" } else { "installed" }.to_owned(),
+        version: description.version,
+        cluster_name: description.cluster_name,
+        cluster_uuid: None,
+        node_name: description.node_name,
+        roles,
+        tiers: description.tiers,
+        config_dir: Some(config.to_string()),
+        pid: instance.pid,
+    });
+    found.gaps.extend(description.gaps);
+}
