@@ -20,7 +20,9 @@ use crate::keystore::{
 };
 use crate::layer::device_mapper::cipher;
 use crate::node_api::{Answer, Endpoint, Outcome, answer, sockets};
+use crate::object_store::gcs;
 use crate::path::HostPath;
+use crate::repository::facts::{Seal, SealKey};
 use crate::snapshot::{
     BlockDevice, DeviceNumber, DmFacts, DmTarget, FilesystemFacts, Namespace, Observed,
 };
@@ -56,6 +58,7 @@ pub static TARGETS: &[Target] = &[
     ("ext_superblock", ext_superblock),
     ("f2fs_superblock", f2fs_superblock),
     ("fstab", fstab_lines),
+    ("gcs_answers", gcs_answers),
     ("id_maps", id_maps),
     ("kibana_entries", kibana_entries),
     ("kibana_keystore", |bytes| drop(kibana::parse(bytes))),
@@ -224,6 +227,19 @@ fn kibana_entries(bytes: &[u8]) {
         serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(bytes).is_ok();
     let is_plain = bytes.len() <= 64 && !text.contains("savedobjects") && !text.contains('\\');
     assert!(entries.is_whole || !is_object || !is_plain, "an object that was not understood");
+}
+
+/// No answer that is read makes a bucket of anybody else's Google's.
+fn gcs_answers(bytes: &[u8]) {
+    drop((gcs::answer::says(bytes), gcs::answer::token(bytes), gcs::credentials::parse(bytes)));
+    let is_provider =
+        |seal: &Observed<Seal>| seal.known().is_some_and(|seal| seal.key == SealKey::Provider);
+    assert!(!gcs::answer::bucket(bytes, false).is_ok_and(|seal| is_provider(&seal)));
+    if let Ok(page) = gcs::answer::page(bytes, false) {
+        let seals = page.objects.iter().filter_map(|object| object.seal.as_ref());
+        assert!(!seals.into_iter().any(is_provider));
+    }
+    drop((gcs::answer::bucket(bytes, true), gcs::answer::page(bytes, true)));
 }
 
 fn luks_layout(bytes: &[u8]) {

@@ -64,7 +64,11 @@ fn one(observation: &Observation, judged: &Judged, is_demanded: bool) -> Option<
         .filter(|object| object.seal.known().is_some_and(|seal| !is_customers(facts, seal)))
         .map(|object| object.name.clone())
         .collect();
-    let default = facts.default.known().filter(|seal| is_customers(facts, seal));
+    // What an imitation says of keys is no more proof of a fault than of none.
+    let default = facts
+        .default
+        .known()
+        .filter(|seal| is_customers(facts, seal) && !facts.provider.is_imitation());
     if let Some(default) = default.filter(|_| is_demanded && !weaker.is_empty()) {
         let summary = format!(
             "new objects get {}, and these have a provider's key: {}",

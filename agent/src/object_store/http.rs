@@ -13,6 +13,8 @@ use super::Settings;
 
 /// Of one connection.
 pub(super) const CONNECT: Duration = Duration::from_secs(5);
+/// Of a connection to the service of instances.
+const METADATA: Duration = Duration::from_secs(1);
 /// Of one answer.
 pub(super) const ANSWER: Duration = Duration::from_secs(15);
 /// A file with the authorities of a company has a few hundred KiB.
@@ -77,14 +79,9 @@ impl Http {
         ))
     }
 
-    #[expect(dead_code, reason = "the stores that use it come next")]
     /// For all others. Redirects are not followed: they could lead credentials elsewhere.
     pub(super) fn client(&self) -> Result<reqwest::Client, String> {
-        let mut builder = reqwest::Client::builder()
-            .connect_timeout(CONNECT)
-            .timeout(ANSWER)
-            .redirect(reqwest::redirect::Policy::none())
-            .user_agent(concat!("atrest-agent/", env!("CARGO_PKG_VERSION")));
+        let mut builder = plain(CONNECT);
         if let Some(pem) = &self.authorities {
             let found =
                 reqwest::Certificate::from_pem_bundle(pem).map_err(|error| error.to_string())?;
@@ -96,6 +93,21 @@ impl Http {
         }
         builder.build().map_err(|error| error.to_string())
     }
+}
+
+/// For the service of a cloud that tells an instance of itself: it is next door, or not there. Never by a proxy.
+pub(super) fn metadata_client() -> Result<reqwest::Client, String> {
+    plain(METADATA).no_proxy().build().map_err(|error| error.to_string())
+}
+
+fn plain(connect: Duration) -> reqwest::ClientBuilder {
+    // The crate wants one for the whole process. Where there is one already, it is the same.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    reqwest::Client::builder()
+        .connect_timeout(connect)
+        .timeout(ANSWER)
+        .redirect(reqwest::redirect::Policy::none())
+        .user_agent(concat!("atrest-agent/", env!("CARGO_PKG_VERSION")))
 }
 
 fn authorities(path: &Path) -> Result<Vec<u8>, HttpError> {

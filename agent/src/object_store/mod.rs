@@ -3,13 +3,21 @@
 //! This is of the half that talks: it has no privileges and judges nothing. One file for each kind of store, behind [`Store`];
 //! what they answer are [`crate::repository::Facts`].
 
+mod answer;
 mod budget;
+mod files;
+mod form;
+pub(crate) mod gcs;
 mod http;
 mod memory;
+mod rest;
 mod s3;
 mod settings;
+#[cfg(test)]
+mod stand_in;
 mod store;
 mod survey;
+mod words;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -69,7 +77,7 @@ pub fn consult(
         return;
     }
     let answers = match prepare(settings) {
-        Ok((http, runtime)) => runtime.block_on(ask_all(&open, settings, &http)),
+        Ok((http, runtime)) => runtime.block_on(ask_all(&open, settings, &http, now)),
         Err(looked) => vec![looked; open.len()],
     };
     for (one, answer) in open.iter_mut().zip(answers) {
@@ -99,17 +107,23 @@ fn prepare(settings: &Settings) -> Result<(Http, tokio::runtime::Runtime), Looke
 }
 
 /// The answers of all of them, in their order.
-async fn ask_all(remote: &[&mut Observation], settings: &Settings, http: &Http) -> Vec<Looked> {
+async fn ask_all(
+    remote: &[&mut Observation],
+    settings: &Settings,
+    http: &Http,
+    now: Timestamp,
+) -> Vec<Looked> {
     // Collected first: a closure that borrows is of no one lifetime.
-    let questions: Vec<_> = remote.iter().map(|one| ask(one, settings, http)).collect();
+    let questions: Vec<_> = remote.iter().map(|one| ask(one, settings, http, now)).collect();
     stream::iter(questions).buffered(AT_ONCE).collect().await
 }
 
-async fn ask(repository: &Observation, settings: &Settings, http: &Http) -> Looked {
+async fn ask(repository: &Observation, settings: &Settings, http: &Http, now: Timestamp) -> Looked {
     let budget = Budget::new(settings.requests, settings.timeout);
     // The budget ends it before; this is for a request that does not know of it.
     let grace = settings.timeout.saturating_add(Duration::from_secs(2));
-    let asked = tokio::time::timeout(grace, Box::pin(ask_store(repository, http, &budget))).await;
+    let asked = Box::pin(ask_store(repository, http, &budget, now));
+    let asked = tokio::time::timeout(grace, asked).await;
     match asked {
         Ok(Ok(facts)) => Looked::Told(Box::new(facts)),
         Ok(Err(failure)) => failed(&failure),
@@ -123,10 +137,12 @@ async fn ask_store(
     repository: &Observation,
     http: &Http,
     budget: &Budget,
+    now: Timestamp,
 ) -> Result<Facts, Failure> {
     match &repository.backend {
         Backend::S3(s3) => Box::pin(s3::look(s3, http, budget, &mut draw)).await,
-        Backend::Gcs(_) | Backend::Azure(_) | Backend::Hdfs(_) => {
+        Backend::Gcs(gcs) => Box::pin(gcs::look(gcs, http, budget, now, &mut draw)).await,
+        Backend::Azure(_) | Backend::Hdfs(_) => {
             Err(Failure::NotSupported("this kind of store is not asked yet".to_owned()))
         }
         Backend::Directory(_) | Backend::Opaque { .. } => {
@@ -151,7 +167,7 @@ fn draw(bound: usize) -> usize {
 fn failed(failure: &Failure) -> Looked {
     let (detail, remedy) = (failure.to_string(), failure.remedy());
     match failure {
-        Failure::Unreachable(_) | Failure::Throttled => Looked::Unreachable { detail, remedy },
+        Failure::Unreachable(_) | Failure::Throttled(_) => Looked::Unreachable { detail, remedy },
         Failure::Refused { .. }
         | Failure::NoCredentials { .. }
         | Failure::Gone(_)

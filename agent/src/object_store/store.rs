@@ -18,8 +18,8 @@ pub(super) enum Failure {
     NoCredentials { detail: String, remedy: String },
     /// It is not there: the bucket, container or directory itself.
     Gone(String),
-    /// It asks to be asked less.
-    Throttled,
+    /// It asks to be asked less: after how many seconds it may be asked again, where it says so.
+    Throttled(Option<u64>),
     /// It does not know the question.
     NotSupported(String),
     /// Anything else, in its own words.
@@ -30,7 +30,10 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refused { action, detail } => write!(f, "{action} is refused: {detail}"),
-            Self::Throttled => f.write_str("the store asks to be asked less"),
+            Self::Throttled(None) => f.write_str("the store asks to be asked less"),
+            Self::Throttled(Some(seconds)) => {
+                write!(f, "the store asks to be asked less, and again in {seconds} s")
+            }
             Self::NoCredentials { detail, .. }
             | Self::Unreachable(detail)
             | Self::Gone(detail)
@@ -52,7 +55,7 @@ impl Failure {
             Self::Refused { action, .. } => format!("allow {action} to the agent's own identity"),
             Self::NoCredentials { remedy, .. } => remedy.clone(),
             Self::Gone(_) => "see whether the repository is still in use".to_owned(),
-            Self::Throttled => "raise remote_repositories.interval".to_owned(),
+            Self::Throttled(_) => "raise remote_repositories.interval".to_owned(),
             Self::NotSupported(_) => {
                 "have whoever runs the store attest to how it encrypts".to_owned()
             }
@@ -63,7 +66,7 @@ impl Failure {
     /// As a fact about what was asked for.
     pub(super) fn trouble(&self) -> Trouble {
         let reason = match self {
-            Self::Unreachable(_) | Self::Throttled => Reason::Timeout,
+            Self::Unreachable(_) | Self::Throttled(_) => Reason::Timeout,
             Self::Refused { .. } | Self::NoCredentials { .. } => Reason::NoPermission,
             Self::Gone(_) => Reason::NotFound,
             Self::NotSupported(_) | Self::Other(_) => Reason::Unreadable,
@@ -79,18 +82,20 @@ impl Failure {
 
 /// A page of a listing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Page {
+pub(crate) struct Page {
     /// With names as the store has them, in full.
-    pub(super) objects: Vec<Listed>,
+    pub(crate) objects: Vec<Listed>,
     /// What the delimiter cut off, in full and with it at the end.
-    pub(super) directories: Vec<String>,
+    pub(crate) directories: Vec<String>,
     /// To go on with; `None` at the end.
-    pub(super) next: Option<String>,
+    pub(crate) next: Option<String>,
+    /// What it leaves out, in a line for people.
+    pub(crate) cut: Option<String>,
 }
 
 /// A store of objects with names.
 pub(super) trait Store {
-    /// Whether its listings say of each object how it is encrypted.
+    /// Whether its flat listings say of each object how it is encrypted: then everything is listed.
     fn listings_tell(&self) -> bool {
         false
     }

@@ -8,7 +8,7 @@ use crate::snapshot::Observed;
 
 /// Pages of the root: it has two blobs for each snapshot.
 const ROOT_PAGES: usize = 3;
-/// Pages of everything, where listings tell how objects are encrypted.
+/// Pages of one directory, where listings tell how objects are encrypted.
 const TELLING_PAGES: usize = 30;
 /// Directories of indices of which the contents are listed.
 const INDICES: usize = 6;
@@ -107,7 +107,7 @@ async fn ask(
             // Deleted since it was listed: a snapshot was.
             Err(Failure::Gone(_)) => {}
             // Of this object it says nothing.
-            Err(failure @ (Failure::Throttled | Failure::Unreachable(_))) => {
+            Err(failure @ (Failure::Throttled(_) | Failure::Unreachable(_))) => {
                 sample.remedy = failure.remedy();
                 sample.cut.push(format!("no more was asked: {failure}"));
                 return;
@@ -131,15 +131,15 @@ async fn list(
     draw: &mut dyn FnMut(usize) -> usize,
     listing: &mut Listing,
 ) -> Result<(), Failure> {
-    if store.listings_tell() {
-        pages(store, prefix, TELLING_PAGES, true, budget, listing).await?;
-        return Ok(());
-    }
+    // The root first: by name, what lies at it stands after the segments, which may be too many.
     let directories = pages(store, prefix, ROOT_PAGES, false, budget, listing).await?;
     let indices = format!("{prefix}indices/");
     let (has_indices, mut others): (Vec<String>, Vec<String>) =
         directories.into_iter().partition(|directory| *directory == indices);
-    if !has_indices.is_empty() {
+    let most = if store.listings_tell() { TELLING_PAGES } else { 1 };
+    if !has_indices.is_empty() && store.listings_tell() {
+        pages(store, &indices, most, true, budget, listing).await?;
+    } else if !has_indices.is_empty() {
         let mut found = pages(store, &indices, 1, false, budget, listing).await?;
         some(&mut found, INDICES, "indices", draw, listing);
         for directory in found {
@@ -148,7 +148,7 @@ async fn list(
     }
     some(&mut others, OTHERS, "other directories", draw, listing);
     for directory in others {
-        pages(store, &directory, 1, true, budget, listing).await?;
+        pages(store, &directory, most, true, budget, listing).await?;
     }
     Ok(())
 }
@@ -189,8 +189,9 @@ async fn pages(
             return Ok(directories);
         }
         let asked = store.list(prefix, is_flat, from.as_deref());
-        let Page { objects, directories: more, next } = budget.within(asked).await?;
+        let Page { objects, directories: more, next, cut } = budget.within(asked).await?;
         listing.objects.extend(objects);
+        listing.cut.extend(cut);
         directories.extend(more);
         if next.is_none() {
             return Ok(directories);
@@ -375,7 +376,7 @@ mod tests {
         let found = surveyed(&failing(5, refused()), 100).unwrap();
         assert_eq!(found.objects.len(), 2);
         assert!(found.objects.iter().any(|object| object.seal.trouble().is_some()));
-        let found = surveyed(&failing(5, Failure::Throttled), 100).unwrap();
+        let found = surveyed(&failing(5, Failure::Throttled(None)), 100).unwrap();
         assert!(found.cut.iter().any(|cut| cut.contains("asked less")));
     }
 

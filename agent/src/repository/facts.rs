@@ -32,8 +32,12 @@ pub enum Provider {
     Aws,
     /// `storage.googleapis.com`: encrypts always, "Default encryption at rest" of Google Cloud.
     GoogleCloud,
+    /// Speaks like it from an address that is not Google's: an emulator, a proxy.
+    GoogleLike,
     /// Blob endpoints of Azure's clouds: encrypt always since October 2017, "Azure Storage encryption for data at rest".
     Azure,
+    /// Speaks like it from an address that is none of Azure's: an emulator, Azure Stack.
+    AzureLike,
     /// Known by its header `Server: MinIO`. It says of every object whether it encrypted it.
     MinIo,
     /// Known by headers `x-rgw-…`. What encrypts below it cannot be seen through it.
@@ -42,6 +46,22 @@ pub enum Provider {
     S3Compatible,
     /// Hadoop.
     Hdfs,
+}
+
+impl Provider {
+    /// Of a store that speaks like another's and is not that: what it says of encryption nobody vouches for.
+    pub const fn is_imitation(&self) -> bool {
+        match self {
+            Self::GoogleLike | Self::AzureLike => true,
+            Self::Aws
+            | Self::GoogleCloud
+            | Self::Azure
+            | Self::MinIo
+            | Self::Ceph
+            | Self::S3Compatible
+            | Self::Hdfs => false,
+        }
+    }
 }
 
 /// How something is encrypted by a store.

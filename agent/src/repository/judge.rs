@@ -194,8 +194,8 @@ enum Word<'a> {
 fn silence_is_plain(facts: &Facts) -> bool {
     match facts.provider {
         Provider::Aws | Provider::GoogleCloud | Provider::Azure | Provider::MinIo => true,
-        // Disks below both may be encrypted out of sight.
-        Provider::Ceph | Provider::Hdfs => false,
+        // Disks below may be encrypted out of sight.
+        Provider::Ceph | Provider::Hdfs | Provider::GoogleLike | Provider::AzureLike => false,
         // One that knows of defaults, or says it of one object, would say it of every other.
         Provider::S3Compatible => {
             facts.default.trouble().is_none()
@@ -244,6 +244,16 @@ fn store(facts: &Facts) -> Judged {
             format!("{} could not be asked about: {}; {evidence}", object.name, trouble.detail);
         let remedy = &facts.sample.remedy;
         return Judged::undecided(Encryption::Unproven, &evidence, trouble.reason, remedy);
+    }
+    if facts.provider.is_imitation() {
+        return Judged::undecided(
+            Encryption::Unproven,
+            &format!(
+                "its endpoint is not the provider's own: what it says is no proof; {evidence}"
+            ),
+            Reason::ServerClaim,
+            "have whoever runs the store attest to how it encrypts",
+        );
     }
     if unsaid > 0 {
         return Judged::undecided(
@@ -456,7 +466,9 @@ mod tests {
     fn the_matrix_of_stores() {
         use Encryption::{CustomerKey, Plaintext, ProviderKey, Unproven};
         use Observed::{Absent, Known};
-        use Provider::{Aws, Azure, Ceph, GoogleCloud, Hdfs, MinIo, S3Compatible};
+        use Provider::{
+            Aws, Azure, AzureLike, Ceph, GoogleCloud, GoogleLike, Hdfs, MinIo, S3Compatible,
+        };
         let customer = |name: &str| Seal {
             algorithm: "cmek".to_owned(),
             key: SealKey::Customer(name.to_owned()),
@@ -495,6 +507,18 @@ mod tests {
                 vec![Known(customer("k")), Known(aes())],
                 ProviderKey,
             ),
+            (GoogleCloud, Known(customer("k")), vec![Known(supplied())], CustomerKey),
+            (GoogleCloud, denied(), vec![Known(customer("k"))], CustomerKey),
+            (GoogleCloud, Known(aes()), vec![], ProviderKey),
+            (GoogleCloud, Known(aes()), vec![denied()], Unproven),
+            // Whatever an imitation says.
+            (GoogleLike, Known(customer("k")), vec![Known(customer("k"))], Unproven),
+            (GoogleLike, Absent, vec![Absent], Unproven),
+            (GoogleLike, Known(customer("k")), vec![Known(customer("k")), Absent], Unproven),
+            (GoogleLike, Known(customer("k")), vec![], Unproven),
+            (AzureLike, Known(aes()), vec![Known(aes())], Unproven),
+            (AzureLike, Known(aes()), vec![Known(aes()), Absent], Unproven),
+            (AzureLike, Known(aes()), vec![], Unproven),
             (Azure, Known(aes()), vec![Known(aes()), Absent], Plaintext),
             (Hdfs, Absent, vec![Absent], Unproven),
             (Hdfs, Known(customer("zone")), vec![Known(customer("zone"))], CustomerKey),

@@ -3,7 +3,9 @@
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
+use crate::object_store::answer;
 use crate::object_store::store::Failure;
+use crate::object_store::words::{brief, chain};
 
 /// What a failed request means; `action` is the permission that it needs.
 pub(super) fn classify<E>(error: &SdkError<E, HttpResponse>, action: &str) -> Failure
@@ -29,48 +31,34 @@ where
     };
     let status = service.raw().status().as_u16();
     let code = service.err().code().map(str::to_owned);
-    (of_status(status, code.as_deref(), service.err().message(), action), code)
+    let again = service.raw().headers().get("retry-after").and_then(answer::seconds);
+    (of_error(status, code.as_deref(), service.err().message(), action, again), code)
 }
 
-/// By the status, as an answer to HEAD has nothing else; codes are those of "Error responses", S3 API reference.
-fn of_status(status: u16, code: Option<&str>, message: Option<&str>, action: &str) -> Failure {
+/// Codes are those of "Error responses", S3 API reference; an answer to HEAD has none.
+fn of_error(
+    status: u16,
+    code: Option<&str>,
+    message: Option<&str>,
+    action: &str,
+    again: Option<u64>,
+) -> Failure {
     let said = match (code, message) {
-        (Some(code), Some(message)) => format!("{code}: {}", brief(message)),
-        (Some(code), None) => code.to_owned(),
-        (None, _) => "no reason given".to_owned(),
+        (Some(code), Some(message)) => Some(format!("{code}: {message}")),
+        (Some(code), None) => Some(code.to_owned()),
+        (None, _) => None,
     };
-    match (status, code) {
-        (_, Some("SlowDown" | "ThrottlingException" | "RequestLimitExceeded")) | (429 | 503, _) => {
-            Failure::Throttled
+    let said = said.as_deref();
+    match code {
+        Some("SlowDown" | "ThrottlingException" | "RequestLimitExceeded") => {
+            Failure::Throttled(again)
         }
-        (401 | 403, _) | (_, Some("AccessDeniedException" | "AccessDenied")) => {
-            Failure::Refused { action: action.to_owned(), detail: format!("{status} {said}") }
-        }
-        (501 | 405, _) => Failure::NotSupported(format!("{status} {said}")),
-        (404, _) => Failure::Gone(format!("{status} {said}")),
-        _ => Failure::Other(format!("{status} {said}")),
+        Some("AccessDeniedException" | "AccessDenied") => Failure::Refused {
+            action: action.to_owned(),
+            detail: format!("{status} {}", brief(said.unwrap_or_default())),
+        },
+        _ => answer::of_status(status, said, action, again),
     }
-}
-
-/// The causes of an error, outermost first; its own `Display` names the first only.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut causes = vec![error.to_string()];
-    let mut next = error.source();
-    while let Some(error) = next {
-        let text = error.to_string();
-        // Outer errors often repeat inner ones.
-        if !causes.iter().any(|cause| cause.contains(&text)) {
-            causes.push(text);
-        }
-        next = error.source();
-    }
-    causes.join(": ")
-}
-
-/// In one line, and not longer than a person reads.
-fn brief(text: &str) -> String {
-    const MOST: usize = 200;
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MOST).collect()
 }
 
 #[cfg(test)]
@@ -79,11 +67,12 @@ mod tests {
 
     #[test]
     fn errors_have_their_meaning() {
-        let of = |status, code| of_status(status, code, Some("words"), "s3:X");
+        let of = |status, code| of_error(status, code, Some("words"), "s3:X", None);
         assert!(matches!(of(403, None), Failure::Refused { .. }));
         assert!(matches!(of(400, Some("AccessDeniedException")), Failure::Refused { .. }));
-        assert_eq!(of(503, Some("SlowDown")), Failure::Throttled);
-        assert_eq!(of(429, None), Failure::Throttled);
+        assert_eq!(of(503, Some("SlowDown")), Failure::Throttled(None));
+        assert_eq!(of(400, Some("ThrottlingException")), Failure::Throttled(None));
+        assert_eq!(of(429, None), Failure::Throttled(None));
         // MinIO without a key service.
         assert_eq!(
             of(501, Some("NotImplemented")),
@@ -92,11 +81,5 @@ mod tests {
         assert!(matches!(of(404, Some("NoSuchBucket")), Failure::Gone(_)));
         assert!(matches!(of(400, None), Failure::Other(_)));
         assert_eq!(of(403, None).remedy(), "allow s3:X to the agent's own identity");
-    }
-
-    #[test]
-    fn what_a_store_says_is_one_line() {
-        assert_eq!(brief("a\nb\u{1b}[c"), "a b [c");
-        assert_eq!(brief(&"x".repeat(1000)).len(), 200);
     }
 }

@@ -223,6 +223,7 @@ impl Store for Bucket<'_> {
             objects: objects.collect(),
             directories: directories.into_iter().filter_map(|common| common.prefix).collect(),
             next: answer.next_continuation_token.filter(|_| answer.is_truncated == Some(true)),
+            cut: None,
         })
     }
 
