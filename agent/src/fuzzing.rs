@@ -20,7 +20,7 @@ use crate::keystore::{
 };
 use crate::layer::device_mapper::cipher;
 use crate::node_api::{Answer, Endpoint, Outcome, answer, sockets};
-use crate::object_store::gcs;
+use crate::object_store::{gcs, webhdfs};
 use crate::path::HostPath;
 use crate::repository::facts::{Seal, SealKey};
 use crate::snapshot::{
@@ -82,6 +82,7 @@ pub static TARGETS: &[Target] = &[
     ("spool_frame", spool_frame),
     ("sockets", |bytes| drop([true, false].map(|whole| sockets::parse(bytes, whole)))),
     ("swaps", |bytes| drop((swaps::parse(bytes), swaps::is_swap(bytes)))),
+    ("webhdfs_answers", webhdfs_answers),
     ("wire_posture", wire_posture),
     ("yaml_settings", yaml_settings),
     ("zfs", zfs_answers),
@@ -376,6 +377,16 @@ fn spool_frame(bytes: &[u8]) {
     let Some(payload) = frame::decode(bytes) else { return };
     let header = frame::Header::parse(bytes);
     assert!(header.is_some_and(|header| frame::encode(&header.digest, payload) == bytes));
+}
+
+/// No name of a listing leads out of its directory.
+fn webhdfs_answers(bytes: &[u8]) {
+    drop((webhdfs::answer::status(bytes), webhdfs::answer::exception(bytes)));
+    for listed in [webhdfs::answer::listing(bytes), webhdfs::answer::batch(bytes)] {
+        let entries = listed.unwrap_or_default().entries;
+        let is_below = |name: &str| !["", ".", ".."].contains(&name) && !name.contains('/');
+        assert!(entries.iter().all(|entry| is_below(&entry.name)), "a name that is none");
+    }
 }
 
 fn wire_posture(bytes: &[u8]) {

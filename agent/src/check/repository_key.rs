@@ -51,7 +51,7 @@ fn one(asset: &str, judged: &Judged, is_demanded: bool) -> Finding {
         }
         Encryption::ProviderKey if !judged.keys_in_doubt.is_empty() => Finding {
             reasons: vec![Reason::NoPermission],
-            remedy: "allow the agent's identity to describe the key (kms:DescribeKey)".to_owned(),
+            remedy: judged.remedy.clone(),
             ..make(
                 Outcome::Unknown,
                 format!("whose key it is is not known: {}", named(&judged.keys_in_doubt)),
@@ -105,6 +105,7 @@ mod tests {
     fn a_key_whose_owner_is_not_known_is_unknown_only_where_that_matters() {
         let doubtful = Judged {
             keys_in_doubt: vec!["k: denied".to_owned()],
+            remedy: "allow kms:DescribeKey".to_owned(),
             ..judged(Encryption::ProviderKey)
         };
         assert_eq!(one("r", &doubtful, false).outcome, Outcome::Pass);

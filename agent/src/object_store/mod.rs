@@ -17,6 +17,7 @@ mod settings;
 mod stand_in;
 mod store;
 mod survey;
+pub(crate) mod webhdfs;
 mod words;
 
 use std::collections::BTreeSet;
@@ -142,7 +143,8 @@ async fn ask_store(
     match &repository.backend {
         Backend::S3(s3) => Box::pin(s3::look(s3, http, budget, &mut draw)).await,
         Backend::Gcs(gcs) => Box::pin(gcs::look(gcs, http, budget, now, &mut draw)).await,
-        Backend::Azure(_) | Backend::Hdfs(_) => {
+        Backend::Hdfs(hdfs) => Box::pin(webhdfs::look(hdfs, http, budget, &mut draw)).await,
+        Backend::Azure(_) => {
             Err(Failure::NotSupported("this kind of store is not asked yet".to_owned()))
         }
         Backend::Directory(_) | Backend::Opaque { .. } => {

@@ -318,17 +318,38 @@ fn graded(facts: &Facts, seals: &[&Seal], evidence: String) -> Judged {
                     }
                 }
             }
-            SealKey::Provider | SealKey::Unknown => false,
+            SealKey::Unknown => {
+                in_doubt.insert(format!("{}: the store does not say whose", seal.algorithm));
+                false
+            }
+            SealKey::Provider => false,
         };
         if !is_customers {
             encryption = Encryption::ProviderKey;
         }
     }
+    let remedy = if in_doubt.is_empty() { "" } else { key_remedy(&facts.provider) };
     Judged {
+        remedy: remedy.to_owned(),
         keys: keys.into_iter().collect(),
         keys_in_doubt: in_doubt.into_iter().collect(),
         keys_failing: failing.into_iter().collect(),
         ..Judged::new(encryption, evidence)
+    }
+}
+
+/// How it would become known whose a key is.
+const fn key_remedy(provider: &Provider) -> &'static str {
+    match provider {
+        Provider::Aws | Provider::MinIo | Provider::Ceph | Provider::S3Compatible => {
+            "allow the agent's identity to describe the key (kms:DescribeKey)"
+        }
+        Provider::Hdfs => {
+            "have whoever runs the key management server of Hadoop attest to whose the key of the zone is"
+        }
+        Provider::GoogleCloud | Provider::GoogleLike | Provider::Azure | Provider::AzureLike => {
+            "have whoever runs the store attest to whose the key is"
+        }
     }
 }
 
@@ -426,6 +447,10 @@ mod tests {
         Observed::Unreadable(Trouble::new(Reason::NoPermission, "denied"))
     }
 
+    fn zone() -> Seal {
+        Seal { algorithm: "encryption zone".to_owned(), key: SealKey::Unknown }
+    }
+
     /// A store that was asked about these objects, all that there are.
     fn facts(provider: Provider, default: Observed<Seal>, seals: &[Observed<Seal>]) -> Facts {
         let object = |(at, seal): (usize, &Observed<Seal>)| Object {
@@ -521,6 +546,12 @@ mod tests {
             (AzureLike, Known(aes()), vec![], Unproven),
             (Azure, Known(aes()), vec![Known(aes()), Absent], Plaintext),
             (Hdfs, Absent, vec![Absent], Unproven),
+            // In a zone: encrypted, and nobody says with whose key.
+            (Hdfs, Known(zone()), vec![Known(zone())], ProviderKey),
+            (Hdfs, Known(zone()), vec![Known(zone()), Absent], Unproven),
+            (Hdfs, Absent, vec![Known(zone()), Absent], Unproven),
+            (Hdfs, Known(zone()), vec![], ProviderKey),
+            (Hdfs, Known(zone()), vec![denied()], Unproven),
             (Hdfs, Known(customer("zone")), vec![Known(customer("zone"))], CustomerKey),
         ];
         for (provider, default, seals, expected) in rows {
@@ -562,6 +593,14 @@ mod tests {
         let failing = with(key(KeyManager::Customer, "PendingDeletion"));
         assert_eq!(failing.keys_failing, [format!("{KEY} is PendingDeletion")]);
         assert_eq!(with(Some(Observed::Absent)).keys_failing.len(), 1);
+    }
+
+    #[test]
+    fn a_key_that_nobody_names_is_in_doubt() {
+        let zone = || Observed::Known(zone());
+        let found = judged(facts(Provider::Hdfs, zone(), &[zone()]));
+        assert_eq!(found.keys_in_doubt, ["encryption zone: the store does not say whose"]);
+        assert!(found.remedy.contains("Hadoop") && found.keys.is_empty(), "{found:?}");
     }
 
     #[test]

@@ -210,6 +210,8 @@ mod tests {
             ("azure", &[("container", "c")], "azure://c"),
             ("azure", &[], "azure://elasticsearch-snapshots"),
             ("hdfs", &[("uri", "hdfs://n:8020/"), ("path", "/es/r")], "hdfs://n:8020/es/r"),
+            ("hdfs", &[("uri", "hdfs://n:8020"), ("path", "es/r/")], "hdfs://n:8020/~/es/r"),
+            ("hdfs", &[("uri", "hdfs://n:8020"), ("path", "/")], "hdfs://n:8020/"),
             ("encrypted", &[("storage_type", "gcs"), ("bucket", "b")], "gs://b"),
         ] {
             assert_eq!(location(kind, settings), expected, "{kind} {settings:?}");
