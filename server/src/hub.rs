@@ -205,7 +205,9 @@ impl Hub {
     }
 
     fn end(&self, host: &HostId, why: End) {
-        if let Some(live) = lock(&self.sessions).live.remove(host) {
+        // Bound, so that the lock is given back before the next one is taken.
+        let live = lock(&self.sessions).live.remove(host);
+        if let Some(live) = live {
             // A stream that is gone already needs no telling.
             live.end.send(why).ok();
             self.unshare(host);

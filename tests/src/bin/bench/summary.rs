@@ -8,14 +8,14 @@ use anyhow::{Context as _, ensure};
 use atrest_proto::model::{Host, Severity};
 use atrest_server::alert::Policy;
 use atrest_server::clock::Clock;
-use atrest_server::enrollment::{Application, Token, hash_secret};
+use atrest_server::enrollment::{Application, hash_secret};
 use atrest_server::fleet::{HostId, Observation};
 use atrest_server::hub::{Hub, Incoming, Settings};
 use atrest_server::store::Store;
 use atrest_server::store::sqlite::Sqlite;
 use atrest_tests::fleet::{Server, posture};
 use futures_util::{StreamExt as _, TryStreamExt as _};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use crate::figure::Figure;
 use crate::fleet::median;
@@ -33,9 +33,12 @@ pub(crate) async fn figure(program: &Path) -> anyhow::Result<Figure> {
     let directory = tempfile::tempdir_in("target")?;
     let directory = std::path::absolute(directory.path())?;
     std::fs::create_dir_all(&directory)?;
-    // The first start makes the state.
-    let state = Server::start(program, &directory)?.state_dir();
-    fill(&state.join("atrest.db")).await?;
+    // The first start makes the state, and the token that all are let in with.
+    let server = Server::start(program, &directory)?;
+    let secret = server.operator().await?.token("load", HOSTS).await?;
+    let database = server.state_dir().join("atrest.db");
+    drop(server);
+    fill(&database, &secret).await?;
     let server = Server::start(program, &directory)?;
     let operator = server.operator().await?;
     let status = operator.status().await?;
@@ -49,7 +52,7 @@ pub(crate) async fn figure(program: &Path) -> anyhow::Result<Figure> {
     Ok(Figure::lower("fleet_summary_100k", "ms", median(taken), UNNOTICED, 1.0))
 }
 
-async fn fill(database: &Path) -> anyhow::Result<()> {
+async fn fill(database: &Path, secret: &str) -> anyhow::Result<()> {
     let store: Arc<dyn Store> = Arc::new(Sqlite::open(database)?);
     let settings = Settings {
         policy: Policy { min_severity: Severity::Critical },
@@ -57,20 +60,8 @@ async fn fill(database: &Path) -> anyhow::Result<()> {
         silent_after: std::time::Duration::from_hours(1),
     };
     let hub = Hub::open(Arc::clone(&store), settings, Clock::system()).await?;
-    let now = Timestamp::now();
-    let secret = hash_secret("load");
-    let token = Token {
-        token_id: "load".to_owned(),
-        cluster: "load".to_owned(),
-        uses_left: HOSTS,
-        created_at: now,
-        expires_at: now + SignedDuration::from_hours(1),
-        revoked_at: None,
-        replaces: None,
-    };
-    store.token_create(token, secret).await?;
     futures_util::stream::iter(0..HOSTS)
-        .map(|number| enter(&hub, &store, number))
+        .map(|number| enter(&hub, &store, secret, number))
         .buffer_unordered(TOGETHER)
         .try_collect::<()>()
         .await?;
@@ -78,7 +69,7 @@ async fn fill(database: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn enter(hub: &Hub, store: &Arc<dyn Store>, number: u32) -> anyhow::Result<()> {
+async fn enter(hub: &Hub, store: &Arc<dyn Store>, secret: &str, number: u32) -> anyhow::Result<()> {
     let now = Timestamp::now();
     let host = Host {
         hostname: format!("es-{number}"),
@@ -89,7 +80,7 @@ async fn enter(hub: &Hub, store: &Arc<dyn Store>, number: u32) -> anyhow::Result
     key_pin[..4].copy_from_slice(&number.to_be_bytes());
     let host_id = HostId::random();
     let application = Application {
-        secret_hash: hash_secret("load"),
+        secret_hash: hash_secret(secret),
         host: host.clone(),
         key_pin,
         host_id: host_id.clone(),
