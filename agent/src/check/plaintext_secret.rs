@@ -6,6 +6,7 @@ use atrest_proto::model::{Finding, Outcome, PathPosture, Reason, Severity, Verdi
 
 use super::outcome::{finding, unknown};
 use super::{CIS_3_11, Check, Context, ISO_8_24, NIST_SC_12, NIST_SC_28_1, SOC2_CC6_1};
+use crate::path::HostPath;
 use crate::policy::Policy;
 use crate::posture::secret_asset;
 use crate::secrets::catalogue::family;
@@ -18,7 +19,7 @@ pub(super) const CHECK: Check = Check {
     why: "A password or key in a settings file goes wherever the file goes: into backups, images, tickets and onto \
           discarded disks. The keystores exist so that it does not have to stand there.",
     decides: "Reads the settings of every service that was found, jvm.options, its units with their environments and \
-              files of variables, what Docker keeps of containers that are stopped, the environment and arguments of its process, and what lies in its configuration \
+              files of variables, what Docker keeps of containers, the environment and arguments of its process, and what lies in its configuration \
               directory. Looks for the settings that the products document as secret, for others whose name ends as \
               secrets do, for passwords in URLs and for private keys without a passphrase. A reference such as \
               `${NAME}` passes. How much it weighs is up to who may read the file and to the volume below it; what \
@@ -366,13 +367,17 @@ fn remedy(seen: &Observation, exposure: Exposure, plain: &[&Sighting]) -> String
     steps.join(", then ")
 }
 
-/// What Docker keeps of a container goes with the container only.
+/// What Docker keeps of a container goes with the container only. Its id names the directory.
 fn of_container(seen: &Observation) -> String {
-    let whose = seen.place.service.as_ref().unwrap_or(&seen.place.product);
-    let name = whose.rsplit(':').next().filter(|name| is_typeable(name)).unwrap_or("CONTAINER");
+    /// As many digits as Docker shows.
+    const SHOWN: usize = 12;
+    let directory = seen.place.path.parent();
+    let id = directory.as_ref().and_then(HostPath::file_name).map(String::from_utf8_lossy);
+    let id = id.as_deref().and_then(|id| id.get(..SHOWN)).filter(|id| is_typeable(id));
+    let id = id.unwrap_or("CONTAINER");
     format!(
-        "save what only {name} holds and remove it, `docker rm {name}`: Docker keeps the variables of a container as long as \
-         it has it. Make it anew with the secret in the keystore, or in a file on an encrypted volume that is mounted into it: \
+        "save what only the container holds and remove it, `docker stop {id} && docker rm {id}`: Docker keeps its variables as long \
+         as it has it. Make it anew with the secret in the keystore, or in a file on an encrypted volume that is mounted into it: \
          the images of Elasticsearch and of its like read NAME from the file in NAME_FILE (`--env ELASTIC_PASSWORD_FILE=/run/secrets/elastic`). \
          Replace what has lain open by something new"
     )
@@ -437,15 +442,15 @@ mod tests {
 
     #[test]
     fn what_docker_keeps_of_a_container_goes_with_it() {
-        let path = "/var/lib/docker/containers/ab/config.v2.json";
-        let in_memory = Sighting { line: None, ..password("ELASTIC_PASSWORD", 1) };
-        let judged = |sightings, name: &str| {
+        let path = "/var/lib/docker/containers/0123456789abcdef/config.v2.json";
+        let variable = Sighting { line: None, ..password("ELASTIC_PASSWORD", 1) };
+        let judged = |sightings, path: &str| {
             let contents = Contents { sightings, ..Contents::default() };
             let mut seen = observation(Form::Container, path, contents);
-            seen.place.service = Some(format!("elasticsearch:{name}"));
+            seen.place.service = Some("elasticsearch:es-cold".to_owned());
             judge(&seen, &volume(Verdict::Unencrypted), &Policy::default()).unwrap()
         };
-        let finding = judged(vec![in_memory.clone()], "es-cold");
+        let finding = judged(vec![variable.clone()], path);
         assert_eq!((finding.outcome, finding.severity), (Outcome::Fail, Severity::Medium));
         assert_eq!(finding.asset, format!("secrets:{path}"));
         assert!(
@@ -454,9 +459,10 @@ mod tests {
                 && finding.summary.contains("ELASTIC_PASSWORD"),
             "{finding:?}"
         );
-        assert!(finding.remedy.contains("`docker rm es-cold`"), "{finding:?}");
-        assert!(judged(vec![in_memory], "$(x)").remedy.contains("`docker rm CONTAINER`"));
-        assert_eq!(judged(Vec::new(), "es-cold").outcome, Outcome::Pass);
+        assert!(finding.remedy.contains("docker rm 0123456789ab`"), "{finding:?}");
+        let odd = judged(vec![variable], "/x/$(reboot) and more/config.v2.json");
+        assert!(odd.remedy.contains("docker rm CONTAINER`"), "{odd:?}");
+        assert_eq!(judged(Vec::new(), path).outcome, Outcome::Pass);
     }
 
     #[test]

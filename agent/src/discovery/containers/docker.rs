@@ -120,6 +120,11 @@ fn of_root(host: &dyn Host, root: &Root, running: &[(String, Cgroup)], found: &m
     for (service, cgroup) in running {
         let logs = containers.join(&cgroup.container);
         if is_directory(host, &logs) {
+            // What its process has in memory, Docker has on disk as well.
+            let own = found.services.iter().find(|one| one.name == *service);
+            if let Some(product) = own.map(|one| one.product.clone()) {
+                found.configurations.push(description_of(&logs, product, service));
+            }
             found.places.push(place(logs, Use::Logs, service));
         }
     }
@@ -297,6 +302,17 @@ impl Container {
     }
 }
 
+/// What Docker keeps of the container of this directory, to be looked through for secrets.
+fn description_of(directory: &HostPath, product: String, service: &str) -> secrets::Place {
+    secrets::Place {
+        path: directory.join(DESCRIPTION),
+        form: secrets::Form::Container,
+        namespace: Namespace::Host,
+        product,
+        service: Some(service.to_owned()),
+    }
+}
+
 fn describe(
     host: &dyn Host,
     image: &Image,
@@ -345,13 +361,7 @@ fn describe(
     if is_directory(host, directory) {
         found.places.push(place(directory.clone(), Use::Logs, &name));
     }
-    found.configurations.push(secrets::Place {
-        path: directory.join(DESCRIPTION),
-        form: secrets::Form::Container,
-        namespace: Namespace::Host,
-        product: image.product.to_owned(),
-        service: Some(name.clone()),
-    });
+    found.configurations.push(description_of(directory, image.product.to_owned(), &name));
     if let Some(path) = container.on_host(&home.join(image.keystore))
         && host.metadata(&Namespace::Host, &path, true).is_ok()
     {

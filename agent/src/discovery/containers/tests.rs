@@ -206,6 +206,11 @@ fn a_running_container_is_not_found_twice_and_its_logs_are() {
     assert_eq!(found.services.len(), 1, "{:?}", found.services);
     assert_eq!(found.services[0].state, "running");
     assert!(places(&found).contains(&format!("logs /var/lib/docker/containers/{id}")));
+    let kept =
+        found.configurations.iter().filter(|one| one.form == crate::secrets::Form::Container);
+    let kept: Vec<_> = kept.map(|one| (one.path.to_string(), one.service.clone())).collect();
+    let path = format!("/var/lib/docker/containers/{id}/config.v2.json");
+    assert_eq!(kept, [(path, Some(found.services[0].name.clone()))]);
 }
 
 const UID: &str = "6d2f1a3b-0c4d-4e5f-8a9b-0123456789ab";
