@@ -5,11 +5,12 @@
 
 use super::{Instead, Kind};
 
-/// One or many settings of a product. `*` stands for one or more characters; case, `_` and `-` make no difference.
-struct Entry {
-    pattern: &'static str,
+/// Settings of a product that are secrets of one kind, and have the same in their place.
+struct Row {
     kind: Kind,
     twin: Twin,
+    /// Names. `*` stands for one or more characters; case, `_` and `-` make no difference.
+    names: &'static [&'static str],
 }
 
 /// What takes the place of a setting.
@@ -28,21 +29,22 @@ enum Twin {
     None,
 }
 
-const fn password(pattern: &'static str, twin: Twin) -> Entry {
-    Entry { pattern, kind: Kind::Password, twin }
+const fn passwords(twin: Twin, names: &'static [&'static str]) -> Row {
+    Row { kind: Kind::Password, twin, names }
 }
 
-const fn key(pattern: &'static str, twin: Twin) -> Entry {
-    Entry { pattern, kind: Kind::Key, twin }
+const fn keys(twin: Twin, names: &'static [&'static str]) -> Row {
+    Row { kind: Kind::Key, twin, names }
 }
 
-const fn token(pattern: &'static str, twin: Twin) -> Entry {
-    Entry { pattern, kind: Kind::Token, twin }
+const fn tokens(twin: Twin, names: &'static [&'static str]) -> Row {
+    Row { kind: Kind::Token, twin, names }
 }
 
 /// A product, or several that are configured alike.
 pub struct Family {
-    entries: &'static [Entry],
+    /// The first row with a name that fits counts.
+    rows: &'static [&'static [Row]],
     /// What a setting has that is not listed.
     otherwise: Twin,
     /// The command that puts an entry into the keystore; its name follows.
@@ -67,211 +69,271 @@ pub fn family(product: &str) -> &'static Family {
 }
 
 static ELASTICSEARCH: Family = Family {
-    entries: ELASTICSEARCH_ENTRIES,
+    rows: &[ELASTICSEARCH_ROWS, CLOUD],
     otherwise: Twin::None,
     tool: Some("/usr/share/elasticsearch/bin/elasticsearch-keystore add"),
 };
 
 /// "Secure settings", "Security settings", "Watcher settings", "Monitoring settings" and the repository pages of the
 /// Elasticsearch reference.
-static ELASTICSEARCH_ENTRIES: &[Entry] = &[
-    password("*ssl.keystore.password", Twin::Last("secure_password")),
-    password("*ssl.keystore.key_password", Twin::Last("secure_key_password")),
-    password("*ssl.truststore.password", Twin::Last("secure_password")),
-    password("*ssl.key_passphrase", Twin::Last("secure_key_passphrase")),
-    password("*ssl.*secure_password", Twin::Same),
-    password("*ssl.*secure_key_password", Twin::Same),
-    password("*ssl.*secure_key_passphrase", Twin::Same),
-    password("xpack.security.authc.realms.*.bind_password", Twin::Last("secure_bind_password")),
-    password("xpack.security.authc.realms.*.secure_bind_password", Twin::Same),
-    // SAML.
-    password("xpack.security.authc.realms.*.keystore.password", Twin::Last("secure_password")),
-    password(
-        "xpack.security.authc.realms.*.keystore.key_password",
+static ELASTICSEARCH_ROWS: &[Row] = &[
+    // What is read from the settings as well, with its secure twin.
+    passwords(
+        Twin::Last("secure_password"),
+        &[
+            "*ssl.keystore.password",
+            "*ssl.truststore.password",
+            // SAML.
+            "xpack.security.authc.realms.*.keystore.password",
+            "xpack.monitoring.exporters.*.auth.password",
+            "xpack.notification.*.password",
+        ],
+    ),
+    passwords(
         Twin::Last("secure_key_password"),
+        &["*ssl.keystore.key_password", "xpack.security.authc.realms.*.keystore.key_password"],
     ),
-    password("xpack.security.authc.realms.*.key_passphrase", Twin::Last("secure_key_passphrase")),
-    key("xpack.security.authc.realms.*.rp.client_secret", Twin::Same),
-    // JWT.
-    key("xpack.security.authc.realms.*.hmac_key", Twin::Same),
-    key("xpack.security.authc.realms.*.hmac_jwkset", Twin::Same),
-    key("xpack.security.authc.realms.*.client_authentication.shared_secret", Twin::Same),
-    password("xpack.security.authc.realms.*.http.proxy.password", Twin::Same),
-    password("xpack.notification.email.account.*.smtp.password", Twin::Last("secure_password")),
-    password("xpack.notification.email.account.*.smtp.secure_password", Twin::Same),
+    passwords(
+        Twin::Last("secure_key_passphrase"),
+        &["*ssl.key_passphrase", "xpack.security.authc.realms.*.key_passphrase"],
+    ),
+    passwords(Twin::Last("secure_bind_password"), &["xpack.security.authc.realms.*.bind_password"]),
     // The address of a Slack hook is its password.
-    key("xpack.notification.slack.account.*.url", Twin::Last("secure_url")),
-    key("xpack.notification.slack.account.*.secure_url", Twin::Same),
-    password("xpack.notification.jira.account.*.password", Twin::Last("secure_password")),
-    password("xpack.notification.jira.account.*.secure_password", Twin::Same),
-    key(
-        "xpack.notification.pagerduty.account.*.service_api_key",
+    keys(Twin::Last("secure_url"), &["xpack.notification.slack.account.*.url"]),
+    keys(
         Twin::Last("secure_service_api_key"),
+        &["xpack.notification.pagerduty.account.*.service_api_key"],
     ),
-    key("xpack.notification.pagerduty.account.*.secure_service_api_key", Twin::Same),
-    token("xpack.notification.hipchat.account.*.auth_token", Twin::Last("secure_auth_token")),
-    password("xpack.notification.*.password", Twin::Last("secure_password")),
-    password("xpack.monitoring.exporters.*.auth.password", Twin::Last("secure_password")),
-    password("xpack.monitoring.exporters.*.auth.secure_password", Twin::Same),
-    key("xpack.watcher.encryption_key", Twin::Same),
-    password("bootstrap.password", Twin::Same),
-    key("keystore.seed", Twin::None),
-    password("autoconfiguration.password_hash", Twin::Same),
-    key("cluster.remote.*.credentials", Twin::Same),
-    password("cluster.state.encryption.password.*", Twin::Same),
-    key("discovery.ec2.access_key", Twin::Same),
-    key("discovery.ec2.secret_key", Twin::Same),
-    key("discovery.ec2.session_token", Twin::Same),
-    password("discovery.ec2.proxy.password", Twin::Same),
-    key("s3.client.*.access_key", Twin::Same),
-    key("s3.client.*.secret_key", Twin::Same),
-    token("s3.client.*.session_token", Twin::Same),
-    password("s3.client.*.proxy.password", Twin::Same),
-    key("azure.client.*.key", Twin::Same),
-    token("azure.client.*.sas_token", Twin::Same),
-    key("gcs.client.*.credentials_file", Twin::Same),
-    key("cloud.aws.*access_key", Twin::None),
-    key("cloud.aws.*secret_key", Twin::None),
-    key("repositories.s3.access_key", Twin::None),
-    key("repositories.s3.secret_key", Twin::None),
-    key("cloud.azure.storage.*.key", Twin::None),
-    key("ingest.geoip.downloader.maxmind.license_key", Twin::Same),
-    token("ingest.ip_location.downloader.ipinfo.token", Twin::Same),
-    token("telemetry.secret_token", Twin::Same),
-    key("telemetry.api_key", Twin::Same),
-    token("tracing.apm.secret_token", Twin::Same),
-    key("tracing.apm.api_key", Twin::Same),
+    tokens(Twin::Last("secure_auth_token"), &["xpack.notification.hipchat.account.*.auth_token"]),
+    // What belongs into the keystore only.
+    passwords(
+        Twin::Same,
+        &[
+            "*ssl.*secure_password",
+            "*ssl.*secure_key_password",
+            "*ssl.*secure_key_passphrase",
+            "xpack.security.authc.realms.*.secure_bind_password",
+            "xpack.security.authc.realms.*.http.proxy.password",
+            "xpack.notification.email.account.*.smtp.secure_password",
+            "xpack.notification.jira.account.*.secure_password",
+            "xpack.monitoring.exporters.*.auth.secure_password",
+            "bootstrap.password",
+            "autoconfiguration.password_hash",
+            "cluster.state.encryption.password.*",
+            "discovery.ec2.proxy.password",
+        ],
+    ),
+    keys(
+        Twin::Same,
+        &[
+            "xpack.security.authc.realms.*.rp.client_secret",
+            // JWT.
+            "xpack.security.authc.realms.*.hmac_key",
+            "xpack.security.authc.realms.*.hmac_jwkset",
+            "xpack.security.authc.realms.*.client_authentication.shared_secret",
+            "xpack.notification.slack.account.*.secure_url",
+            "xpack.notification.pagerduty.account.*.secure_service_api_key",
+            "xpack.watcher.encryption_key",
+            "cluster.remote.*.credentials",
+            "ingest.geoip.downloader.maxmind.license_key",
+            "telemetry.api_key",
+            "tracing.apm.api_key",
+        ],
+    ),
+    tokens(
+        Twin::Same,
+        &[
+            "ingest.ip_location.downloader.ipinfo.token",
+            "telemetry.secret_token",
+            "tracing.apm.secret_token",
+        ],
+    ),
+    // Of old versions, and what the product makes for itself.
+    keys(
+        Twin::None,
+        &[
+            "keystore.seed",
+            "cloud.aws.*access_key",
+            "cloud.aws.*secret_key",
+            "repositories.s3.access_key",
+            "repositories.s3.secret_key",
+            "cloud.azure.storage.*.key",
+        ],
+    ),
+];
+
+/// The clients of clouds, of Elasticsearch and OpenSearch alike.
+static CLOUD: &[Row] = &[
+    keys(
+        Twin::Same,
+        &[
+            "discovery.ec2.access_key",
+            "discovery.ec2.secret_key",
+            "s3.client.*.access_key",
+            "s3.client.*.secret_key",
+            "azure.client.*.key",
+            "gcs.client.*.credentials_file",
+        ],
+    ),
+    tokens(
+        Twin::Same,
+        &["discovery.ec2.session_token", "s3.client.*.session_token", "azure.client.*.sas_token"],
+    ),
+    passwords(Twin::Same, &["s3.client.*.proxy.password"]),
 ];
 
 static OPENSEARCH: Family = Family {
-    entries: &[
-        // "TLS certificates" of the OpenSearch documentation: secure variants since 2.8.
-        password("plugins.security.ssl.*password_secure", Twin::Same),
-        password("plugins.security.ssl.*keypassword_secure", Twin::Same),
-        password("plugins.security.ssl.*keystore_password", Twin::Suffix("_secure")),
-        password("plugins.security.ssl.*keystore_keypassword", Twin::Suffix("_secure")),
-        password("plugins.security.ssl.*truststore_password", Twin::Suffix("_secure")),
-        password("plugins.security.ssl.*pemkey_password", Twin::Suffix("_secure")),
-        password(
-            "opendistro_security.ssl.*password",
-            Twin::Renamed("opendistro_security", "plugins.security", "_secure"),
-        ),
-        password("*audit*.config.password", Twin::None),
-        key("*.signing_key", Twin::None),
-        key("*.exchange_key", Twin::None),
-        password("plugins.alerting.destination.email.*.password", Twin::Same),
-        password("opensearch.notifications.core.email.*.password", Twin::Same),
-        key("plugins.query.datasources.encryption.masterkey", Twin::None),
-        key("plugins.query.federation.datasources.*.auth.*", Twin::None),
-        password("bootstrap.password", Twin::Same),
-        key("keystore.seed", Twin::None),
-        key("discovery.ec2.access_key", Twin::Same),
-        key("discovery.ec2.secret_key", Twin::Same),
-        token("discovery.ec2.session_token", Twin::Same),
-        key("s3.client.*.access_key", Twin::Same),
-        key("s3.client.*.secret_key", Twin::Same),
-        token("s3.client.*.session_token", Twin::Same),
-        password("s3.client.*.proxy.password", Twin::Same),
-        key("azure.client.*.key", Twin::Same),
-        token("azure.client.*.sas_token", Twin::Same),
-        key("gcs.client.*.credentials_file", Twin::Same),
-        password("reindex.ssl.keystore.password", Twin::Last("secure_password")),
-        password("reindex.ssl.keystore.key_password", Twin::Last("secure_key_password")),
-        password("reindex.ssl.truststore.password", Twin::Last("secure_password")),
-        password("reindex.ssl.key_passphrase", Twin::Last("secure_key_passphrase")),
-    ],
+    rows: &[OPENSEARCH_ROWS, CLOUD],
     otherwise: Twin::None,
     tool: Some("/usr/share/opensearch/bin/opensearch-keystore add"),
 };
 
+/// "TLS certificates" of the OpenSearch documentation (secure variants since 2.8), and the pages of its plug-ins.
+static OPENSEARCH_ROWS: &[Row] = &[
+    passwords(
+        Twin::Same,
+        &[
+            "plugins.security.ssl.*password_secure",
+            "plugins.security.ssl.*keypassword_secure",
+            "plugins.alerting.destination.email.*.password",
+            "opensearch.notifications.core.email.*.password",
+            "bootstrap.password",
+        ],
+    ),
+    passwords(
+        Twin::Suffix("_secure"),
+        &[
+            "plugins.security.ssl.*keystore_password",
+            "plugins.security.ssl.*keystore_keypassword",
+            "plugins.security.ssl.*truststore_password",
+            "plugins.security.ssl.*pemkey_password",
+        ],
+    ),
+    passwords(
+        Twin::Renamed("opendistro_security", "plugins.security", "_secure"),
+        &["opendistro_security.ssl.*password"],
+    ),
+    passwords(
+        Twin::Last("secure_password"),
+        &["reindex.ssl.keystore.password", "reindex.ssl.truststore.password"],
+    ),
+    passwords(Twin::Last("secure_key_password"), &["reindex.ssl.keystore.key_password"]),
+    passwords(Twin::Last("secure_key_passphrase"), &["reindex.ssl.key_passphrase"]),
+    passwords(Twin::None, &["*audit*.config.password"]),
+    keys(
+        Twin::None,
+        &[
+            "*.signing_key",
+            "*.exchange_key",
+            "plugins.query.datasources.encryption.masterkey",
+            "plugins.query.federation.datasources.*.auth.*",
+            "keystore.seed",
+        ],
+    ),
+];
+
 /// Any setting may be an entry of Kibana's keystore.
 static KIBANA: Family = Family {
-    entries: KIBANA_ENTRIES,
+    rows: &[KIBANA_ROWS, NODE_TLS],
     otherwise: Twin::Same,
     tool: Some("/usr/share/kibana/bin/kibana-keystore add"),
 };
 
-static KIBANA_ENTRIES: &[Entry] = &[
-    token("elasticsearch.serviceAccountToken", Twin::Same),
-    password("*ssl.keyPassphrase", Twin::Same),
-    password("*ssl.keystore.password", Twin::Same),
-    password("*ssl.truststore.password", Twin::Same),
-    key("*.encryptionKey", Twin::Same),
-    key("xpack.encryptedSavedObjects.keyRotation.decryptionOnlyKeys", Twin::Same),
-    key("xpack.actions.preconfigured.*.secrets.*", Twin::Same),
-    key("xpack.fleet.outputs.*.secrets.*", Twin::Same),
-    token("elastic.apm.secretToken", Twin::Same),
-    key("elastic.apm.apiKey", Twin::Same),
+static KIBANA_ROWS: &[Row] = &[
+    tokens(Twin::Same, &["elasticsearch.serviceAccountToken", "elastic.apm.secretToken"]),
+    keys(
+        Twin::Same,
+        &[
+            "*.encryptionKey",
+            "xpack.encryptedSavedObjects.keyRotation.decryptionOnlyKeys",
+            "xpack.actions.preconfigured.*.secrets.*",
+            "xpack.fleet.outputs.*.secrets.*",
+            "elastic.apm.apiKey",
+        ],
+    ),
 ];
 
+/// Of Kibana and its fork.
+static NODE_TLS: &[Row] = &[passwords(
+    Twin::Same,
+    &["*ssl.keyPassphrase", "*ssl.keystore.password", "*ssl.truststore.password"],
+)];
+
 static DASHBOARDS: Family = Family {
-    entries: &[
-        password("opensearch.password", Twin::Same),
-        password("opensearch_security.cookie.password", Twin::Same),
-        key("opensearch_security.openid.client_secret", Twin::Same),
-        password("*ssl.keyPassphrase", Twin::Same),
-        password("*ssl.keystore.password", Twin::Same),
-        password("*ssl.truststore.password", Twin::Same),
-        key("data_source.encryption.wrappingKey", Twin::Same),
-    ],
+    rows: &[DASHBOARDS_ROWS, NODE_TLS],
     otherwise: Twin::Same,
     tool: Some("/usr/share/opensearch-dashboards/bin/opensearch-dashboards-keystore add"),
 };
 
+static DASHBOARDS_ROWS: &[Row] = &[
+    passwords(Twin::Same, &["opensearch.password", "opensearch_security.cookie.password"]),
+    keys(
+        Twin::Same,
+        &["opensearch_security.openid.client_secret", "data_source.encryption.wrappingKey"],
+    ),
+];
+
 static LOGSTASH: Family = Family {
-    entries: &[
-        password("*.elasticsearch.password", Twin::Reference),
-        token("*.elasticsearch.cloud_auth", Twin::Reference),
-        key("*.elasticsearch.api_key", Twin::Reference),
-        password("*.ssl.keystore.password", Twin::Reference),
-        password("*.ssl.truststore.password", Twin::Reference),
-        password("api.auth.basic.password", Twin::Reference),
-        password("api.ssl.keystore.password", Twin::Reference),
-        // Options of plug-ins.
-        password("*cloud_auth", Twin::Reference),
-        password("*.ssl_key_passphrase", Twin::Reference),
-        key("*.storage_access_key", Twin::Reference),
-        key("*.secret_access_key", Twin::Reference),
-        key("*.access_key_id", Twin::Reference),
-        key("*.oauth_consumer_secret", Twin::Reference),
-        password("*.jdbc_password", Twin::Reference),
-    ],
+    rows: &[LOGSTASH_ROWS],
     otherwise: Twin::Reference,
     tool: Some("/usr/share/logstash/bin/logstash-keystore --path.settings /etc/logstash add"),
 };
 
-static BEATS_ENTRIES: &[Entry] = &[
-    password("*cloud.auth", Twin::Reference),
-    password("*ssl.key_passphrase", Twin::Reference),
-    token("*secret_token", Twin::Reference),
-    token("*enrollment_token", Twin::Reference),
-    key("*access_api_key", Twin::Reference),
-    key("*secret_access_key", Twin::Reference),
-    key("*access_key_id", Twin::Reference),
-    key("*storage_account_key", Twin::Reference),
-    key("*shared_access_key", Twin::Reference),
-    key("*hmac.key", Twin::Reference),
+/// Settings, and options of plug-ins.
+static LOGSTASH_ROWS: &[Row] = &[
+    tokens(Twin::Reference, &["*.elasticsearch.cloud_auth"]),
+    passwords(
+        Twin::Reference,
+        &[
+            "*.elasticsearch.password",
+            "*.ssl.keystore.password",
+            "*.ssl.truststore.password",
+            "api.auth.basic.password",
+            "*cloud_auth",
+            "*.ssl_key_passphrase",
+            "*.jdbc_password",
+        ],
+    ),
+    keys(
+        Twin::Reference,
+        &[
+            "*.elasticsearch.api_key",
+            "*.storage_access_key",
+            "*.secret_access_key",
+            "*.access_key_id",
+            "*.oauth_consumer_secret",
+        ],
+    ),
 ];
 
-static BEATS: Family = Family { entries: BEATS_ENTRIES, otherwise: Twin::Reference, tool: None };
-static FILEBEAT: Family = Family {
-    tool: Some("filebeat keystore add"),
-    entries: BEATS_ENTRIES,
-    otherwise: Twin::Reference,
-};
-static METRICBEAT: Family = Family {
-    tool: Some("metricbeat keystore add"),
-    entries: BEATS_ENTRIES,
-    otherwise: Twin::Reference,
-};
-static APM_SERVER: Family = Family {
-    tool: Some("apm-server keystore add"),
-    entries: BEATS_ENTRIES,
-    otherwise: Twin::Reference,
-};
+static BEATS_ROWS: &[Row] = &[
+    passwords(Twin::Reference, &["*cloud.auth", "*ssl.key_passphrase"]),
+    tokens(Twin::Reference, &["*secret_token", "*enrollment_token"]),
+    keys(
+        Twin::Reference,
+        &[
+            "*access_api_key",
+            "*secret_access_key",
+            "*access_key_id",
+            "*storage_account_key",
+            "*shared_access_key",
+            "*hmac.key",
+        ],
+    ),
+];
+
+/// A Beat, with the command of its own.
+const fn beat(rows: &'static [&'static [Row]], tool: Option<&'static str>) -> Family {
+    Family { rows, otherwise: Twin::Reference, tool }
+}
+
+static BEATS: Family = beat(&[BEATS_ROWS], None);
+static FILEBEAT: Family = beat(&[BEATS_ROWS], Some("filebeat keystore add"));
+static METRICBEAT: Family = beat(&[BEATS_ROWS], Some("metricbeat keystore add"));
+static APM_SERVER: Family = beat(&[BEATS_ROWS], Some("apm-server keystore add"));
 /// The Elastic Agent has no keystore that an operator can write to.
-static AGENT: Family = Family { tool: None, entries: BEATS_ENTRIES, otherwise: Twin::None };
-static OTHER: Family = Family { entries: &[], otherwise: Twin::None, tool: None };
+static AGENT: Family = Family { rows: &[BEATS_ROWS], otherwise: Twin::None, tool: None };
+static OTHER: Family = Family { rows: &[], otherwise: Twin::None, tool: None };
 
 /// What the last word of a name says where the setting is not listed: how it ends, without `_`, `-` and case.
 const ENDINGS: &[(&str, Kind)] = &[
@@ -378,9 +440,10 @@ fn look_up_in(family: &Family, name: &str, spelling: Spelling) -> Option<Known> 
     if HARMLESS.iter().any(|pattern| is(pattern)) {
         return None;
     }
-    if let Some(entry) = family.entries.iter().find(|entry| is(entry.pattern)) {
-        let instead = if spelling == Spelling::Dotted { instead(entry.twin, name) } else { None };
-        return Some(Known { kind: entry.kind, instead, is_listed: true });
+    let mut rows = family.rows.iter().copied().flatten();
+    if let Some(row) = rows.find(|row| row.names.iter().any(|pattern| is(pattern))) {
+        let instead = if spelling == Spelling::Dotted { instead(row.twin, name) } else { None };
+        return Some(Known { kind: row.kind, instead, is_listed: true });
     }
     let word = match spelling {
         Spelling::Dotted => name.rsplit('.').next().unwrap_or(name),
@@ -667,10 +730,15 @@ mod tests {
         for family in
             [&ELASTICSEARCH, &OPENSEARCH, &KIBANA, &DASHBOARDS, &LOGSTASH, &FILEBEAT, &AGENT]
         {
-            for entry in family.entries {
-                let name = entry.pattern.replace('*', "x");
-                let known = look_up_in(family, &name, Spelling::Dotted).unwrap();
-                assert!(known.is_listed, "{name}");
+            for row in family.rows.iter().copied().flatten() {
+                for pattern in row.names {
+                    let name = pattern.replace('*', "x");
+                    let known = look_up_in(family, &name, Spelling::Dotted).unwrap();
+                    assert!(known.is_listed && known.kind == row.kind, "{name}");
+                    // Nor does another row come before with something else in its place.
+                    let twin = instead(row.twin, without_index(&name));
+                    assert_eq!(known.instead, twin, "{name}");
+                }
             }
         }
     }
