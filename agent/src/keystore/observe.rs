@@ -4,6 +4,7 @@ use atrest_proto::model::Reason;
 use zeroize::Zeroizing;
 
 use super::access::Looker;
+use super::password_source::SourceObservation;
 use super::trials::Trials;
 use super::{
     Account, Look, Observation, Parsed, PasswordSource, format as keystore_format, ids, leftover,
@@ -73,21 +74,41 @@ pub fn observe(host: &dyn Host, place: &Place, trials: &mut Trials<'_>) -> Obser
         product: place.product.clone(),
         format: place.format.to_owned(),
         service: place.service.clone(),
+        password_sources: password_sources(host, place, run_as.as_ref()),
         run_as,
         root: place.root.known().copied(),
         is_symlink,
         parents,
         contents,
         leftovers,
-        password_sources: place
-            .password_sources
-            .iter()
-            .map(|source| password_source::observe(host, source))
-            .collect(),
         resolved,
         file,
         troubles: looker.troubles,
     }
+}
+
+/// Ids of files that are seen in another namespace are compared with the account's only where it has the same there.
+fn password_sources(
+    host: &dyn Host,
+    place: &Place,
+    run_as: Option<&Account>,
+) -> Vec<SourceObservation> {
+    let ids = |account: Option<&Account>| account.map(|account| (account.uid, account.gid));
+    let is_shifted = ids(run_as) != ids(place.run_as.as_ref());
+    let sources = place.password_sources.iter().map(|source| {
+        let mut seen = password_source::observe(host, source);
+        if let Some((path, namespace)) = source.file()
+            && is_shifted
+            && *namespace != place.namespace
+            && seen.file.known().is_some()
+        {
+            let detail =
+                format!("{path}: its owner has another id in the user namespace of the service");
+            seen.file = Observed::Unreadable(Trouble::new(Reason::Unreadable, detail));
+        }
+        seen
+    });
+    sources.collect()
 }
 
 pub(super) fn metadata(
@@ -336,6 +357,36 @@ mod tests {
         let run_as = seen.run_as.unwrap();
         assert_eq!((run_as.uid, run_as.gid, run_as.user.as_str()), (1000, 1000, "es"));
         assert!(seen.troubles.is_empty(), "{:?}", seen.troubles);
+    }
+
+    #[test]
+    fn a_password_of_the_host_is_not_judged_by_the_ids_of_another_namespace() {
+        let root = root();
+        fs::write(root.path().join("etc/pass"), "x").unwrap();
+        let own = fs::metadata(root.path().join("etc/pass")).unwrap();
+        let account =
+            |uid, gid| Account { uid, gid, user: "es".to_owned(), group: "es".to_owned() };
+        let source = PasswordSource::File {
+            variable: "ES_KEYSTORE_PASSPHRASE_FILE".to_owned(),
+            path: "/etc/pass".into(),
+            namespace: Namespace::Host,
+        };
+        let place = Place {
+            path: KEYSTORE.into(),
+            namespace: Namespace::Process(7),
+            product: "elasticsearch".to_owned(),
+            format: "elasticsearch",
+            service: None,
+            run_as: Some(account(own.uid(), own.gid())),
+            root: Observed::Absent,
+            password_sources: vec![source],
+        };
+        let host = RecordedHost::new(root.path());
+        let seen = |run_as: Account| {
+            password_sources(&host, &place, Some(&run_as)).remove(0).file.known().is_some()
+        };
+        assert!(seen(account(own.uid(), own.gid())));
+        assert!(!seen(account(own.uid() + 1000, own.gid())));
     }
 
     #[test]
