@@ -7,3 +7,6 @@ pub const HEADER: &str = "atrest-refusal";
 
 /// An operator ended this host's enrolment. Only a new token lets it in again.
 pub const HOST_REVOKED: &str = "host_revoked";
+
+/// Another machine speaks with this host's identity, and keeps its place. Only a new token helps.
+pub const IDENTITY_CLASH: &str = "identity_clash";

@@ -7,11 +7,12 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use jiff::Timestamp;
 use tokio::sync::{oneshot, watch};
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use crate::alert::{Policy, decide};
 use crate::audit::Entry;
 use crate::clock::Clock;
+use crate::fleet::clash::{self, Claim, Claims, Clash, Enrolment, Machine};
 use crate::fleet::duty::{self, Duties};
 use crate::fleet::roster::{Counts, NotAdmitted, Presence, Roster};
 use crate::fleet::{
@@ -46,6 +47,17 @@ pub enum End {
     Revoked,
 }
 
+/// Why a machine is not let attach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotNow {
+    /// Somebody speaks for the host: who comes again after a restart gets in when its old connection is dead.
+    Taken,
+    /// Two machines use the identity, and this is not the one that has the place.
+    Clash,
+    /// The machine that enrolled is gone, and this is another one.
+    Moved,
+}
+
 /// A report, ready to be applied and kept.
 #[derive(Debug)]
 pub struct Incoming {
@@ -72,6 +84,8 @@ pub struct Hub {
 struct Sessions {
     last: u64,
     live: BTreeMap<HostId, Live>,
+    /// Which machines speak for hosts.
+    claims: BTreeMap<HostId, Claims>,
 }
 
 /// The server's end of a stream.
@@ -102,13 +116,24 @@ impl Drop for Session {
             let is_the_newest = live.is_some_and(|live| live.number == self.number);
             if is_the_newest {
                 sessions.live.remove(&self.host);
+                if let Some(claims) = sessions.claims.get_mut(&self.host) {
+                    claims.release();
+                }
             }
             lock(&self.hub.roster).detach(&self.host, self.number);
             is_the_newest
         };
         if is_the_newest {
-            self.hub.unshare(&self.host);
+            self.hub.unshare(&self.host, self.number);
         }
+    }
+}
+
+impl Session {
+    /// What the host could look at, as others could; whose turn it is changes with that.
+    pub fn share(&self, hostname: &str, keys: BTreeSet<duty::Key>) {
+        let changed = lock(&self.hub.duties).share(&self.host, self.number, hostname, keys);
+        self.hub.tell_duties(&changed);
     }
 }
 
@@ -206,22 +231,22 @@ impl Hub {
 
     fn end(&self, host: &HostId, why: End) {
         // Bound, so that the lock is given back before the next one is taken.
-        let live = lock(&self.sessions).live.remove(host);
+        let live = {
+            let mut sessions = lock(&self.sessions);
+            sessions.claims.remove(host);
+            sessions.live.remove(host)
+        };
         if let Some(live) = live {
             // A stream that is gone already needs no telling.
             live.end.send(why).ok();
-            self.unshare(host);
+            self.unshare(host, live.number);
         }
     }
 
     /// What the host could look at, as others could; whose turn it is changes with that.
-    pub fn share(&self, host: &HostId, hostname: &str, keys: BTreeSet<duty::Key>) {
-        let changed = lock(&self.duties).share(host, hostname, keys);
-        self.tell_duties(&changed);
-    }
 
-    fn unshare(&self, host: &HostId) {
-        let changed = lock(&self.duties).leave(host);
+    fn unshare(&self, host: &HostId, session: u64) {
+        let changed = lock(&self.duties).leave(host, session);
         self.tell_duties(&changed);
     }
 
@@ -237,21 +262,59 @@ impl Hub {
         }
     }
 
-    /// Opens the one stream of a host; an older one ends.
-    pub fn attach(self: &Arc<Self>, host: HostId) -> Session {
+    /// Opens the one stream of a host; an older one of the same machine ends.
+    pub async fn attach(
+        self: &Arc<Self>,
+        host: HostId,
+        machine: Machine,
+    ) -> Result<Result<Session, NotNow>, StoreError> {
+        let clash = match self.claim(host.clone(), machine) {
+            Ok(session) => return Ok(Ok(session)),
+            Err(Claim::Clash(clash)) => clash,
+            Err(Claim::Moved) => return Ok(Err(NotNow::Moved)),
+            Err(Claim::Wait | Claim::Granted) => return Ok(Err(NotNow::Taken)),
+        };
+        self.clash(&host, *clash).await?;
+        Ok(Err(NotNow::Clash))
+    }
+
+    async fn clash(&self, host: &HostId, found: Clash) -> Result<(), StoreError> {
+        let Clash { first, second } = &found;
+        warn!(host_id = %host, first = ?first, second = ?second, "two machines use one identity");
+        self.change(host, move |state, now| clash::clash(state, &found, now), None).await
+    }
+
+    /// The host was enrolled anew: a clash is over, since what the other machine holds is worth nothing.
+    pub async fn settle(&self, host: &HostId) -> Result<(), StoreError> {
+        self.change(host, clash::settle, None).await
+    }
+
+    fn claim(self: &Arc<Self>, host: HostId, machine: Machine) -> Result<Session, Claim> {
+        let now = self.clock.now();
+        // Who is not enrolled is refused elsewhere.
+        let (fingerprint, last_seen) =
+            lock(&self.roster).machine(&host).unwrap_or_else(|| (String::new(), now));
+        let gone = last_seen < crate::clock::before(now, self.settings.silent_after);
+        let enrolment = Enrolment { fingerprint: &fingerprint, gone };
         let (end, ended) = oneshot::channel();
         let (tell, duties) = watch::channel(());
-        // What the older stream shared is its own affair: the new one may be another version's.
-        self.unshare(&host);
         let mut sessions = lock(&self.sessions);
+        match sessions.claims.entry(host.clone()).or_default().claim(enrolment, machine, now) {
+            Claim::Granted => {}
+            refused @ (Claim::Wait | Claim::Clash(_) | Claim::Moved) => return Err(refused),
+        }
         sessions.last += 1;
         let number = sessions.last;
         let live = Live { number, end, duties: tell };
-        if let Some(older) = sessions.live.insert(host.clone(), live) {
-            older.end.send(End::Superseded).ok();
-        }
+        let older = sessions.live.insert(host.clone(), live);
         lock(&self.roster).attach(&host, number);
-        Session { hub: Arc::clone(self), host, number, ended, duties }
+        drop(sessions);
+        if let Some(older) = older {
+            older.end.send(End::Superseded).ok();
+            // What the older stream shared is its own affair: the new one may be another version's.
+            self.unshare(&host, older.number);
+        }
+        Ok(Session { hub: Arc::clone(self), host, number, ended, duties })
     }
 
     /// The host was heard of. Costs no write, unless it had been missed.
@@ -268,6 +331,10 @@ impl Hub {
             .ok_or_else(|| StoreError::NoSuchHost(host.clone()))?;
         if presence.revoked {
             return Err(StoreError::Revoked(host.clone()));
+        }
+        let clash = lock(&self.sessions).claims.get_mut(host).and_then(|claims| claims.speak(now));
+        if let Some(clash) = clash {
+            self.clash(host, clash).await?;
         }
         if presence.silent {
             self.change(host, move |state, _| return_from_silence(state, now), None).await?;

@@ -26,6 +26,8 @@ pub struct Duties {
 
 #[derive(Debug)]
 struct Holder {
+    /// The stream that said so.
+    session: u64,
     hostname: String,
     keys: BTreeSet<Key>,
 }
@@ -47,10 +49,15 @@ impl Duties {
     pub fn share(
         &mut self,
         host: &HostId,
+        session: u64,
         hostname: &str,
         keys: BTreeSet<Key>,
     ) -> BTreeSet<HostId> {
-        let mut changed = self.leave(host);
+        // An older stream that was not listened to in time says nothing any more.
+        if self.hosts.get(host).is_some_and(|holder| holder.session > session) {
+            return BTreeSet::new();
+        }
+        let mut changed = self.remove(host);
         for key in &keys {
             let mine = (lot(key, self.turn, host), host.clone());
             let thing = self
@@ -64,14 +71,20 @@ impl Duties {
             thing.holders.insert(host.clone());
         }
         if !keys.is_empty() {
-            self.hosts.insert(host.clone(), Holder { hostname: hostname.to_owned(), keys });
+            let hostname = hostname.to_owned();
+            self.hosts.insert(host.clone(), Holder { session, hostname, keys });
         }
         changed.insert(host.clone());
         changed
     }
 
-    /// The host is gone. Answers with whose duties may have changed by that.
-    pub fn leave(&mut self, host: &HostId) -> BTreeSet<HostId> {
+    /// The stream is over; what a newer one of the host said stays. Answers with whose duties may have changed by that.
+    pub fn leave(&mut self, host: &HostId, session: u64) -> BTreeSet<HostId> {
+        let is_its = |holder: &Holder| holder.session <= session;
+        if self.hosts.get(host).is_some_and(is_its) { self.remove(host) } else { BTreeSet::new() }
+    }
+
+    fn remove(&mut self, host: &HostId) -> BTreeSet<HostId> {
         let mut changed = BTreeSet::new();
         let Some(Holder { keys, .. }) = self.hosts.remove(host) else { return changed };
         for key in keys {
@@ -178,12 +191,12 @@ mod tests {
                     Event::Share(host, keys) => {
                         let all = keys.iter().copied().map(key).collect();
                         shared.insert(host, keys);
-                        duties.share(&hosts[host], &format!("h{host}"), all)
+                        duties.share(&hosts[host], 1, &format!("h{host}"), all)
                     }
                     Event::Leave(host) => {
                         shared.remove(&host);
                         known.remove(&hosts[host]);
-                        duties.leave(&hosts[host])
+                        duties.leave(&hosts[host], 1)
                     }
                     Event::Day(day) => duties.turn(Timestamp::from_second(day * TURN).unwrap()),
                 };
@@ -211,7 +224,7 @@ mod tests {
         let hosts: Vec<_> = (0..8).map(|_| HostId::random()).collect();
         let mut duties = Duties::default();
         for (host, name) in hosts.iter().zip('a'..) {
-            duties.share(host, &name.to_string(), BTreeSet::from([key(1)]));
+            duties.share(host, 1, &name.to_string(), BTreeSet::from([key(1)]));
         }
         let mut asked = BTreeSet::new();
         for day in 1..60 {
@@ -226,11 +239,24 @@ mod tests {
     fn who_is_told_learns_who_looks() {
         let (one, two) = (HostId::random(), HostId::random());
         let mut duties = Duties::default();
-        duties.share(&one, "es-1", BTreeSet::from([key(1)]));
+        duties.share(&one, 1, "es-1", BTreeSet::from([key(1)]));
         assert!(duties.delegated(&one).is_empty(), "alone");
-        duties.share(&two, "es-2", BTreeSet::from([key(1)]));
+        duties.share(&two, 1, "es-2", BTreeSet::from([key(1)]));
         let told: Vec<_> = [&one, &two].iter().flat_map(|host| duties.delegated(host)).collect();
         assert_eq!(told.len(), 1);
         assert!(told[0].1.starts_with("es-"));
+    }
+
+    #[test]
+    fn a_stream_that_ends_late_takes_nothing_from_the_one_after_it() {
+        let host = HostId::random();
+        let mut duties = Duties::default();
+        duties.share(&host, 1, "es-1", BTreeSet::from([key(1)]));
+        duties.share(&host, 2, "es-1", BTreeSet::from([key(2)]));
+        assert!(duties.leave(&host, 1).is_empty());
+        assert!(duties.share(&host, 1, "es-1", BTreeSet::new()).is_empty());
+        assert!(duties.things.contains_key(&key(2)) && !duties.things.contains_key(&key(1)));
+        duties.leave(&host, 2);
+        assert!(duties.things.is_empty() && duties.hosts.is_empty());
     }
 }

@@ -38,6 +38,8 @@ pub struct Enrolled {
     pub host_id: HostId,
     /// SHA-256 of the public key that this host speaks with.
     pub key_pin: Digest,
+    /// The fingerprint of the machine that enrolled; empty when it told none.
+    pub machine: String,
     pub last_seen_at: Timestamp,
     pub observed_at: Option<Timestamp>,
     pub standing: Standing,
@@ -46,6 +48,7 @@ pub struct Enrolled {
 #[derive(Debug)]
 struct Entry {
     key_pin: Digest,
+    machine: String,
     last_seen_at: Timestamp,
     observed_at: Option<Timestamp>,
     standing: Standing,
@@ -158,6 +161,7 @@ impl Roster {
         let session = self.entries.get(&host.host_id).and_then(|entry| entry.session);
         let entry = Entry {
             key_pin: host.key_pin,
+            machine: host.machine,
             last_seen_at: host.last_seen_at,
             observed_at: host.observed_at,
             standing: host.standing,
@@ -214,6 +218,11 @@ impl Roster {
         // A stream that is about to end does not count.
         let connected = |entry: &Entry| entry.session.is_some() && !entry.standing.revoked;
         self.entries.get(host).is_some_and(connected)
+    }
+
+    /// The machine that enrolled, and when it was last heard of.
+    pub fn machine(&self, host: &HostId) -> Option<(String, Timestamp)> {
+        self.entries.get(host).map(|entry| (entry.machine.clone(), entry.last_seen_at))
     }
 
     /// When the host was last heard of, and when it last looked.
@@ -339,6 +348,7 @@ mod tests {
                     Event::Enter(host) => roster.enter(Enrolled {
                         host_id: hosts[host].clone(),
                         key_pin: [0; 32],
+                        machine: String::new(),
                         last_seen_at: Timestamp::UNIX_EPOCH,
                         observed_at: None,
                         standing: standing(0, NodeState::Unknown, false, 0),
@@ -377,6 +387,7 @@ mod tests {
         roster.enter(Enrolled {
             host_id: host.clone(),
             key_pin: [0; 32],
+            machine: String::new(),
             last_seen_at: Timestamp::UNIX_EPOCH,
             observed_at: None,
             standing: standing(1, NodeState::Unknown, false, 0),

@@ -19,6 +19,7 @@ use crate::fleet::Digest;
 use crate::fleet::roster::Presence;
 use crate::hub::Session;
 use crate::logging::chain;
+use crate::tls::Peer;
 
 /// How long an agent may take to say hello.
 const HELLO: Duration = Duration::from_secs(30);
@@ -45,12 +46,15 @@ impl AgentService for Handler {
         request: tonic::Request<Streaming<v1::AttachRequest>>,
     ) -> Result<Response<Self::AttachStream>, Status> {
         let identity = identify::agent(&request, &self.context.hub, &self.context.clock)?;
+        let peer = request.extensions().get::<Peer>();
+        let address = peer.map(|peer| peer.address.ip().to_string()).unwrap_or_default();
         let (answers, stream) = mpsc::channel(ANSWERS);
         let conversation = Conversation {
             context: self.context.clone(),
             valid_until: identity.not_after,
             identity,
             hostname: String::new(),
+            address,
             answers,
         };
         tokio::spawn(conversation.run(request.into_inner()));
@@ -62,6 +66,8 @@ impl AgentService for Handler {
 struct Conversation {
     context: Context,
     identity: Identity,
+    /// Where the agent connects from.
+    address: String,
     /// Moves on when the certificate is renewed.
     valid_until: Timestamp,
     /// As the hello said.
@@ -120,7 +126,16 @@ impl Conversation {
             return Err(Status::invalid_argument("the first message must be a hello").into());
         };
         let host_id = &self.identity.host_id;
-        let session = self.context.hub.attach(host_id.clone());
+        // Before it is asked who speaks: what holds a certificate that is worth nothing claims nothing.
+        self.admitted()?;
+        let machine = wire::machine(hello.host.as_ref(), self.address.clone())?;
+        let session = self
+            .context
+            .hub
+            .attach(host_id.clone(), machine)
+            .await
+            .map_err(|error| status::of_store(&error))?
+            .map_err(|why| status::not_now(why, host_id))?;
         // Its place may have been taken between the handshake and now, or its enrolment ended.
         self.admitted()?;
         let presence = self.heard(None).await?;
@@ -168,7 +183,10 @@ impl Conversation {
             Some(Request::Report(report)) => self.report(report).await,
             Some(Request::Heartbeat(heartbeat)) => self.heartbeat(heartbeat).await,
             Some(Request::Renew(renew)) => self.renew(&renew).await,
-            Some(Request::Shares(shares)) => self.share(shares),
+            Some(Request::Shares(shares)) => {
+                session.share(&self.hostname, wire::shares(shares)?);
+                Ok(())
+            }
             Some(Request::Hello(_)) => {
                 Err(Status::invalid_argument("a hello was said already").into())
             }
@@ -200,12 +218,6 @@ impl Conversation {
             self.heard(None).await?;
             self.resync().await
         }
-    }
-
-    fn share(&self, shares: v1::Shares) -> Result<(), Over> {
-        let keys = wire::shares(shares)?;
-        self.context.hub.share(&self.identity.host_id, &self.hostname, keys);
-        Ok(())
     }
 
     async fn assign(&self) -> Result<(), Over> {

@@ -100,6 +100,7 @@ impl EnrollmentService for Handler {
             "enrolled a host"
         );
         hub.admit(admitted);
+        hub.settle(&host_id).await.map_err(|error| status::of_store(&error))?;
         let certificate = authority
             .sign_agent(&csr, &host_id, limits.agent_certificate_lifetime, now)
             .map_err(|failed| {

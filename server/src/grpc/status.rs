@@ -1,5 +1,7 @@
 //! The only mapping from what went wrong to what a caller is told.
 
+use std::time::Duration;
+
 use atrest_proto::refusal;
 use jiff::Timestamp;
 use tonic::metadata::MetadataValue;
@@ -9,7 +11,7 @@ use crate::authority::{AuthorityError, CsrError, IdentityError};
 use crate::enrollment::Refusal;
 use crate::fleet::HostId;
 use crate::fleet::roster::NotAdmitted;
-use crate::hub::End;
+use crate::hub::{End, NotNow};
 use crate::store::StoreError;
 
 pub(super) fn of_store(error: &StoreError) -> Status {
@@ -85,6 +87,36 @@ fn revoked(host: &HostId) -> Status {
     status
 }
 
+/// Long enough for a connection whose machine is gone to be closed by its keepalive.
+const TAKEN: Duration = Duration::from_secs(30);
+
+pub(super) fn not_now(why: NotNow, host: &HostId) -> Status {
+    match why {
+        NotNow::Taken => {
+            let mut status = Status::unavailable(
+                "a connection of this host is open that was made before it restarted, or by another machine: try \
+                 again later",
+            );
+            push_back(&mut status, TAKEN.as_millis());
+            status
+        }
+        NotNow::Clash => {
+            let mut status = Status::aborted(format!(
+                "another machine speaks with the identity of host {host}: if this one is a clone, give it its own \
+                 /etc/machine-id and enrol it; if not, run `atrestctl token create --replace {host}` on the server, \
+                 then `atrest-agent enroll --force TOKEN` here"
+            ));
+            let word = MetadataValue::from_static(refusal::IDENTITY_CLASH);
+            status.metadata_mut().insert(refusal::HEADER, word);
+            status
+        }
+        NotNow::Moved => Status::failed_precondition(format!(
+            "host {host} was enrolled on another machine, which is gone: if this one takes its place, run \
+             `atrestctl token create --replace {host}` on the server, then `atrest-agent enroll --force TOKEN` here"
+        )),
+    }
+}
+
 pub(super) fn draining() -> Status {
     Status::unavailable("the server is stopping: connect again later")
 }
@@ -97,9 +129,12 @@ pub(super) fn turned_away(until: Timestamp, now: Timestamp) -> Status {
     let mut status = Status::resource_exhausted(format!(
         "too many failed enrolments from this address: try again after {until:.0}"
     ));
-    let wait = until.duration_since(now).as_millis();
-    if let Ok(wait) = wait.to_string().parse() {
+    push_back(&mut status, until.duration_since(now).as_millis());
+    status
+}
+
+fn push_back(status: &mut Status, milliseconds: impl std::fmt::Display) {
+    if let Ok(wait) = milliseconds.to_string().parse() {
         status.metadata_mut().insert(PUSHBACK, wait);
     }
-    status
 }

@@ -14,6 +14,7 @@ use crate::access::{Account, Operator, Role};
 use crate::alert::{AlertEnd, AlertState};
 use crate::audit::{Entry, Outcome};
 use crate::enrollment::Token;
+use crate::fleet::clash::Machine;
 use crate::fleet::{Digest, NodeState, Observation, duty};
 use crate::hub::Incoming;
 use crate::store::{AlertRow, DeliveryRow, FindingRow, HostRow};
@@ -78,6 +79,21 @@ pub(super) fn shares(shares: v1::Shares) -> Result<BTreeSet<duty::Key>, Status> 
     }
     let keys = shares.keys.into_iter().map(duty::Key::try_from).collect::<Result<_, _>>();
     keys.map_err(|_| Status::invalid_argument("field `keys` holds what is not 32 bytes"))
+}
+
+/// The machine behind a stream, as it says of itself. An old agent says nothing.
+pub(super) fn machine(host: Option<&v1::Host>, address: String) -> Result<Machine, Status> {
+    let Some(host) = host else { return Ok(Machine { address, ..Machine::default() }) };
+    let facts = [&host.hostname, &host.machine_fingerprint, &host.boot_id, &host.agent_version];
+    if facts.iter().any(|fact| fact.len() > MAX_FACT || fact.chars().any(char::is_control)) {
+        return Err(Status::invalid_argument("a field of `host` is too long or not plain text"));
+    }
+    Ok(Machine {
+        hostname: host.hostname.clone(),
+        fingerprint: host.machine_fingerprint.clone(),
+        boot_id: host.boot_id.clone(),
+        address,
+    })
 }
 
 /// A report, checked and made ready.

@@ -245,6 +245,7 @@ async fn a_host_takes_anothers_place(store: &dyn Store) {
     let admitted = store.host_enroll(application("r", "new")).await.unwrap().unwrap();
     assert_eq!(admitted.host.host_id, host);
     assert_eq!(admitted.host.key_pin, secret("new"));
+    assert_eq!(admitted.host.machine, "new");
     let state = state_of(store, &host).await;
     assert_eq!((state.sequence, state.failing(), &*state.hostname), (1, 1, "host-new"));
     assert_eq!(

@@ -12,6 +12,7 @@
 mod access;
 mod alerts;
 mod audit;
+mod clash;
 mod config;
 mod crash;
 mod ctl;

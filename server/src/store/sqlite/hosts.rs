@@ -139,7 +139,7 @@ fn replace(
 }
 
 const ROSTER: &str =
-    "SELECT host_id, key_pin, last_seen_at, observed_at, revision, verdict, silent,
+    "SELECT host_id, key_pin, machine_fingerprint, last_seen_at, observed_at, revision, verdict, silent,
   revoked_at IS NOT NULL, failing, firing, sequence, digest FROM hosts";
 
 fn enrolled(row: &Row<'_>) -> Result<Enrolled, rusqlite::Error> {
@@ -147,6 +147,7 @@ fn enrolled(row: &Row<'_>) -> Result<Enrolled, rusqlite::Error> {
     Ok(Enrolled {
         host_id: columns.host_id()?,
         key_pin: columns.bytes()?,
+        machine: columns.get()?,
         last_seen_at: columns.time()?,
         observed_at: columns.maybe_time()?,
         standing: Standing {
