@@ -242,6 +242,7 @@ fn refusal(connection: &client::Connection, status: &tonic::Status) -> EnrollErr
         | Failure::CertificateRevoked { .. }
         | Failure::CertificateRefused { .. }
         | Failure::Superseded { .. }
+        | Failure::IdentityClash { .. }
         | Failure::Overloaded { .. }
         | Failure::Lost { .. }
         | Failure::Closed

@@ -36,6 +36,8 @@ pub enum Failure {
     Refused { why: String },
     #[error("another agent took this stream's place: {why}")]
     Superseded { why: String },
+    #[error("two machines use this agent's identity, and the other one keeps its place: {why}")]
+    IdentityClash { why: String },
     #[error("the server cannot serve now: {why}")]
     Overloaded { why: String, retry_after: Option<Duration> },
     #[error("the server cannot take this agent's report: {why}")]
@@ -65,6 +67,7 @@ impl Failure {
             Self::CertificateRefused { .. } => "certificate_refused",
             Self::Refused { .. } => "refused",
             Self::Superseded { .. } => "superseded",
+            Self::IdentityClash { .. } => "identity_clash",
             Self::Overloaded { .. } => "overloaded",
             Self::ReportRefused { .. } => "report_refused",
             Self::Lost { .. } => "lost",
@@ -99,7 +102,7 @@ impl Failure {
                 "if this host should report, make a token for it with `atrestctl token create` and run \
                  `atrest-agent enroll --force TOKEN` here"
             }
-            Self::Superseded { .. } => {
+            Self::Superseded { .. } | Self::IdentityClash { .. } => {
                 "two machines speak with one identity, as after cloning a disk: on the clone, make a new \
                  /etc/machine-id and run `atrest-agent enroll --force TOKEN`"
             }
@@ -124,6 +127,7 @@ impl Failure {
             | Self::CertificateRefused { .. }
             | Self::Refused { .. }
             | Self::Superseded { .. }
+            | Self::IdentityClash { .. }
             | Self::Protocol { .. } => true,
             Self::Unreachable { .. }
             | Self::Overloaded { .. }
@@ -137,7 +141,7 @@ impl Failure {
 
     /// Whether this agent's identity is worth nothing any more: only enrolling again helps, and asking does not.
     pub const fn is_final(&self) -> bool {
-        matches!(self, Self::CertificateRevoked { .. })
+        matches!(self, Self::CertificateRevoked { .. } | Self::IdentityClash { .. })
     }
 
     /// What it means when this agent's certificate has expired: the refusal is about that, whatever words it comes
@@ -199,8 +203,11 @@ impl Failure {
         let why = bounded(status.message());
         // The word says more than the code does.
         let word = status.metadata().get(refusal::HEADER).and_then(|word| word.to_str().ok());
-        if word == Some(refusal::HOST_REVOKED) {
-            return Self::CertificateRevoked { why };
+        match word {
+            Some(refusal::HOST_REVOKED) => return Self::CertificateRevoked { why },
+            Some(refusal::IDENTITY_CLASH) => return Self::IdentityClash { why },
+            // What a newer server says in a word, it says in its status as well.
+            Some(_) | None => {}
         }
         match status.code() {
             Code::Unauthenticated
@@ -310,6 +317,9 @@ mod tests {
         assert_eq!(failure.kind(), "certificate_revoked", "also when it has expired meanwhile");
         assert!(failure.is_final() && failure.needs_a_person());
         assert!(failure.to_string().contains("an operator revoked it"));
+        status.metadata_mut().insert(refusal::HEADER, refusal::IDENTITY_CLASH.parse().unwrap());
+        let failure = Failure::of_status(&status);
+        assert_eq!((failure.kind(), failure.is_final()), ("identity_clash", true));
         status.metadata_mut().insert(refusal::HEADER, "from_the_future".parse().unwrap());
         assert_eq!(Failure::of_status(&status).kind(), "refused");
     }
@@ -323,6 +333,7 @@ mod tests {
             Failure::Clock { why: text() },
             Failure::CertificateExpired { why: text() },
             Failure::Superseded { why: text() },
+            Failure::IdentityClash { why: text() },
             Failure::CertificateRevoked { why: text() },
             Failure::CertificateRefused { why: text() },
             Failure::Refused { why: text() },
