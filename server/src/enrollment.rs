@@ -1,6 +1,6 @@
 //! Who is let in: the rules of enrolment tokens. Pure.
 //!
-//! A token is scoped to a cluster, counted, expiring and revocable; only a hash of its secret is kept.
+//! A token is scoped to a cluster and labels, counted, expiring and revocable; only a hash of its secret is kept.
 //! A machine that is enrolled already is refused, unless an operator said whose place it takes.
 
 use atrest_proto::model::Host;
@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
 use crate::fleet::{Digest, HostId};
+use crate::labels::Labels;
 
 /// An enrolment token, without its secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub struct Token {
     pub revoked_at: Option<Timestamp>,
     /// The host whose place the next machine takes.
     pub replaces: Option<HostId>,
+    /// Of the hosts that enrol with it.
+    pub labels: Labels,
 }
 
 /// What is kept of a secret.
@@ -149,6 +152,7 @@ mod tests {
             expires_at: at(100),
             revoked_at: None,
             replaces: None,
+            labels: Labels::new(),
         }
     }
 

@@ -19,6 +19,7 @@ use crate::fleet::{
     Applied, Body, Digest, FindingKey, HostId, HostState, Observation, apply, fall_silent, retire,
     return_from_silence,
 };
+use crate::labels::GroupBy;
 use crate::logging::chain;
 use crate::store::{
     Admitted, Change, FindingFilter, PageRequest, Revocation, Step, Store, StoreError, StoredReport,
@@ -171,6 +172,12 @@ impl Hub {
 
     pub fn counts(&self) -> Counts {
         lock(&self.roster).counts()
+    }
+
+    /// The same, and by cluster or by the value of a label, of one moment.
+    pub fn counts_by(&self, by: Option<&GroupBy>) -> (Counts, BTreeMap<String, Counts>) {
+        let roster = lock(&self.roster);
+        (roster.counts(), by.map(|by| roster.counts_by(by)).unwrap_or_default())
     }
 
     /// Whether this key speaks for the host.

@@ -23,6 +23,7 @@ mod grpc;
 pub mod hex;
 pub mod hub;
 mod journal;
+pub mod labels;
 pub mod logging;
 pub mod notify;
 pub mod serve;

@@ -76,7 +76,7 @@ impl Operator {
     }
 
     async fn status(&self) -> anyhow::Result<v1::GetFleetStatusResponse> {
-        let request = self.request(v1::GetFleetStatusRequest {})?;
+        let request = self.request(v1::GetFleetStatusRequest::default())?;
         let status =
             FleetServiceClient::new(self.channel.clone()).get_fleet_status(request).await?;
         Ok(status.into_inner())

@@ -2082,10 +2082,24 @@ pub mod audit_service_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct GetFleetStatusRequest {}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetFleetStatusRequest {
+    /// Empty, `cluster`, or `label:KEY`: what to count by, beside the whole.
+    #[prost(string, tag = "1")]
+    pub group_by: ::prost::alloc::string::String,
+}
+/// The hosts of one cluster, or with one value of a label.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct FleetGroup {
+    /// Empty for hosts without the label.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// As of the whole fleet: its counts by state sum to its `enrolled`. Has no groups of its own.
+    #[prost(message, optional, tag = "2")]
+    pub counts: ::core::option::Option<GetFleetStatusResponse>,
+}
 /// The counts by state sum to `enrolled`, always.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct GetFleetStatusResponse {
     #[prost(uint64, tag = "1")]
     pub enrolled: u64,
@@ -2110,8 +2124,11 @@ pub struct GetFleetStatusResponse {
     /// Not among `enrolled`.
     #[prost(uint64, tag = "11")]
     pub revoked: u64,
+    /// When they were asked for, by name. Each host is in one of them: the groups sum to the whole.
+    #[prost(message, repeated, tag = "12")]
+    pub groups: ::prost::alloc::vec::Vec<FleetGroup>,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Node {
     #[prost(string, tag = "1")]
     pub host_id: ::prost::alloc::string::String,
@@ -2142,8 +2159,14 @@ pub struct Node {
     pub revoked_by: ::prost::alloc::string::String,
     #[prost(string, tag = "14")]
     pub revoked_reason: ::prost::alloc::string::String,
+    /// Given by the token that it enrolled with.
+    #[prost(btree_map = "string, string", tag = "15")]
+    pub labels: ::prost::alloc::collections::BTreeMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListNodesRequest {
     /// Only hosts in this state, when set. Unset: all that are enrolled.
     #[prost(enumeration = "NodeState", tag = "1")]
@@ -2153,6 +2176,12 @@ pub struct ListNodesRequest {
     pub page_size: u32,
     #[prost(string, tag = "3")]
     pub page_token: ::prost::alloc::string::String,
+    /// Only hosts with all of these.
+    #[prost(btree_map = "string, string", tag = "4")]
+    pub labels: ::prost::alloc::collections::BTreeMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListNodesResponse {
@@ -2277,7 +2306,7 @@ pub struct ListAlertsResponse {
     #[prost(string, tag = "2")]
     pub next_page_token: ::prost::alloc::string::String,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Token {
     #[prost(string, tag = "1")]
     pub token_id: ::prost::alloc::string::String,
@@ -2294,8 +2323,14 @@ pub struct Token {
     /// The host that this token may replace, when it was made for that.
     #[prost(string, tag = "7")]
     pub replaces: ::prost::alloc::string::String,
+    /// Of the hosts that enrol with it.
+    #[prost(btree_map = "string, string", tag = "8")]
+    pub labels: ::prost::alloc::collections::BTreeMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct CreateTokenRequest {
     #[prost(string, tag = "1")]
     pub cluster: ::prost::alloc::string::String,
@@ -2308,8 +2343,15 @@ pub struct CreateTokenRequest {
     /// A host id: the host that enrols with this token takes that host's place.
     #[prost(string, tag = "4")]
     pub replaces: ::prost::alloc::string::String,
+    /// For the hosts that enrol with it: at most 16, each key and value at most 63 characters. A host that takes
+    /// another's place has that one's when there are none here.
+    #[prost(btree_map = "string, string", tag = "5")]
+    pub labels: ::prost::alloc::collections::BTreeMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct CreateTokenResponse {
     #[prost(message, optional, tag = "1")]
     pub token: ::core::option::Option<Token>,
@@ -3507,7 +3549,7 @@ pub struct RevokeNodeRequest {
     #[prost(string, tag = "2")]
     pub reason: ::prost::alloc::string::String,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct RevokeNodeResponse {
     /// As it stands afterwards.
     #[prost(message, optional, tag = "1")]

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use super::{Digest, HostId, NodeState};
 use crate::clock;
+use crate::labels::{GroupBy, Labels};
 
 /// What the store last committed of a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +41,8 @@ pub struct Enrolled {
     pub key_pin: Digest,
     /// The fingerprint of the machine that enrolled; empty when it told none.
     pub machine: String,
+    pub cluster: String,
+    pub labels: Labels,
     pub last_seen_at: Timestamp,
     pub observed_at: Option<Timestamp>,
     pub standing: Standing,
@@ -49,6 +52,8 @@ pub struct Enrolled {
 struct Entry {
     key_pin: Digest,
     machine: String,
+    cluster: String,
+    labels: Labels,
     last_seen_at: Timestamp,
     observed_at: Option<Timestamp>,
     standing: Standing,
@@ -156,12 +161,27 @@ impl Roster {
         self.counts
     }
 
+    /// The counts of each group. Walks the whole fleet; every host is in one group.
+    pub fn counts_by(&self, by: &GroupBy) -> BTreeMap<String, Counts> {
+        let mut groups = BTreeMap::<String, Counts>::new();
+        for entry in self.entries.values() {
+            let group = by.of(&entry.cluster, &entry.labels);
+            match groups.get_mut(group) {
+                Some(counts) => counts.add(entry),
+                None => groups.entry(group.to_owned()).or_default().add(entry),
+            }
+        }
+        groups
+    }
+
     /// Enters a host, or enters it anew after another machine took its place.
     pub fn enter(&mut self, host: Enrolled) {
         let session = self.entries.get(&host.host_id).and_then(|entry| entry.session);
         let entry = Entry {
             key_pin: host.key_pin,
             machine: host.machine,
+            cluster: host.cluster,
+            labels: host.labels,
             last_seen_at: host.last_seen_at,
             observed_at: host.observed_at,
             standing: host.standing,
@@ -349,6 +369,8 @@ mod tests {
                         host_id: hosts[host].clone(),
                         key_pin: [0; 32],
                         machine: String::new(),
+                        cluster: (host % 2).to_string(),
+                        labels: (host > 0).then(|| ("env".to_owned(), (host % 3).to_string())).into_iter().collect(),
                         last_seen_at: Timestamp::UNIX_EPOCH,
                         observed_at: None,
                         standing: standing(0, NodeState::Unknown, false, 0),
@@ -376,6 +398,18 @@ mod tests {
                     scanned.add(entry);
                 }
                 prop_assert_eq!(scanned, counts);
+                for by in [GroupBy::Cluster, GroupBy::Label("env".to_owned())] {
+                    let groups = roster.counts_by(&by);
+                    for counts in groups.values() {
+                        let sum: u64 = NodeState::ALL.iter().map(|state| counts.of(*state)).sum();
+                        prop_assert_eq!(sum, counts.enrolled);
+                    }
+                    let whole = |count: fn(&Counts) -> u64| groups.values().map(count).sum::<u64>();
+                    prop_assert_eq!(whole(|counts| counts.enrolled), counts.enrolled);
+                    prop_assert_eq!(whole(|counts| counts.revoked), counts.revoked);
+                    prop_assert_eq!(whole(|counts| counts.connected), counts.connected);
+                    prop_assert_eq!(whole(|counts| counts.failing), counts.failing);
+                }
             }
         }
     }
@@ -388,6 +422,8 @@ mod tests {
             host_id: host.clone(),
             key_pin: [0; 32],
             machine: String::new(),
+            cluster: String::new(),
+            labels: Labels::new(),
             last_seen_at: Timestamp::UNIX_EPOCH,
             observed_at: None,
             standing: standing(1, NodeState::Unknown, false, 0),

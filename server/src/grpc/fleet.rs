@@ -6,7 +6,6 @@ use prost::Message as _;
 use tonic::{Request, Response, Status};
 
 use super::{Context, status, wire};
-use crate::fleet::NodeState;
 use crate::hub::Hub;
 use crate::store::{FindingFilter, HostFilter, HostRow, PageRequest, Store};
 
@@ -60,22 +59,17 @@ pub(super) async fn find_host(store: &dyn Store, node: &str) -> Result<HostRow, 
 impl FleetService for Handler {
     async fn get_fleet_status(
         &self,
-        _: Request<v1::GetFleetStatusRequest>,
+        request: Request<v1::GetFleetStatusRequest>,
     ) -> Result<Response<v1::GetFleetStatusResponse>, Status> {
-        let counts = self.context.hub.counts();
-        Ok(Response::new(v1::GetFleetStatusResponse {
-            enrolled: counts.enrolled,
-            encrypted: counts.of(NodeState::Encrypted),
-            partial: counts.of(NodeState::Partial),
-            unencrypted: counts.of(NodeState::Unencrypted),
-            claimed: counts.of(NodeState::Claimed),
-            unknown: counts.of(NodeState::Unknown),
-            stale: counts.of(NodeState::Stale),
-            failing_findings: counts.failing,
-            firing_alerts: counts.firing,
-            connected: counts.connected,
-            revoked: counts.revoked,
-        }))
+        let hub = &self.context.hub;
+        let by = wire::group_by(&request.into_inner().group_by)?;
+        let (counts, groups) = hub.counts_by(by.as_ref());
+        let groups = groups
+            .into_iter()
+            .map(|(name, counts)| v1::FleetGroup { name, counts: Some(wire::counts(counts)) });
+        let groups = groups.collect();
+        let status = v1::GetFleetStatusResponse { groups, ..wire::counts(counts) };
+        Ok(Response::new(status))
     }
 
     async fn list_nodes(
@@ -83,7 +77,8 @@ impl FleetService for Handler {
         request: Request<v1::ListNodesRequest>,
     ) -> Result<Response<v1::ListNodesResponse>, Status> {
         let request = request.into_inner();
-        let filter = HostFilter { state: wire::state_filter(request.state)?, node: None };
+        let state = wire::state_filter(request.state)?;
+        let filter = HostFilter { state, node: None, labels: request.labels };
         let page = PageRequest::new(request.page_size, request.page_token);
         let page = self
             .context

@@ -14,6 +14,7 @@ use super::guard::Caller;
 use super::{Context, fleet, guard, status, wire};
 use crate::clock;
 use crate::enrollment::{Token, hash_secret};
+use crate::labels;
 
 /// The most machines that one token may let in.
 const MAX_USES: u32 = 100_000;
@@ -48,7 +49,8 @@ impl Handler {
                 "the cluster's name is too long or not plain text",
             ));
         }
-        let mut cluster = request.cluster;
+        let (mut cluster, mut labels) = (request.cluster, request.labels);
+        labels::check(&labels).map_err(|wrong| Status::invalid_argument(wrong.to_string()))?;
         let mut replaces = None;
         if !request.replaces.is_empty() {
             if request.uses > 1 {
@@ -58,6 +60,9 @@ impl Handler {
             let row = fleet::find_host(&**store, &request.replaces).await?;
             if cluster.is_empty() {
                 cluster = row.cluster;
+            }
+            if labels.is_empty() {
+                labels = row.labels;
             }
             replaces = Some(row.host_id);
         }
@@ -73,6 +78,7 @@ impl Handler {
             expires_at: clock::after(now, lifetime),
             revoked_at: None,
             replaces,
+            labels,
         })
     }
 }
@@ -116,6 +122,9 @@ impl Handler {
     ) -> Result<v1::CreateTokenResponse, Status> {
         let token = self.prepare(request).await?;
         let mut detail = format!("cluster {}, uses {}", token.cluster, token.uses_left);
+        for (key, value) in &token.labels {
+            detail = format!("{detail}, {key}={value}");
+        }
         if let Some(host) = &token.replaces {
             detail = format!("{detail}, replaces {host}");
         }

@@ -15,8 +15,10 @@ use crate::alert::{AlertEnd, AlertState};
 use crate::audit::{Entry, Outcome};
 use crate::enrollment::Token;
 use crate::fleet::clash::Machine;
+use crate::fleet::roster::Counts;
 use crate::fleet::{Digest, NodeState, Observation, duty};
 use crate::hub::Incoming;
+use crate::labels::GroupBy;
 use crate::store::{AlertRow, DeliveryRow, FindingRow, HostRow};
 
 /// The most findings of one report: a node has dozens.
@@ -130,6 +132,34 @@ pub(super) fn node_state(state: NodeState) -> v1::NodeState {
     }
 }
 
+pub(super) fn counts(counts: Counts) -> v1::GetFleetStatusResponse {
+    v1::GetFleetStatusResponse {
+        enrolled: counts.enrolled,
+        encrypted: counts.of(NodeState::Encrypted),
+        partial: counts.of(NodeState::Partial),
+        unencrypted: counts.of(NodeState::Unencrypted),
+        claimed: counts.of(NodeState::Claimed),
+        unknown: counts.of(NodeState::Unknown),
+        stale: counts.of(NodeState::Stale),
+        failing_findings: counts.failing,
+        firing_alerts: counts.firing,
+        connected: counts.connected,
+        revoked: counts.revoked,
+        groups: Vec::new(),
+    }
+}
+
+/// What to count by; `None` when nothing was said.
+pub(super) fn group_by(text: &str) -> Result<Option<GroupBy>, Status> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let by = GroupBy::parse(text);
+    by.map(Some).ok_or_else(|| {
+        Status::invalid_argument("field `group_by` is neither `cluster` nor `label:KEY`")
+    })
+}
+
 /// A state to filter by; `None` when none was given.
 pub(super) fn state_filter(state: i32) -> Result<Option<NodeState>, Status> {
     match v1::NodeState::try_from(state) {
@@ -179,6 +209,7 @@ pub(super) fn node(row: HostRow, connected: bool) -> v1::Node {
         cluster: row.cluster,
         connected,
         agent_version: row.agent_version,
+        labels: row.labels,
         revoked_at,
         revoked_by,
         revoked_reason,
@@ -247,6 +278,7 @@ pub(super) fn token(token: Token) -> v1::Token {
         expires_at: Some(time(token.expires_at)),
         revoked: token.revoked_at.is_some(),
         replaces: token.replaces.map(|host| host.as_str().to_owned()).unwrap_or_default(),
+        labels: token.labels,
     }
 }
 

@@ -19,6 +19,7 @@ use crate::fleet::roster::{Sighting, Standing};
 use crate::fleet::{
     Applied, Body, FindingKey, HostId, HostState, NodeState, Observation, Place, apply, retire,
 };
+use crate::labels::Labels;
 
 /// Everything that a store must do, on an empty one.
 pub(crate) async fn run(store: &dyn Store) {
@@ -26,6 +27,7 @@ pub(crate) async fn run(store: &dyn Store) {
     operators_have_names_of_their_own(store).await;
     a_use_is_spent_with_the_host_it_lets_in(store).await;
     a_host_takes_anothers_place(store).await;
+    hosts_have_the_labels_of_their_tokens(store).await;
     a_change_is_whole_and_is_read_back(store).await;
     a_revoked_host_is_over_until_it_is_replaced(store).await;
     revoking_changes_all_or_nothing(store).await;
@@ -49,6 +51,7 @@ fn token(id: &str, uses: u32) -> Token {
         expires_at: at(1_000),
         revoked_at: None,
         replaces: None,
+        labels: Labels::new(),
     }
 }
 
@@ -260,6 +263,40 @@ async fn a_host_takes_anothers_place(store: &dyn Store) {
     assert_eq!(refused, Refusal::NothingToReplace { token_id: "g".to_owned() });
 }
 
+async fn hosts_have_the_labels_of_their_tokens(store: &dyn Store) {
+    let labels = |pairs: &[(&str, &str)]| -> Labels {
+        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    };
+    let of_both = labels(&[("env", "prod"), ("rack", "r'1\"")]);
+    for (id, labels) in [("lab-1", of_both.clone()), ("lab-2", labels(&[("env", "prod")]))] {
+        let token = Token { labels, ..token(id, 1) };
+        store.token_create(token.clone(), secret(id), entry("token")).await.unwrap();
+        assert!(store.token_list().await.unwrap().contains(&token));
+        let admitted = store.host_enroll(application(id, id)).await.unwrap().unwrap();
+        assert_eq!(admitted.host.labels, token.labels);
+        assert_eq!(admitted.host.cluster, "prod");
+    }
+    let named = async |wanted: &[(&str, &str)]| {
+        let filter = HostFilter { labels: labels(wanted), ..HostFilter::default() };
+        let rows = store.host_list(filter, PageRequest::default()).await.unwrap().items;
+        rows.into_iter().map(|row| row.hostname).collect::<Vec<_>>()
+    };
+    assert_eq!(named(&[("env", "prod")]).await, ["host-lab-1", "host-lab-2"]);
+    assert_eq!(named(&[("env", "prod"), ("rack", "r'1\"")]).await, ["host-lab-1"], "all of them");
+    assert!(named(&[("env", "test")]).await.is_empty());
+    assert!(named(&[("prod", "env")]).await.is_empty());
+    let filter = HostFilter { node: Some("host-lab-1".to_owned()), ..HostFilter::default() };
+    let row = store.host_list(filter, PageRequest::default()).await.unwrap().items.remove(0);
+    assert_eq!(row.labels, of_both);
+    // Who takes a place has the labels of the token that said so.
+    let moved = labels(&[("env", "test")]);
+    let replacing =
+        Token { replaces: Some(row.host_id), labels: moved.clone(), ..token("lab-3", 1) };
+    store.token_create(replacing, secret("lab-3"), entry("token")).await.unwrap();
+    let admitted = store.host_enroll(application("lab-3", "lab-3")).await.unwrap().unwrap();
+    assert_eq!(admitted.host.labels, moved);
+}
+
 async fn a_change_is_whole_and_is_read_back(store: &dyn Store) {
     let host = enrol(store, "change").await;
     let bodies = || vec![body("a", Outcome::Fail), body("b", Outcome::Unknown)];
@@ -347,7 +384,7 @@ async fn a_revoked_host_is_over_until_it_is_replaced(store: &dyn Store) {
     // It is listed when it is asked for, by state or by name, and counts as revoked after a restart.
     let page = PageRequest::default;
     let listed = async |state, node: Option<&str>| {
-        let filter = HostFilter { state, node: node.map(str::to_owned) };
+        let filter = HostFilter { state, node: node.map(str::to_owned), ..HostFilter::default() };
         let rows = store.host_list(filter, page()).await.unwrap().items;
         rows.into_iter().find(|row| row.host_id == host)
     };

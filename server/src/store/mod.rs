@@ -24,6 +24,8 @@ use crate::fleet::{
     Body, Digest, FindingKey, FindingState, HostId, HostState, NodeState, Place, Transition,
 };
 
+use crate::labels::Labels;
+
 pub use page::{Page, PageRequest};
 
 /// What a database said. Shared: one failed commit fails everyone who was in it.
@@ -110,6 +112,7 @@ pub struct HostRow {
     pub sequence: u64,
     pub failing: u32,
     pub agent_version: String,
+    pub labels: Labels,
     pub revocation: Option<Revocation>,
 }
 
@@ -119,6 +122,8 @@ pub struct HostFilter {
     pub state: Option<NodeState>,
     /// A host id or a host name.
     pub node: Option<String>,
+    /// All of these.
+    pub labels: Labels,
 }
 
 /// A finding in a list.

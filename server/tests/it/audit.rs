@@ -86,7 +86,7 @@ async fn what_is_denied_is_counted_and_survives_a_stop() {
     assert_eq!(denied.code(), Code::PermissionDenied, "a viewer does not read this");
     let mut guess = server.operator_with("guess").await;
     for _ in 0..2 {
-        guess.fleet.get_fleet_status(v1::GetFleetStatusRequest {}).await.unwrap_err();
+        guess.fleet.get_fleet_status(v1::GetFleetStatusRequest::default()).await.unwrap_err();
     }
     let clock = server.clock.clone();
     drop((admin, eve, guess));

@@ -221,3 +221,85 @@ async fn another_key_is_not_renewed() {
     assert_eq!(stream.end().await.code(), Code::PermissionDenied);
     server.stop().await;
 }
+
+#[tokio::test]
+async fn hosts_have_the_labels_of_their_token_and_are_listed_and_counted_by_them() {
+    let (_dir, state) = directory();
+    let server = Server::start(config(&state)).await;
+    let mut operator = server.operator().await;
+    let port = server.agents_port();
+    let mut agents = Vec::new();
+    for (name, cluster, env) in [
+        ("es-1", "logs", "prod"),
+        ("es-2", "logs", "test"),
+        ("es-3", "search", "prod"),
+        ("es-4", "search", ""),
+    ] {
+        let label = (!env.is_empty()).then(|| ("env".to_owned(), env.to_owned()));
+        let request = v1::CreateTokenRequest {
+            cluster: cluster.to_owned(),
+            labels: label.into_iter().collect(),
+            ..Default::default()
+        };
+        let (_, token) = operator.create_token(request).await;
+        let mut agent = Agent::new(name);
+        agent.enroll(port, &server.ca, &token.secret).await.unwrap();
+        agents.push(agent);
+    }
+    let mut stream = server.attach(&agents[0]).await;
+    let posture = agents[0].posture(&[("/srv", Verdict::Encrypted)]);
+    stream.report(report(1, posture)).await.unwrap();
+    let request = v1::RevokeNodeRequest { node: "es-2".to_owned(), reason: String::new() };
+    operator.nodes.revoke_node(request).await.unwrap();
+
+    let request = v1::ListNodesRequest {
+        labels: [("env".to_owned(), "prod".to_owned())].into(),
+        ..Default::default()
+    };
+    let nodes = operator.fleet.list_nodes(request).await.unwrap().into_inner().nodes;
+    let mut names: Vec<_> = nodes.iter().map(|node| &*node.hostname).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["es-1", "es-3"]);
+    assert!(nodes.iter().all(|node| node.labels["env"] == "prod"));
+
+    for (by, expected) in [
+        ("cluster", vec![("logs", 1, 1, 0, 1), ("search", 2, 0, 2, 0)]),
+        ("label:env", vec![("", 1, 0, 1, 0), ("prod", 2, 1, 1, 0), ("test", 0, 0, 0, 1)]),
+    ] {
+        let request = v1::GetFleetStatusRequest { group_by: by.to_owned() };
+        let status = operator.fleet.get_fleet_status(request).await.unwrap().into_inner();
+        let groups: Vec<_> = status
+            .groups
+            .iter()
+            .map(|group| {
+                let counts = group.counts.as_ref().unwrap();
+                let v1::GetFleetStatusResponse { enrolled, encrypted, unknown, revoked, .. } =
+                    counts;
+                (&*group.name, *enrolled, *encrypted, *unknown, *revoked)
+            })
+            .collect();
+        assert_eq!(groups, expected);
+        assert_eq!(groups.iter().map(|group| group.1).sum::<u64>(), status.enrolled);
+    }
+    let request = v1::GetFleetStatusRequest { group_by: "colour".to_owned() };
+    let refused = operator.fleet.get_fleet_status(request).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    let labels = [("a b".to_owned(), String::new())].into();
+    let request = v1::CreateTokenRequest { labels, ..Default::default() };
+    let refused = operator.tokens.create_token(request).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument);
+
+    // Who takes a place keeps its labels, unless told otherwise; so it is after a restart.
+    let request = v1::CreateTokenRequest { replaces: "es-1".to_owned(), ..Default::default() };
+    let (about, _) = operator.create_token(request).await;
+    assert_eq!(about.labels["env"], "prod");
+    let clock = server.clock.clone();
+    drop(operator);
+    server.stop().await;
+    let server = Server::start_at(config(&state), clock).await;
+    let request = v1::GetFleetStatusRequest { group_by: "label:env".to_owned() };
+    let mut operator = server.operator().await;
+    let status = operator.fleet.get_fleet_status(request).await.unwrap().into_inner();
+    assert_eq!(status.groups.len(), 3);
+    server.stop().await;
+}

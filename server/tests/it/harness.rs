@@ -198,7 +198,7 @@ impl Operator {
     }
 
     pub(crate) async fn status(&mut self) -> v1::GetFleetStatusResponse {
-        let request = v1::GetFleetStatusRequest {};
+        let request = v1::GetFleetStatusRequest::default();
         let status = self.fleet.get_fleet_status(request).await.expect("a status").into_inner();
         let sum = status.encrypted
             + status.partial

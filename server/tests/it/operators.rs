@@ -27,7 +27,7 @@ async fn revoke(admin: &mut Operator, operator: &str) -> Result<v1::Operator, St
 }
 
 async fn status(operator: &mut Operator) -> Result<(), Status> {
-    operator.fleet.get_fleet_status(v1::GetFleetStatusRequest {}).await.map(drop)
+    operator.fleet.get_fleet_status(v1::GetFleetStatusRequest::default()).await.map(drop)
 }
 
 #[tokio::test]

@@ -74,12 +74,19 @@ pub(crate) enum Format {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// The fleet in numbers
-    Status,
+    Status {
+        /// Count by cluster as well, or by the value of a label
+        #[arg(long, value_name = "cluster|label:KEY")]
+        by: Option<String>,
+    },
     /// All hosts that are enrolled, worst first; those that are revoked with `--state revoked`
     Nodes {
         /// Only hosts in this state
         #[arg(long, value_enum)]
         state: Option<nodes::State>,
+        /// Only hosts with this label; with several, all of them
+        #[arg(long = "label", value_name = "KEY=VALUE", value_parser = nodes::label)]
+        labels: Vec<(String, String)>,
     },
     /// One host: its paths, what they rest on, and what to do
     Node {
@@ -145,6 +152,9 @@ enum TokenCommand {
         /// The host whose place the new one takes, by name or id
         #[arg(long, value_name = "HOST")]
         replace: Option<String>,
+        /// A label for the hosts that enrol with it; may be given several times
+        #[arg(long = "label", value_name = "KEY=VALUE", value_parser = nodes::label)]
+        labels: Vec<(String, String)>,
     },
     /// All tokens, the newest first
     List,
@@ -223,8 +233,10 @@ pub(crate) fn run() -> ExitCode {
 async fn dispatch(cli: Cli, screen: &mut Screen) -> anyhow::Result<()> {
     let connect = || Connection::open(&cli.connection);
     match cli.command {
-        Command::Status => status::run(&mut connect().await?, screen).await,
-        Command::Nodes { state } => nodes::run(&mut connect().await?, screen, state).await,
+        Command::Status { by } => status::run(&mut connect().await?, screen, by).await,
+        Command::Nodes { state, labels } => {
+            nodes::run(&mut connect().await?, screen, state, labels).await
+        }
         Command::Node { node } => node::run(&mut connect().await?, screen, node).await,
         Command::Revoke { node, reason } => {
             revoke::run(&mut connect().await?, screen, node, reason).await
@@ -233,8 +245,8 @@ async fn dispatch(cli: Cli, screen: &mut Screen) -> anyhow::Result<()> {
             findings::run(&mut connect().await?, screen, outcome, check, node).await
         }
         Command::Alerts { resolved } => alerts::run(&mut connect().await?, screen, resolved).await,
-        Command::Token(TokenCommand::Create { cluster, uses, ttl, replace }) => {
-            let ask = tokens::Ask { cluster, uses, ttl, replace };
+        Command::Token(TokenCommand::Create { cluster, uses, ttl, replace, labels }) => {
+            let ask = tokens::Ask { cluster, uses, ttl, replace, labels };
             tokens::create(&mut connect().await?, screen, ask).await
         }
         Command::Token(TokenCommand::List) => tokens::list(&mut connect().await?, screen).await,

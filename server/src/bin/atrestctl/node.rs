@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::connect::{Connection, explain};
-use crate::nodes::Node;
+use crate::nodes::{Node, show_labels};
 use crate::render::{Cell, Screen, Tone, ago, now};
 
 /// The answer, for programs.
@@ -53,6 +53,9 @@ fn print(screen: &mut Screen, answer: &Answer, now: Timestamp) {
     };
     screen.line(&format!("  cluster {}, {seen}", node.cluster));
     screen.line(&format!("  id {}", node.host_id));
+    if !node.labels.is_empty() {
+        screen.line(&format!("  labels {}", show_labels(&node.labels)));
+    }
     if let Some(revoked) = &node.revoked {
         let why = if revoked.reason.is_empty() { "no reason given" } else { &revoked.reason };
         let by = format!("  revoked at {:.0} by {}: {why}", revoked.at, revoked.by);
@@ -260,6 +263,7 @@ mod tests {
             observed_at: Some(now),
             sequence: 1,
             agent_version: "0.1.0".to_owned(),
+            labels: BTreeMap::new(),
             revoked: None,
         };
         let mut screen = Screen::plain();

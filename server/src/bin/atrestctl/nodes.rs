@@ -1,5 +1,7 @@
 //! `atrestctl nodes`: all hosts, worst first.
 
+use std::collections::BTreeMap;
+
 use atrest_proto::v1;
 use clap::ValueEnum;
 use jiff::Timestamp;
@@ -47,6 +49,18 @@ pub(crate) fn word(state: i32) -> &'static str {
     }
 }
 
+/// Reads `KEY=VALUE`.
+pub(crate) fn label(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("write KEY=VALUE")?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+/// As they are written.
+pub(crate) fn show_labels(labels: &BTreeMap<String, String>) -> String {
+    let labels: Vec<_> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    labels.join(" ")
+}
+
 /// A host, for programs.
 #[derive(Debug, Serialize)]
 pub(crate) struct Node {
@@ -61,6 +75,7 @@ pub(crate) struct Node {
     pub(crate) observed_at: Option<Timestamp>,
     pub(crate) sequence: u64,
     pub(crate) agent_version: String,
+    pub(crate) labels: BTreeMap<String, String>,
     /// Absent for a host that is enrolled.
     pub(crate) revoked: Option<Revocation>,
 }
@@ -87,6 +102,7 @@ impl From<v1::Node> for Node {
             observed_at: time(node.observed_at),
             sequence: node.sequence,
             agent_version: node.agent_version,
+            labels: node.labels,
             revoked: time(node.revoked_at).map(|at| Revocation {
                 at,
                 by: node.revoked_by,
@@ -106,7 +122,9 @@ pub(crate) async fn run(
     connection: &mut Connection,
     screen: &mut Screen,
     state: Option<State>,
+    labels: Vec<(String, String)>,
 ) -> anyhow::Result<()> {
+    let labels: BTreeMap<_, _> = labels.into_iter().collect();
     let mut nodes = Vec::new();
     let mut page_token = String::new();
     loop {
@@ -114,6 +132,7 @@ pub(crate) async fn run(
             state: state.map_or(v1::NodeState::Unspecified, State::to_wire).into(),
             page_size: 0,
             page_token,
+            labels: labels.clone(),
         };
         let page = connection
             .fleet
@@ -155,10 +174,12 @@ fn print(screen: &mut Screen, nodes: &[Node], now: Timestamp) {
                 if node.connected { "now".into() } else { ago(node.last_seen_at, now).into() },
                 node.agent_version.as_str().into(),
                 Cell::new(node.host_id.as_str(), Tone::Faint),
+                show_labels(&node.labels).into(),
             ]
         })
         .collect();
-    screen.table(&["STATE", "NODE", "CLUSTER", "FAILING", "SEEN", "AGENT", "ID"], &rows);
+    let headings = ["STATE", "NODE", "CLUSTER", "FAILING", "SEEN", "AGENT", "ID", "LABELS"];
+    screen.table(&headings, &rows);
 }
 
 fn print_revoked(screen: &mut Screen, nodes: &[Node]) {
@@ -201,13 +222,14 @@ mod tests {
             observed_at: None,
             sequence: 7,
             agent_version: "0.1.0".to_owned(),
+            labels: BTreeMap::from([("env".to_owned(), "prod".to_owned())]),
             revoked: None,
         };
         let mut screen = Screen::plain();
         print(&mut screen, &[node], now);
         expect![[r"
-            STATE  NODE  CLUSTER  FAILING  SEEN        AGENT  ID
-            stale  es-1  prod     2        16 min ago  0.1.0  11111111-2222-4333-8444-555555555555
+            STATE  NODE  CLUSTER  FAILING  SEEN        AGENT  ID                                    LABELS
+            stale  es-1  prod     2        16 min ago  0.1.0  11111111-2222-4333-8444-555555555555  env=prod
         "]]
         .assert_eq(screen.text());
     }

@@ -10,6 +10,16 @@ use crate::render::{Cell, Screen, Tone, count};
 #[derive(Debug, Serialize)]
 struct Status {
     schema: &'static str,
+    #[serde(flatten)]
+    counts: Counts,
+    /// When they were asked for. They sum to the whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    groups: Option<Groups>,
+}
+
+/// The states sum to the enrolled.
+#[derive(Debug, Serialize)]
+struct Counts {
     enrolled: u64,
     encrypted: u64,
     partial: u64,
@@ -24,34 +34,105 @@ struct Status {
     firing_alerts: u64,
 }
 
-pub(crate) async fn run(connection: &mut Connection, screen: &mut Screen) -> anyhow::Result<()> {
+#[derive(Debug, Serialize)]
+struct Groups {
+    by: String,
+    groups: Vec<Group>,
+}
+
+#[derive(Debug, Serialize)]
+struct Group {
+    /// Empty for hosts without the label.
+    name: String,
+    #[serde(flatten)]
+    counts: Counts,
+}
+
+impl From<&v1::GetFleetStatusResponse> for Counts {
+    fn from(status: &v1::GetFleetStatusResponse) -> Self {
+        Self {
+            enrolled: status.enrolled,
+            encrypted: status.encrypted,
+            partial: status.partial,
+            unencrypted: status.unencrypted,
+            claimed: status.claimed,
+            unknown: status.unknown,
+            stale: status.stale,
+            revoked: status.revoked,
+            connected: status.connected,
+            failing_findings: status.failing_findings,
+            firing_alerts: status.firing_alerts,
+        }
+    }
+}
+
+pub(crate) async fn run(
+    connection: &mut Connection,
+    screen: &mut Screen,
+    by: Option<String>,
+) -> anyhow::Result<()> {
     let status = connection
         .fleet
-        .get_fleet_status(v1::GetFleetStatusRequest {})
+        .get_fleet_status(v1::GetFleetStatusRequest { group_by: by.clone().unwrap_or_default() })
         .await
         .map_err(|status| explain(&status))?
         .into_inner();
-    let status = Status {
-        schema: "atrest.status/1",
-        enrolled: status.enrolled,
-        encrypted: status.encrypted,
-        partial: status.partial,
-        unencrypted: status.unencrypted,
-        claimed: status.claimed,
-        unknown: status.unknown,
-        stale: status.stale,
-        revoked: status.revoked,
-        connected: status.connected,
-        failing_findings: status.failing_findings,
-        firing_alerts: status.firing_alerts,
+    let group = |group: &v1::FleetGroup| {
+        let counts = group.counts.as_ref().map(Counts::from)?;
+        Some(Group { name: group.name.clone(), counts })
     };
+    let groups =
+        by.map(|by| Groups { by, groups: status.groups.iter().filter_map(group).collect() });
+    let status = Status { schema: "atrest.status/1", counts: Counts::from(&status), groups };
     if !screen.json(&status)? {
-        print(screen, &status);
+        print(screen, &status.counts);
+        if let Some(groups) = &status.groups {
+            print_groups(screen, groups);
+        }
     }
     Ok(())
 }
 
-fn print(screen: &mut Screen, status: &Status) {
+fn print_groups(screen: &mut Screen, groups: &Groups) {
+    let number = |count: u64, state: &str| {
+        Cell::new(count.to_string(), if count == 0 { Tone::Faint } else { Tone::of(state) })
+    };
+    let rows: Vec<_> = groups
+        .groups
+        .iter()
+        .map(|Group { name, counts }| {
+            vec![
+                if name.is_empty() {
+                    Cell::new("(none)", Tone::Faint)
+                } else {
+                    name.as_str().into()
+                },
+                counts.enrolled.to_string().into(),
+                number(counts.unencrypted, "unencrypted"),
+                number(counts.partial, "partial"),
+                number(counts.stale, "stale"),
+                number(counts.unknown, "unknown"),
+                number(counts.claimed, "claimed"),
+                number(counts.encrypted, "encrypted"),
+            ]
+        })
+        .collect();
+    let by = groups.by.strip_prefix("label:").unwrap_or(&groups.by).to_uppercase();
+    let mut headings = vec![by.as_str()];
+    headings.extend([
+        "ENROLLED",
+        "UNENCRYPTED",
+        "PARTIAL",
+        "STALE",
+        "UNKNOWN",
+        "CLAIMED",
+        "ENCRYPTED",
+    ]);
+    screen.line("");
+    screen.table(&headings, &rows);
+}
+
+fn print(screen: &mut Screen, status: &Counts) {
     let states = [
         ("unencrypted", status.unencrypted, "plaintext rests on at least one path"),
         ("partial", status.partial, "some of it rests in plaintext"),
@@ -71,7 +152,7 @@ fn print(screen: &mut Screen, status: &Status) {
             ]
         })
         .collect();
-    let Status { enrolled, connected, revoked, failing_findings, firing_alerts, .. } = status;
+    let Counts { enrolled, connected, revoked, failing_findings, firing_alerts, .. } = status;
     let gone = if *revoked > 0 { format!("; {revoked} revoked") } else { String::new() };
     screen.line(&format!("{} enrolled, {connected} connected{gone}", count(*enrolled, "host")));
     screen.line("");
@@ -90,8 +171,7 @@ mod tests {
     #[test]
     fn the_worst_stands_first() {
         let mut screen = Screen::plain();
-        let status = Status {
-            schema: "atrest.status/1",
+        let status = Counts {
             enrolled: 3,
             encrypted: 1,
             partial: 0,
@@ -117,6 +197,15 @@ mod tests {
             encrypted         1  proven, down to the devices
 
             2 failing findings, 1 firing alert
+        "]]
+        .assert_eq(screen.text());
+        let mut screen = Screen::plain();
+        let groups = vec![Group { name: String::new(), counts: status }];
+        print_groups(&mut screen, &Groups { by: "label:env".to_owned(), groups });
+        expect![[r"
+
+            ENV     ENROLLED  UNENCRYPTED  PARTIAL  STALE  UNKNOWN  CLAIMED  ENCRYPTED
+            (none)  3         1            0        1      0        0        1
         "]]
         .assert_eq(screen.text());
     }

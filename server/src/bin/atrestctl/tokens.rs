@@ -1,11 +1,14 @@
 //! `atrestctl token`: letting hosts in.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context as _, ensure};
 use atrest_proto::v1;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use crate::connect::{Connection, explain};
+use crate::nodes::show_labels;
 use crate::render::{Cell, Screen, Tone, count, exact, now, time};
 
 /// What kind of token is wanted.
@@ -15,6 +18,7 @@ pub(crate) struct Ask {
     pub(crate) uses: u32,
     pub(crate) ttl: Option<SignedDuration>,
     pub(crate) replace: Option<String>,
+    pub(crate) labels: Vec<(String, String)>,
 }
 
 /// A token, for programs.
@@ -27,6 +31,7 @@ struct Entry {
     expires_at: Option<Timestamp>,
     revoked: bool,
     replaces: Option<String>,
+    labels: BTreeMap<String, String>,
 }
 
 impl From<v1::Token> for Entry {
@@ -39,6 +44,7 @@ impl From<v1::Token> for Entry {
             expires_at: time(token.expires_at),
             revoked: token.revoked,
             replaces: (!token.replaces.is_empty()).then_some(token.replaces),
+            labels: token.labels,
         }
     }
 }
@@ -94,6 +100,7 @@ pub(crate) async fn create(
         uses: ask.uses,
         ttl_seconds,
         replaces: ask.replace.unwrap_or_default(),
+        labels: ask.labels.into_iter().collect(),
     };
     let created = connection
         .tokens
@@ -147,10 +154,12 @@ pub(crate) async fn list(connection: &mut Connection, screen: &mut Screen) -> an
                 exact(token.created_at).into(),
                 exact(token.expires_at).into(),
                 token.replaces.as_deref().unwrap_or_default().into(),
+                show_labels(&token.labels).into(),
             ]
         })
         .collect();
-    let headings = ["STATE", "TOKEN", "CLUSTER", "USES LEFT", "CREATED", "EXPIRES", "REPLACES"];
+    let headings =
+        ["STATE", "TOKEN", "CLUSTER", "USES LEFT", "CREATED", "EXPIRES", "REPLACES", "LABELS"];
     screen.table(&headings, &rows);
     Ok(())
 }

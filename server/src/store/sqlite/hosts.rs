@@ -77,9 +77,9 @@ fn insert(
     connection
         .prepare_cached(
             "INSERT INTO hosts (host_id, hostname, machine_fingerprint, cluster, token_id, key_pin,
-               facts, enrolled_at, last_seen_at, rank)
+               facts, enrolled_at, last_seen_at, rank, labels)
              VALUES (:host_id, :hostname, :fingerprint, :cluster, :token_id, :key_pin,
-               :facts, :at, :at, :rank)",
+               :facts, :at, :at, :rank, :labels)",
         )?
         .execute(named_params! {
             ":host_id": application.host_id.as_str(),
@@ -91,6 +91,7 @@ fn insert(
             ":facts": json(&application.host)?,
             ":at": time(application.at),
             ":rank": NodeState::Unknown.rank(),
+            ":labels": json(&token.labels)?,
         })
         .map(drop)
 }
@@ -119,7 +120,7 @@ fn replace(
             "UPDATE hosts SET hostname = :hostname, machine_fingerprint = :fingerprint,
                cluster = :cluster, token_id = :token_id, key_pin = :key_pin, facts = :facts,
                enrolled_at = :at, last_seen_at = :at, revision = revision + 1, digest = NULL,
-               verdict = :verdict, rank = :rank,
+               verdict = :verdict, rank = :rank, labels = :labels,
                revoked_at = NULL, revoked_by = '', revoked_reason = ''
              WHERE host_id = :host_id",
         )?
@@ -134,12 +135,13 @@ fn replace(
             ":at": time(application.at),
             ":verdict": verdict.as_str(),
             ":rank": NodeState::now(verdict, silent, false).rank(),
+            ":labels": json(&token.labels)?,
         })
         .map(|rows| rows > 0)
 }
 
 const ROSTER: &str =
-    "SELECT host_id, key_pin, machine_fingerprint, last_seen_at, observed_at, revision, verdict, silent,
+    "SELECT host_id, key_pin, machine_fingerprint, cluster, labels, last_seen_at, observed_at, revision, verdict, silent,
   revoked_at IS NOT NULL, failing, firing, sequence, digest FROM hosts";
 
 fn enrolled(row: &Row<'_>) -> Result<Enrolled, rusqlite::Error> {
@@ -148,6 +150,8 @@ fn enrolled(row: &Row<'_>) -> Result<Enrolled, rusqlite::Error> {
         host_id: columns.host_id()?,
         key_pin: columns.bytes()?,
         machine: columns.get()?,
+        cluster: columns.get()?,
+        labels: columns.json()?,
         last_seen_at: columns.time()?,
         observed_at: columns.maybe_time()?,
         standing: Standing {
@@ -203,11 +207,15 @@ pub(super) fn list(
         connection
             .prepare_cached(
                 "SELECT host_id, hostname, cluster, verdict, silent, enrolled_at, last_seen_at,
-                   observed_at, sequence, failing, facts ->> 'agent_version', revoked_at, revoked_by,
-                   revoked_reason
+                   observed_at, sequence, failing, facts ->> 'agent_version', labels, revoked_at,
+                   revoked_by, revoked_reason
                  FROM hosts
                  WHERE (rank = :state
                      OR (:state IS NULL AND (revoked_at IS NULL OR :node IS NOT NULL)))
+                   AND NOT EXISTS (
+                     SELECT 1 FROM json_each(:labels) AS wanted WHERE NOT EXISTS (
+                       SELECT 1 FROM json_each(hosts.labels) AS had
+                       WHERE had.key = wanted.key AND had.value = wanted.value))
                    AND (:node IS NULL OR host_id = :node OR hostname = :node)
                    AND (:rank IS NULL OR (rank, hostname, host_id) > (:rank, :hostname, :host_id))
                  ORDER BY rank, hostname, host_id LIMIT :limit",
@@ -216,6 +224,7 @@ pub(super) fn list(
                 named_params! {
                     ":state": filter.state.map(NodeState::rank),
                     ":node": filter.node,
+                    ":labels": json(&filter.labels)?,
                     ":rank": rank,
                     ":hostname": hostname,
                     ":host_id": host_id,
@@ -246,6 +255,7 @@ fn host(row: &Row<'_>) -> Result<HostRow, rusqlite::Error> {
         sequence: columns.number()?,
         failing: columns.get()?,
         agent_version: columns.get::<Option<String>>()?.unwrap_or_default(),
+        labels: columns.json()?,
         revocation: None,
     };
     if let Some(at) = columns.maybe_time()? {

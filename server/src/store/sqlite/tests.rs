@@ -20,6 +20,7 @@ fn token(id: &str) -> Token {
         expires_at: Timestamp::MAX,
         revoked_at: None,
         replaces: None,
+        labels: crate::labels::Labels::new(),
     }
 }
 

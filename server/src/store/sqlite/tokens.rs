@@ -3,12 +3,13 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, named_params};
 
-use super::rows::{Columns, time};
+use super::rows::{Columns, json, time};
 use crate::enrollment::Token;
 use crate::fleet::{Digest, HostId};
 use crate::store::StoreError;
 
-const COLUMNS: &str = "token_id, cluster, uses_left, created_at, expires_at, revoked_at, replaces";
+const COLUMNS: &str = "token_id, cluster, uses_left, created_at, expires_at, revoked_at, replaces,
+  labels";
 
 fn token(row: &rusqlite::Row<'_>) -> Result<Token, rusqlite::Error> {
     let mut columns = Columns::of(row);
@@ -22,6 +23,7 @@ fn token(row: &rusqlite::Row<'_>) -> Result<Token, rusqlite::Error> {
         replaces: columns
             .get::<Option<String>>()?
             .and_then(|replaces| replaces.parse::<HostId>().ok()),
+        labels: columns.json()?,
     })
 }
 
@@ -33,9 +35,9 @@ pub(super) fn create(
     connection
         .prepare_cached(
             "INSERT INTO tokens (token_id, secret_hash, cluster, uses_left, created_at, expires_at,
-               revoked_at, replaces)
+               revoked_at, replaces, labels)
              VALUES (:token_id, :secret_hash, :cluster, :uses_left, :created_at, :expires_at,
-               :revoked_at, :replaces)",
+               :revoked_at, :replaces, :labels)",
         )
         .and_then(|mut insert| {
             insert.execute(named_params! {
@@ -47,6 +49,7 @@ pub(super) fn create(
                 ":expires_at": time(token.expires_at),
                 ":revoked_at": token.revoked_at.map(time),
                 ":replaces": token.replaces.as_ref().map(HostId::as_str),
+                ":labels": json(&token.labels)?,
             })
         })
         .map(drop)
