@@ -9,6 +9,7 @@ use atrest_agent::daemon::{self, Cause, Command};
 use atrest_agent::discovery::{self, Declared};
 use atrest_agent::host::recorded::RecordedHost;
 use atrest_agent::policy::Policy;
+use atrest_agent::status;
 use atrest_agent::transport::StateDir;
 use atrest_agent::transport::enroll::{Enrolled, Existing, enroll};
 use atrest_agent::{observe, posture};
@@ -17,6 +18,7 @@ use atrest_proto::model::{
 };
 use atrest_proto::v1;
 use atrest_proto::v1::fleet_service_client::FleetServiceClient;
+use atrest_proto::v1::node_service_client::NodeServiceClient;
 use atrest_proto::v1::token_service_client::TokenServiceClient;
 use atrest_server::config::Config;
 use atrest_server::serve::{self, Running};
@@ -168,10 +170,14 @@ struct Agent {
 
 impl Agent {
     fn start(state: &StateDir, verdict: Verdict) -> Self {
+        Self::start_as(state, host(), verdict)
+    }
+
+    fn start_as(state: &StateDir, host: Host, verdict: Verdict) -> Self {
         let verdict = Arc::new(Mutex::new(verdict));
         let seen = Arc::clone(&verdict);
         let (commands, told) = mpsc::channel(8);
-        let mut options = daemon::Options::new(state.clone(), host());
+        let mut options = daemon::Options::new(state.clone(), host);
         // Loopback does not need to be spared: what is measured elsewhere need not be waited for here.
         options.timing.reconnect.first = Duration::from_millis(20);
         options.timing.reconnect.most = Duration::from_millis(100);
@@ -232,6 +238,72 @@ async fn what_changes_while_the_server_is_away_arrives_once_and_in_order() -> an
     let status = operator.status().await?;
     ensure!(status.encrypted == 1 && status.firing_alerts == 0, "{status:?}");
 
+    agent.stop().await?;
+    server.shutdown().await;
+    Ok(())
+}
+
+/// Asks until the agent's own status tells of this trouble.
+async fn until_trouble(state: &StateDir, kind: &str) -> anyhow::Result<String> {
+    let asked = async {
+        loop {
+            let facts = status::gather(state)?;
+            let error = facts.saved.as_ref().and_then(|saved| saved.link.error.as_ref());
+            if error.is_some_and(|error| error.kind == kind) {
+                return anyhow::Ok(status::text(&facts, Timestamp::now()));
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, asked).await.context("the trouble was not told")?
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_of_an_agent_stays_out_and_a_revoked_agent_comes_back_with_a_token()
+-> anyhow::Result<()> {
+    let scratch = tempfile::tempdir()?;
+    let server = serve::start(server_config(&scratch.path().join("server"), 0)?).await?;
+    let operator = Operator::of(&server).await?;
+    let state = StateDir::new(scratch.path().join("agent"));
+    enroll(&state, &operator.token().await?, host(), Existing::Keep, Timestamp::now()).await?;
+    let agent = Agent::start(&state, Verdict::Unencrypted);
+    let node = operator.until(is(v1::NodeState::Unencrypted, 1)).await?;
+
+    // A clone of its disk, that got a machine id of its own.
+    let copied = StateDir::new(scratch.path().join("clone"));
+    std::fs::create_dir(copied.path())?;
+    std::fs::copy(state.identity(), copied.identity())?;
+    let other = Host {
+        hostname: "clone".to_owned(),
+        machine_fingerprint: "bb".repeat(16),
+        ..Host::default()
+    };
+    let clone = Agent::start_as(&copied, other, Verdict::Encrypted);
+    let told = until_trouble(&copied, "identity_clash").await?;
+    ensure!(told.contains("make a new /etc/machine-id"), "{told}");
+    clone.stop().await?;
+    let fleet = operator.status().await?;
+    ensure!(fleet.unencrypted == 1 && fleet.connected == 1, "the first keeps its place: {fleet:?}");
+    ensure!(fleet.firing_alerts == 2, "one of them names both: {fleet:?}");
+
+    let request = v1::RevokeNodeRequest { node: node.host_id.clone(), reason: String::new() };
+    NodeServiceClient::new(operator.channel.clone())
+        .revoke_node(operator.request(request)?)
+        .await?;
+    let told = until_trouble(&state, "certificate_revoked").await?;
+    ensure!(told.contains("atrestctl token create --replace"), "{told}");
+    let fleet = operator.status().await?;
+    ensure!(fleet.enrolled == 0 && fleet.revoked == 1 && fleet.firing_alerts == 0, "{fleet:?}");
+
+    // Without a restart of the agent.
+    let request = v1::CreateTokenRequest { replaces: node.host_id, ..Default::default() };
+    let token = TokenServiceClient::new(operator.channel.clone())
+        .create_token(operator.request(request)?)
+        .await?
+        .into_inner()
+        .pasteable;
+    enroll(&state, &token, host(), Existing::Replace, Timestamp::now()).await?;
+    operator.until(is(v1::NodeState::Unencrypted, 2)).await?;
     agent.stop().await?;
     server.shutdown().await;
     Ok(())
