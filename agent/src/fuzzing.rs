@@ -13,6 +13,7 @@ use prost::Message as _;
 use crate::accounts::Accounts;
 use crate::boot::cmdline;
 use crate::boot::initramfs::{self, Variable};
+use crate::discovery::containers::ece;
 use crate::discovery::{self, Discovery, arguments, patterns, process, yaml};
 use crate::host::filesystem_facts::{ext, f2fs};
 use crate::keystore::{
@@ -52,6 +53,9 @@ pub static TARGETS: &[Target] = &[
     ("dm_answer", dm_answer),
     ("dm_listing", dm_listing),
     ("dm_target", dm_target),
+    ("ece_runner", |bytes| {
+        drop((ece::docker_runner(bytes), ece::podman_runners(bytes), ece::bundle(bytes)));
+    }),
     ("elastic_agent_store", |bytes| drop(elastic_agent_store::parse(bytes))),
     ("elasticsearch_keystore", |bytes| drop(elasticsearch::parse(bytes))),
     ("enrollment_token", enrollment_token),

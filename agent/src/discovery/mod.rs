@@ -5,7 +5,7 @@
 pub(crate) mod arguments;
 mod assumed;
 pub(crate) mod beats;
-mod containers;
+pub(crate) mod containers;
 mod core_dumps;
 mod elastic_agent;
 mod elasticsearch;

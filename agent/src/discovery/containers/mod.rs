@@ -3,18 +3,16 @@
 //! Running containers are found by their processes, as everything that runs.
 
 mod docker;
+pub(crate) mod ece;
 mod kubelet;
 
-use atrest_proto::model::{Service, Use};
+use atrest_proto::model::Use;
 
 use super::Discovery;
 use super::process::{self, Cgroup};
 use crate::host::{FileKind, Host};
 use crate::path::HostPath;
 use crate::snapshot::Namespace;
-
-/// The storage of an Elastic Cloud Enterprise host, by its installer's default.
-const ECE: &str = "/mnt/data/elastic";
 
 /// A product as its image has it, and as it is found when its container does not run.
 struct Image {
@@ -114,21 +112,7 @@ pub(super) fn discover(host: &dyn Host, found: &mut Discovery) {
         .collect();
     docker::discover(host, &running, found);
     kubelet::discover(host, &running, found);
-    let storage = HostPath::from(ECE);
-    if is_directory(host, &storage) {
-        found.services.push(Service {
-            product: "ece".to_owned(),
-            name: "ece".to_owned(),
-            state: "installed".to_owned(),
-            ..Service::default()
-        });
-        found.places.push(super::Place {
-            path: storage,
-            usage: Use::Data,
-            service: Some("ece".to_owned()),
-            namespace: Namespace::Host,
-        });
-    }
+    ece::discover(host, found);
 }
 
 fn is_directory(host: &dyn Host, path: &HostPath) -> bool {

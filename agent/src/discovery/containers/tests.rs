@@ -1,5 +1,7 @@
 //! Hosts with container engines, each a directory with the files that the engine keeps.
 
+use atrest_proto::model::Gap;
+
 use super::docker::image;
 use super::*;
 use crate::discovery::{Declared, Discovery};
@@ -270,4 +272,59 @@ fn the_storage_of_cloud_enterprise_is_a_place() {
     let found = found(&[("mnt/data/elastic/192.0.2.1/services/x", "")]);
     assert_eq!(places(&found), ["data /mnt/data/elastic"]);
     assert_eq!(found.services[0].product, "ece");
+}
+
+const RUNNER: &str = r#"{"Name":"/frc-runners-runner","Config":{"Image":"cloud-enterprise/elastic-cloud-enterprise:3.7",
+    "Env":["FOUND_ZK_READWRITE=root:hunter2","HOST_STORAGE_PATH=/srv/ece"]}}"#;
+
+/// How often it is said that the storage is not known.
+fn unknown(found: &Discovery) -> usize {
+    let is_its = |gap: &&Gap| gap.subject == "storage of Elastic Cloud Enterprise";
+    found.gaps.iter().filter(is_its).count()
+}
+
+#[test]
+fn cloud_enterprises_runner_tells_where_its_storage_is() {
+    let id = "ab".repeat(32);
+    let path = format!("docker/containers/{id}/config.v2.json");
+    let of = |files: &[(&str, &str)]| {
+        let found = found(files);
+        assert!(!format!("{found:?}").contains("hunter2"));
+        found
+    };
+    let docker = format!("var/lib/{path}");
+    let by_docker = of(&[(&docker, RUNNER)]);
+    assert_eq!(places(&by_docker), ["data /srv/ece"]);
+    assert_eq!((by_docker.services.len(), unknown(&by_docker)), (1, 0), "{by_docker:?}");
+    let moved = format!("mnt/data/{path}");
+    let settings = ("etc/docker/daemon.json", r#"{"data-root":"/mnt/data/docker"}"#);
+    let both = of(&[settings, (&moved, RUNNER), ("mnt/data/elastic/x", "")]);
+    assert_eq!(places(&both), ["data /mnt/data/elastic", "data /srv/ece"]);
+    assert_eq!(both.services.len(), 1);
+    let other = RUNNER.replace("frc-runners-runner", "web");
+    assert_eq!(places(&of(&[(&docker, &other)])), [""; 0]);
+    // That it is one and where it writes is not known.
+    let without = of(&[(&docker, &RUNNER.replace("HOST_STORAGE_PATH", "X"))]);
+    assert_eq!(unknown(&without), 1, "{without:?}");
+}
+
+#[test]
+fn under_podman_the_runner_tells_it_too() {
+    let list = r#"[{"id":"ab12","names":["web"]},{"id":"cd34","names":["frc-runners-runner"],"layer":"x"},
+        {"id":"../../etc","names":["frc-runners-runner"]}]"#;
+    let bundle =
+        r#"{"ociVersion":"1.0","process":{"env":["A=hunter2","HOST_STORAGE_PATH=/srv/ece"]}}"#;
+    let settings = ("etc/containers/storage.conf", "[storage]\ngraphroot = \"/mnt/data/docker\"\n");
+    let base = "mnt/data/docker/overlay-containers";
+    let (list_path, path) =
+        (format!("{base}/containers.json"), format!("{base}/cd34/userdata/config.json"));
+    let found = |list: &str, bundle: &str| {
+        let found = found(&[settings, (&list_path, list), (&path, bundle)]);
+        assert!(!format!("{found:?}").contains("hunter2"));
+        found
+    };
+    assert_eq!(places(&found(list, bundle)), ["data /srv/ece"]);
+    for found in [found("{", bundle), found(list, "{"), found(list, r#"{"process":{}}"#)] {
+        assert_eq!((places(&found).len(), unknown(&found)), (0, 1), "{found:?}");
+    }
 }
