@@ -18,7 +18,9 @@ pub(super) const CHECK: Check = Check {
           disk encryption alone does not satisfy that requirement on fixed disks.",
     decides: "Follows the path through mounts, file systems and block devices down every leg to the physical \
               devices, by what the kernel's live tables say. Passes only when every leg meets dm-crypt with a real \
-              cipher, or another layer that this host enforces, or nothing rests at all.",
+              cipher, or another layer that this host enforces, or nothing rests at all. A path that does not exist is \
+              unknown, and of the severity that its nearest existing parent would give it. Unknown, too, is a path that \
+              is only assumed because a setting could not be read.",
     severity: Severity::Critical,
     remedy: "Move the path onto a dm-crypt (LUKS) volume, or encrypt the device that is named as plain: \
              stop the node, back up, `cryptsetup luksFormat` the device (or `cryptsetup reencrypt --encrypt`), restore",
@@ -42,13 +44,25 @@ pub(super) fn judge(check: &Check, path: &PathPosture, policy: &Policy) -> Findi
         check: check.id.to_owned(),
         asset: path.asset.clone(),
         outcome,
-        severity: if outcome == Outcome::Pass { Severity::Info } else { check.severity },
+        severity: severity(check, path, outcome, policy),
         summary: summary(path),
         remedy: remedy(check, path, outcome),
         reasons: path.reasons.clone(),
         evidence: evidence(path),
         affects: Vec::new(),
     }
+}
+
+/// What is not there yet matters as much as what it would rest on.
+fn severity(check: &Check, path: &PathPosture, outcome: Outcome, policy: &Policy) -> Severity {
+    let is_absent = path.reasons == [Reason::NotFound];
+    let nearest = path.nearest.as_ref().filter(|_| is_absent).map(|nearest| nearest.verdict);
+    let would_pass = match nearest {
+        Some(Verdict::Encrypted | Verdict::Volatile) => true,
+        Some(Verdict::Claimed) => policy.accept_claims,
+        Some(Verdict::Unencrypted | Verdict::Partial | Verdict::Unknown) | None => false,
+    };
+    if outcome == Outcome::Pass || would_pass { Severity::Info } else { check.severity }
 }
 
 fn summary(path: &PathPosture) -> String {
@@ -135,6 +149,10 @@ fn evidence(path: &PathPosture) -> BTreeMap<String, String> {
     if let Some(resolved) = &path.resolved {
         evidence.insert("resolved".to_owned(), resolved.clone());
     }
+    if let Some(nearest) = &path.nearest {
+        evidence.insert("would_rest_on".to_owned(), nearest.path.clone());
+        evidence.insert("which_is".to_owned(), nearest.verdict.to_string());
+    }
     if !path.plain.is_empty() {
         let plain: Vec<&str> = path.plain.iter().map(|leg| leg.device.as_str()).collect();
         evidence.insert("plain_devices".to_owned(), plain.join(" "));
@@ -152,7 +170,7 @@ fn evidence(path: &PathPosture) -> BTreeMap<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use atrest_proto::model::{PlainLeg, Use};
+    use atrest_proto::model::{NearestParent, PlainLeg, Use};
 
     use super::*;
 
@@ -211,6 +229,28 @@ mod tests {
         assert!(finding.summary.contains("/dev/sdb"));
         assert!(!finding.remedy.is_empty());
         assert_eq!(finding.evidence["plain_devices"], "/dev/sdb");
+    }
+
+    #[test]
+    fn what_is_not_there_matters_as_much_as_what_it_would_rest_on() {
+        let of = |nearest: Verdict, accept_claims: bool| {
+            let mut path = path(Verdict::Unknown, vec![Reason::NotFound]);
+            path.nearest = Some(NearestParent { path: "/srv".to_owned(), verdict: nearest });
+            let policy = Policy { accept_claims, ..Policy::default() };
+            let finding = judge(&CHECK, &path, &policy);
+            assert_eq!(finding.outcome, Outcome::Unknown);
+            assert_eq!(finding.evidence["would_rest_on"], "/srv");
+            finding.severity
+        };
+        assert_eq!(of(Verdict::Encrypted, false), Severity::Info);
+        assert_eq!(of(Verdict::Volatile, false), Severity::Info);
+        assert_eq!(of(Verdict::Claimed, true), Severity::Info);
+        for verdict in [Verdict::Claimed, Verdict::Unencrypted, Verdict::Partial, Verdict::Unknown]
+        {
+            assert_eq!(of(verdict, false), Severity::Critical, "{verdict}");
+        }
+        let path = path(Verdict::Unknown, vec![Reason::NotFound]);
+        assert_eq!(judge(&CHECK, &path, &Policy::default()).severity, Severity::Critical);
     }
 
     #[test]

@@ -275,17 +275,27 @@ fn describe(host: &dyn Host, candidate: &Candidate) -> Description {
     configurations.push((pipelines_file, Form::Yaml));
     configurations.retain(|(path, _)| *path == file || stack::may_exist(host, seen_by, path));
 
-    let log4j = host.read(seen_by, &instance.config.join("log4j2.properties"), 1 << 20);
+    let log4j_file = instance.config.join("log4j2.properties");
+    let log4j = host.read(seen_by, &log4j_file, 1 << 20);
     let property_of = |name: &str| match name {
         "ls.logs" => Some(logs.to_string()),
         _ => property(&options, name)
             .map(|value| value.to_string())
             .or_else(|| instance.environment.get(name)),
     };
-    let directories =
-        log4j2::directories(&String::from_utf8_lossy(&log4j.unwrap_or_default()), &property_of);
+    let log4j = log4j.unwrap_or_else(|trouble| {
+        if trouble.reason != Reason::NotFound {
+            gaps.push(gap(&log4j_file.to_string(), &trouble, AS_ROOT));
+        }
+        Vec::new()
+    });
+    let appenders = log4j2::appenders(&String::from_utf8_lossy(&log4j), &property_of);
+    gaps.extend(appenders.gaps(&log4j_file));
     places.extend(
-        directories.iter().map(|path| (Use::Logs, own_path(HostPath::from(path.as_str())))),
+        appenders
+            .directories
+            .iter()
+            .map(|path| (Use::Logs, own_path(HostPath::from(path.as_str())))),
     );
     places.sort_unstable();
     places.dedup();

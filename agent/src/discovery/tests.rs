@@ -450,6 +450,34 @@ fn a_setting_that_is_not_known_is_no_default() {
 }
 
 #[test]
+fn appenders_of_which_nothing_is_known_are_gaps() {
+    let root = Root::new();
+    root.file("etc/elasticsearch/elasticsearch.yml", "path.logs: /l\n");
+    root.file(
+        "etc/elasticsearch/log4j2.properties",
+        "appender.a.fileName = ${sys:es.logs.base_path}/a\nappender.b.fileName = ${env:NONE}/b\n",
+    );
+    root.process(77, 1, ONE_JVM, &[]);
+    let found = root.discover();
+    let [gap] = found.gaps.as_slice() else { panic!("{:?}", found.gaps) };
+    assert_eq!(gap.subject, "/etc/elasticsearch/log4j2.properties");
+    assert!(gap.detail.contains("`appender.b.fileName`"), "{}", gap.detail);
+    root.process(77, 1, ONE_JVM, &["NONE=/b"]);
+    let found = root.discover();
+    assert!(places(&found).contains(&"logs /b".to_owned()) && found.gaps.is_empty(), "{found:?}");
+}
+
+#[test]
+fn a_configuration_directory_that_cannot_be_reached_is_a_gap() {
+    let root = Root::new();
+    // A loop of links leads nowhere, whoever looks.
+    fs::create_dir_all(root.path().join("etc")).unwrap();
+    root.link("elasticsearch", "etc/elasticsearch");
+    let subjects: Vec<String> = root.discover().gaps.into_iter().map(|gap| gap.subject).collect();
+    assert!(subjects.contains(&"/etc/elasticsearch".to_owned()), "{subjects:?}");
+}
+
+#[test]
 fn a_variable_without_value_is_a_gap() {
     let root = Root::new();
     root.file("etc/elasticsearch/elasticsearch.yml", "path.data: ${NOWHERE}/x\n");

@@ -108,11 +108,14 @@ fn instances(host: &dyn Host) -> BTreeSet<String> {
 
 /// The text of a unit file; `None` when it is masked.
 fn text(host: &dyn Host, path: &HostPath) -> Result<Option<String>, Trouble> {
-    let is_file = host
-        .metadata(&Namespace::Host, path, true)
-        .map(|metadata| metadata.kind == FileKind::File)?;
-    if !is_file {
-        return Ok(None);
+    let kind = host.metadata(&Namespace::Host, path, true)?.kind;
+    if kind != FileKind::File {
+        let at = host.resolve(&Namespace::Host, path).at;
+        if at.known().is_some_and(|at| at.path == HostPath::from("/dev/null")) {
+            return Ok(None);
+        }
+        let detail = format!("{path}: not a regular file");
+        return Err(Trouble::new(Reason::Unreadable, detail));
     }
     let bytes = host.read(&Namespace::Host, path, LIMIT)?;
     Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
@@ -341,6 +344,32 @@ mod tests {
             units.iter().map(|unit| (unit.name.as_str(), unit.last("User"))).collect();
         let user = |name: &str| Some(name.to_owned());
         assert_eq!(found, [("es@.service", user("")), ("es@hot.service", user("hot"))]);
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_said_and_not_waited_for() {
+        let root = tempfile::tempdir().unwrap();
+        let directory = root.path().join("etc/systemd/system");
+        std::fs::create_dir_all(&directory).unwrap();
+        for name in ["elasticsearch.service", "environment"] {
+            let path = directory.join(name);
+            rustix::fs::mknodat(
+                rustix::fs::CWD,
+                &path,
+                rustix::fs::FileType::Fifo,
+                rustix::fs::Mode::from_raw_mode(0o600),
+                0,
+            )
+            .unwrap();
+        }
+        let text = "[Service]\nEnvironmentFile=/etc/systemd/system/environment\nUser=x\n";
+        std::fs::write(directory.join("opensearch.service"), text).unwrap();
+        let host = RecordedHost::new(root.path());
+        let (units, troubles) = services(&host, &|_| true);
+        let [unit] = units.as_slice() else { panic!("{} units", units.len()) };
+        assert_eq!(unit.environment(&host), []);
+        let [trouble] = troubles.as_slice() else { panic!("{troubles:?}") };
+        assert!(trouble.detail.contains("elasticsearch.service: not a regular"), "{trouble}");
     }
 
     #[test]

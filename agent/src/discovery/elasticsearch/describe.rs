@@ -288,14 +288,17 @@ impl Node<'_> {
         let cluster =
             self.one("cluster.name", gaps).unwrap_or_else(|| self.family.product.to_owned());
         let node = self.one("node.name", gaps).unwrap_or_else(|| "node".to_owned());
-        let lookup = |name: &str| match name.strip_prefix(prefix)?.strip_prefix(".logs.") {
+        let own =
+            |name: &'_ str| name.strip_prefix(prefix)?.strip_prefix(".logs.").map(str::to_owned);
+        let lookup = |name: &str| match own(name).as_deref() {
             Some("base_path") => logs.map(ToString::to_string),
             Some("cluster_name") => Some(cluster.clone()),
             Some("node_name") => Some(node.clone()),
             _ => self.variable(name),
         };
-        let directories = log4j2::directories(&String::from_utf8_lossy(&bytes), &lookup);
-        directories.iter().map(|directory| self.absolute(directory)).collect()
+        let appenders = log4j2::appenders(&String::from_utf8_lossy(&bytes), &lookup);
+        gaps.extend(appenders.gaps(&path));
+        appenders.directories.iter().map(|directory| self.absolute(directory)).collect()
     }
 
     /// What the sources say of the settings that they may disagree on.
