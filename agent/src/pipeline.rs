@@ -72,8 +72,7 @@ pub(crate) fn plugins(text: &str, keep: &dyn Fn(&str) -> bool) -> (Vec<Plugin>, 
         ([_, _], None) => too_many = too_many.or(Some(seen.line)),
         ([_, _, option], Some(value)) if keep(option) => {
             // What it stands in is the last that began: plug-ins do not nest but in values.
-            let own = found.iter_mut().rev().find(|(block, _)| *block == seen.block);
-            if let Some((_, plugin)) = own {
+            if let Some((_, plugin)) = found.last_mut().filter(|(block, _)| *block == seen.block) {
                 plugin.options.push(((*option).to_owned(), value.to_owned(), seen.line));
             }
         }

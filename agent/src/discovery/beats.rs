@@ -338,8 +338,9 @@ fn describe(name: &str, host: &dyn Host, candidate: &Candidate) -> Description {
     let mut paths = Paths { instance, known: BTreeMap::new() };
     let home = paths.add(("path.home", Use::Config), &mut values, &home);
     let config = paths.add(("path.config", Use::Config), &mut values, &base);
-    // Nobody sets them in a file but together with the others.
+    // Neither is a place of its own, and what is below an unknown home is not known.
     values.guesses.clear();
+    let doubt = values.doubt("path.home");
     let is_usual = files == [config.join(&usual_file)];
     // Settings that cannot be read are those of the package, as far as anybody knows.
     let assumed =
@@ -347,9 +348,10 @@ fn describe(name: &str, host: &dyn Host, candidate: &Candidate) -> Description {
     let default = |packaged: fn(&Package) -> &HostPath, below_home: &str| {
         assumed.map_or_else(|| home.join(below_home), |package| packaged(package).clone())
     };
-    let data = default(|package| &package.data, "data");
+    let (data, logs) =
+        (default(|package| &package.data, "data"), default(|package| &package.logs, "logs"));
+    values.unread = doubt;
     let data = paths.add(("path.data", Use::Data), &mut values, &data);
-    let logs = default(|package| &package.logs, "logs");
     let logs = paths.add(("path.logs", Use::Logs), &mut values, &logs);
     let lookup = |name: &str| paths.lookup(name);
     let node_name = values.text("name", &lookup);

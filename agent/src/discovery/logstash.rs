@@ -230,8 +230,7 @@ fn describe(host: &dyn Host, candidate: &Candidate) -> Description {
         .filter(|(usage, _)| *usage == Use::Temp)
         .map(|(_, path)| path.clone())
         .collect();
-    let pipelines =
-        Pipelines { host, instance, temporary: &temporary, places: Vec::new(), gaps: Vec::new() };
+    let pipelines = Pipelines::new(host, instance, &temporary);
     let mut queues = Queues {
         data: &data,
         pipelines,

@@ -15,6 +15,11 @@ use crate::pipeline::{self, Plugin};
 /// What to do about a path that is not known.
 const NAME_IT: &str = "name the paths that the pipeline writes to in the agent's configuration";
 
+/// More bytes of pipelines than this have no instance; any user may start a program that names files.
+const MOST_BYTES: usize = 64 << 20;
+/// More gaps than this tell nothing new.
+const MOST_GAPS: usize = 50;
+
 /// What an option names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -81,14 +86,31 @@ pub(super) struct Pipelines<'a> {
     pub(super) temporary: &'a [HostPath],
     pub(super) places: Vec<(Use, HostPath)>,
     pub(super) gaps: Vec<Gap>,
+    /// Bytes that were read.
+    read: usize,
 }
 
-impl Pipelines<'_> {
+impl<'a> Pipelines<'a> {
+    /// Of which nothing was read yet.
+    pub(super) const fn new(
+        host: &'a dyn Host,
+        instance: &'a Instance,
+        temporary: &'a [HostPath],
+    ) -> Self {
+        Self { host, instance, temporary, places: Vec::new(), gaps: Vec::new(), read: 0 }
+    }
+
     /// Adds what the pipeline in a file writes to.
     pub(super) fn add_file(&mut self, path: &HostPath) {
+        if self.read > MOST_BYTES {
+            let detail = format!("more than {} MiB of pipelines", MOST_BYTES >> 20);
+            self.lose("pipelines of Logstash", detail, NAME_IT);
+            return;
+        }
         match self.host.read(&self.instance.namespace, path, pipeline::MAX_SIZE) {
             Ok(bytes) => {
                 let bytes = Zeroizing::new(bytes);
+                self.read = self.read.saturating_add(bytes.len());
                 let text = Zeroizing::new(String::from_utf8_lossy(&bytes).into_owned());
                 self.add_text(&path.to_string(), &text);
             }
@@ -119,7 +141,7 @@ impl Pipelines<'_> {
             detail,
             remedy: remedy.to_owned(),
         };
-        if !self.gaps.contains(&lost) {
+        if self.gaps.len() < MOST_GAPS && !self.gaps.contains(&lost) {
             self.gaps.push(lost);
         }
     }
@@ -228,13 +250,8 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(root.path().join("tmp/logstash")).unwrap();
         let (host, instance) = (RecordedHost::new(root.path()), instance());
-        let mut pipelines = Pipelines {
-            host: &host,
-            instance: &instance,
-            temporary: &["/tmp".into()],
-            places: Vec::new(),
-            gaps: Vec::new(),
-        };
+        let temporary = ["/tmp".into()];
+        let mut pipelines = Pipelines::new(&host, &instance, &temporary);
         pipelines.add_text("a.conf", text);
         let places = pipelines.places.iter().map(|(usage, path)| format!("{usage} {path}"));
         let gaps = pipelines.gaps.iter().map(|gap| format!("{}: {}", gap.subject, gap.detail));
@@ -303,6 +320,15 @@ mod tests {
             "queue /errors",
         ];
         assert_eq!(found(text), (expected.map(str::to_owned).to_vec(), Vec::new()));
+    }
+
+    #[test]
+    fn any_number_of_gaps_and_the_names_in_them_are_bounded() {
+        let name = "N".repeat(10_000);
+        let (_, gaps) =
+            found(&format!("output {{ file {{ path => '${{{name}}}/x' }} }}\n").repeat(100));
+        assert_eq!(gaps.len(), MOST_GAPS);
+        assert!(gaps.iter().all(|gap| gap.len() < 500), "{}", gaps[0]);
     }
 
     proptest! {

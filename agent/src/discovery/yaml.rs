@@ -307,12 +307,18 @@ fn substitute_below(
             (None, _) => None,
         };
         let value = value
-            .ok_or_else(|| Error::Unresolved { key: key.to_owned(), name: name.to_owned() })?;
+            .ok_or_else(|| Error::Unresolved { key: key.to_owned(), name: shortened(name) })?;
         result.push_str(&value);
         rest = after;
     }
     result.push_str(rest);
     Ok(result)
+}
+
+/// As much of a name as any real one has.
+fn shortened(name: &str) -> String {
+    const LONGEST: usize = 100;
+    name.chars().take(LONGEST).collect()
 }
 
 /// What is inside of a brace that was opened before the text, and what follows it.

@@ -297,6 +297,15 @@ fn settings_that_cannot_be_read_are_a_gap_and_the_package_is_assumed() {
 }
 
 #[test]
+fn below_a_home_that_is_not_known_nothing_is() {
+    let root = Root::new();
+    root.file("srv/fb/filebeat.yml", "path.home: ${NONE}\npath.logs: /l\n");
+    root.runs(&Runs { pid: 9, argv: &["/opt/fb/filebeat"], environ: &[], cwd: "/srv/fb" });
+    let found = root.discover_with(&["${NONE}"]);
+    assert_eq!(assumed(&found), ["data /opt/fb/data"]);
+}
+
+#[test]
 fn what_elastic_agent_runs_and_tools_are_no_instances() {
     let root = Root::new();
     let component = "/opt/Elastic/Agent/data/elastic-agent-8.14.0-ab12/components/filebeat";
