@@ -21,7 +21,7 @@ use crate::keystore::{
 };
 use crate::layer::device_mapper::cipher;
 use crate::node_api::{Answer, Endpoint, Outcome, answer, sockets};
-use crate::object_store::{gcs, webhdfs};
+use crate::object_store::{azure, gcs, webhdfs};
 use crate::path::HostPath;
 use crate::repository::facts::{Seal, SealKey};
 use crate::snapshot::{
@@ -44,6 +44,7 @@ pub static TARGETS: &[Target] = &[
     ("address", address),
     ("agent_config", |bytes| drop(config::parse(Path::new("x"), &text(bytes)))),
     ("arguments", command_line),
+    ("azure_answers", azure_answers),
     ("beats_keystore", |bytes| drop(beats::parse(bytes))),
     ("boot_files", boot_files),
     ("cgroup", |bytes| drop(process::container_id(&text(bytes)))),
@@ -232,6 +233,22 @@ fn kibana_entries(bytes: &[u8]) {
         serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(bytes).is_ok();
     let is_plain = bytes.len() <= 64 && !text.contains("savedobjects") && !text.contains('\\');
     assert!(entries.is_whole || !is_object || !is_plain, "an object that was not understood");
+}
+
+/// No blob of a listing is without its name, and no signature carries another question.
+fn azure_answers(bytes: &[u8]) {
+    let page = azure::answer::page(bytes, "acme").unwrap_or_default();
+    assert!(page.objects.iter().all(|object| !object.name.is_empty() && object.seal.is_some()));
+    drop((azure::answer::account(bytes), azure::answer::scope(bytes)));
+    drop((azure::answer::token(bytes), azure::answer::says(bytes)));
+    if let Ok(signature) = azure::sas::parse(bytes) {
+        let url = reqwest::Url::parse(&format!("https://h/c?restype=container&{}", *signature));
+        assert!(
+            url.is_ok_and(
+                |url| url.query_pairs().filter(|(name, _)| name == "restype").count() == 1
+            )
+        );
+    }
 }
 
 /// No answer that is read makes a bucket of anybody else's Google's.

@@ -4,6 +4,7 @@
 //! what they answer are [`crate::repository::Facts`].
 
 mod answer;
+pub(crate) mod azure;
 mod budget;
 mod files;
 mod form;
@@ -144,9 +145,7 @@ async fn ask_store(
         Backend::S3(s3) => Box::pin(s3::look(s3, http, budget, &mut draw)).await,
         Backend::Gcs(gcs) => Box::pin(gcs::look(gcs, http, budget, now, &mut draw)).await,
         Backend::Hdfs(hdfs) => Box::pin(webhdfs::look(hdfs, http, budget, &mut draw)).await,
-        Backend::Azure(_) => {
-            Err(Failure::NotSupported("this kind of store is not asked yet".to_owned()))
-        }
+        Backend::Azure(azure) => Box::pin(azure::look(azure, http, budget, &mut draw)).await,
         Backend::Directory(_) | Backend::Opaque { .. } => {
             Err(Failure::NotSupported("this is no store".to_owned()))
         }

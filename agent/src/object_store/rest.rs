@@ -27,6 +27,9 @@ pub(super) struct Question<'a> {
     pub(super) action: &'a str,
 }
 
+/// What came: headers and body.
+pub(super) type Told = (HeaderMap, Vec<u8>);
+
 /// What a store says of why it refuses, from the headers and the body of its answer.
 pub(super) type Says = fn(&HeaderMap, &[u8]) -> Option<String>;
 
@@ -43,14 +46,14 @@ impl<'a> Rest<'a> {
         Self { client, budget, says }
     }
 
-    /// Asks within the budget, and pays; answers with the body of what came with status 200.
-    pub(super) async fn paid(&self, question: Question<'_>) -> Result<Vec<u8>, Failure> {
+    /// Asks within the budget, and pays; answers with what came with status 200.
+    pub(super) async fn paid(&self, question: Question<'_>) -> Result<Told, Failure> {
         self.budget.pay().map_err(Failure::Other)?;
         self.budget.within(self.get(question)).await
     }
 
     /// Asks, of a request that is paid for already. A store that is busy is asked once more, with the pause that it wants.
-    pub(super) async fn get(&self, question: Question<'_>) -> Result<Vec<u8>, Failure> {
+    pub(super) async fn get(&self, question: Question<'_>) -> Result<Told, Failure> {
         let Question { url, headers, action } = question;
         let (mut status, mut told, mut body) = self.once(url.clone(), headers.clone()).await?;
         let pause = pause(&told);
@@ -59,7 +62,7 @@ impl<'a> Rest<'a> {
             (status, told, body) = self.once(url, headers).await?;
         }
         if status == StatusCode::OK {
-            return Ok(body);
+            return Ok((told, body));
         }
         let said = (self.says)(&told, &body);
         let again = text(&told, RETRY_AFTER.as_str()).and_then(answer::seconds);
@@ -100,7 +103,8 @@ pub(super) fn bearer(token: &str) -> Option<HeaderValue> {
     Some(value)
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+/// A header, where it is text.
+pub(super) fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 

@@ -94,7 +94,7 @@ pub struct KeyFacts {
     pub manager: KeyManager,
     /// The account or project that owns it.
     pub owner: Option<String>,
-    /// As the service names it; `Enabled` is the one in which it works.
+    /// As the service names it; `Enabled` is the one in which it works. Empty where it does not tell.
     pub state: String,
     /// Whether the key service replaces the key material by itself.
     pub rotates: Option<bool>,

@@ -299,7 +299,7 @@ fn graded(facts: &Facts, seals: &[&Seal], evidence: String) -> Judged {
                 keys.insert(name.clone());
                 match facts.keys.get(name) {
                     Some(Observed::Known(KeyFacts { manager, state, .. })) => {
-                        if state != "Enabled" {
+                        if !["", "Enabled"].contains(&state.as_str()) {
                             failing.insert(format!("{name} is {state}"));
                         }
                         *manager == KeyManager::Customer
@@ -347,7 +347,11 @@ const fn key_remedy(provider: &Provider) -> &'static str {
         Provider::Hdfs => {
             "have whoever runs the key management server of Hadoop attest to whose the key of the zone is"
         }
-        Provider::GoogleCloud | Provider::GoogleLike | Provider::Azure | Provider::AzureLike => {
+        Provider::Azure => {
+            "set azure_resource_id in the settings of [[repositories]], and give the machine's managed identity \
+                            the role Reader on the storage account"
+        }
+        Provider::GoogleCloud | Provider::GoogleLike | Provider::AzureLike => {
             "have whoever runs the store attest to whose the key is"
         }
     }
@@ -445,6 +449,13 @@ mod tests {
 
     fn denied<T>() -> Observed<T> {
         Observed::Unreadable(Trouble::new(Reason::NoPermission, "denied"))
+    }
+
+    fn scope() -> Seal {
+        Seal {
+            algorithm: "AES256".to_owned(),
+            key: SealKey::Named("encryption scope s".to_owned()),
+        }
     }
 
     fn zone() -> Seal {
@@ -545,6 +556,13 @@ mod tests {
             (AzureLike, Known(aes()), vec![Known(aes()), Absent], Unproven),
             (AzureLike, Known(aes()), vec![], Unproven),
             (Azure, Known(aes()), vec![Known(aes()), Absent], Plaintext),
+            // Whose the key is, is not known: it is encrypted all the same.
+            (Azure, Known(scope()), vec![Known(scope())], ProviderKey),
+            (Azure, denied(), vec![Known(scope()), Known(supplied())], ProviderKey),
+            (Azure, denied(), vec![Known(supplied())], CustomerKey),
+            (Azure, Known(scope()), vec![Known(scope()), denied()], Unproven),
+            (Azure, Known(scope()), vec![], ProviderKey),
+            (Azure, denied(), vec![], Unproven),
             (Hdfs, Absent, vec![Absent], Unproven),
             // In a zone: encrypted, and nobody says with whose key.
             (Hdfs, Known(zone()), vec![Known(zone())], ProviderKey),
@@ -590,6 +608,9 @@ mod tests {
             assert_eq!(found.encryption, Encryption::ProviderKey);
             assert_eq!(found.keys_in_doubt.len(), 1);
         }
+        // Whose it is is known, and not whether it works.
+        let untold = with(key(KeyManager::Customer, ""));
+        assert_eq!((untold.encryption, untold.keys_failing.len()), (Encryption::CustomerKey, 0));
         let failing = with(key(KeyManager::Customer, "PendingDeletion"));
         assert_eq!(failing.keys_failing, [format!("{KEY} is PendingDeletion")]);
         assert_eq!(with(Some(Observed::Absent)).keys_failing.len(), 1);

@@ -15,7 +15,7 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 
 use super::budget::Budget;
 use super::http::Http;
-use super::rest::{Question, Rest};
+use super::rest::{Question, Rest, Told};
 use super::store::{Failure, Page, Store};
 use super::survey;
 use crate::repository::Facts;
@@ -93,8 +93,8 @@ impl Bucket<'_> {
 
     async fn default(&self) -> Result<Observed<Seal>, Failure> {
         let question = self.question(&[], &[("fields", answer::BUCKET_FIELDS)], GET)?;
-        let answer = self.explained(self.rest.paid(question).await)?;
-        Ok(answer::bucket(&answer, self.is_googles)?)
+        let (_, body) = self.explained(self.rest.paid(question).await)?;
+        Ok(answer::bucket(&body, self.is_googles)?)
     }
 
     fn question<'q>(
@@ -115,7 +115,7 @@ impl Bucket<'_> {
     }
 
     /// Who asks without credentials is refused for that.
-    fn explained(&self, answer: Result<Vec<u8>, Failure>) -> Result<Vec<u8>, Failure> {
+    fn explained(&self, answer: Result<Told, Failure>) -> Result<Told, Failure> {
         answer.map_err(|failure| match failure {
             Failure::Refused { .. } if self.is_googles && self.authorization.is_none() => {
                 token::lacking()
@@ -150,8 +150,8 @@ impl Store for Bucket<'_> {
         }
         query.extend(from.map(|token| ("pageToken", token)));
         let question = self.question(&["o"], &query, LIST)?;
-        let answer = self.explained(self.rest.get(question).await)?;
-        Ok(answer::page(&answer, self.is_googles)?)
+        let (_, body) = self.explained(self.rest.get(question).await)?;
+        Ok(answer::page(&body, self.is_googles)?)
     }
 
     async fn seal(&self, name: &str) -> Result<Option<Seal>, Failure> {

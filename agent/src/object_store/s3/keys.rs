@@ -73,7 +73,7 @@ async fn one(client: &Client, name: &str) -> Result<KeyFacts, Failure> {
     Ok(KeyFacts {
         manager,
         owner: key.aws_account_id,
-        state: key.key_state.map(|state| state.as_str().to_owned()).unwrap_or_default(),
+        state: key.key_state.ok_or_else(missing)?.as_str().to_owned(),
         rotates: None,
     })
 }

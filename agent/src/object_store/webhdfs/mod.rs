@@ -14,7 +14,7 @@ use reqwest::header::HeaderMap;
 
 use super::budget::Budget;
 use super::http::Http;
-use super::rest::{Question, Rest};
+use super::rest::{Question, Rest, Told};
 use super::store::{Failure, Page, Store};
 use super::survey;
 use crate::repository::Facts;
@@ -82,8 +82,8 @@ struct Directory<'a> {
 impl Directory<'_> {
     async fn facts(&self, draw: &mut dyn FnMut(usize) -> usize) -> Result<Facts, Failure> {
         let question = self.question(self.path, &[("op", "GETFILESTATUS")])?;
-        let answer = self.explained(self.rest.paid(question).await)?;
-        let found = answer::status(&answer)?;
+        let (_, body) = self.explained(self.rest.paid(question).await)?;
+        let found = answer::status(&body)?;
         if !found.is_directory {
             return Err(Failure::Gone(format!("{} is no directory", self.path)));
         }
@@ -113,7 +113,7 @@ impl Directory<'_> {
     }
 
     /// What refusals mean here.
-    fn explained(&self, answer: Result<Vec<u8>, Failure>) -> Result<Vec<u8>, Failure> {
+    fn explained(&self, answer: Result<Told, Failure>) -> Result<Told, Failure> {
         answer.map_err(|failure| match failure {
             Failure::Refused { detail, .. } if detail.contains("StandbyException") => {
                 Failure::Other(
@@ -149,7 +149,7 @@ impl Directory<'_> {
             let mut query = vec![("op", "LISTSTATUS_BATCH")];
             query.extend(after.map(|after| ("startAfter", after)));
             match self.explained(self.rest.get(self.question(path, &query)?).await) {
-                Ok(answer) => return Ok(answer::batch(&answer)?),
+                Ok((_, body)) => return Ok(answer::batch(&body)?),
                 // Hadoop 2: the operation is none.
                 Err(Failure::Other(detail)) if detail.starts_with("400 ") => {
                     self.has_batches.set(false);
@@ -159,8 +159,8 @@ impl Directory<'_> {
             }
         }
         let question = self.question(path, &[("op", "LISTSTATUS")])?;
-        let answer = self.explained(self.rest.get(question).await)?;
-        Ok(answer::listing(&answer)?)
+        let (_, body) = self.explained(self.rest.get(question).await)?;
+        Ok(answer::listing(&body)?)
     }
 
     /// All that lies below a directory, as far as a few requests lead.

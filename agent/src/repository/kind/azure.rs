@@ -10,7 +10,7 @@ use crate::repository::Registered;
 pub(super) const KIND: Kind = Kind {
     name: "azure",
     settings: &["container", "base_path", "client"],
-    own: &["azure_account", "azure_endpoint", "azure_sas_file"],
+    own: &["azure_account", "azure_endpoint", "azure_sas_file", "azure_resource_id"],
     backend,
 };
 
@@ -22,12 +22,18 @@ pub struct Azure {
     pub container: String,
     /// Without slashes at its ends.
     pub base_path: String,
-    /// The address of the blob service, with its scheme, where it is not `https://ACCOUNT.blob.SUFFIX`.
+    /// The address of the blob service, with its scheme, from the agent's configuration.
     pub endpoint: Option<String>,
+    /// The same from the settings of the node.
+    #[serde(default)]
+    pub node_endpoint: Option<String>,
     /// Such as `core.windows.net`.
     pub suffix: Option<String>,
     /// A file with a shared access signature of the agent's own, from its configuration.
     pub sas_file: Option<String>,
+    /// `/subscriptions/…/storageAccounts/NAME`, from the agent's configuration: where it is told whose the keys are.
+    #[serde(default)]
+    pub resource_id: Option<String>,
 }
 
 impl fmt::Display for Azure {
@@ -46,8 +52,10 @@ fn backend(registered: &Registered, surroundings: &Surroundings<'_>) -> Backend 
         // `AzureRepository.Repository.CONTAINER_SETTING`.
         container: own("container").unwrap_or_else(|| "elasticsearch-snapshots".to_owned()),
         base_path: base_path(registered),
-        endpoint: own("azure_endpoint").or_else(|| client("endpoint")),
+        endpoint: own("azure_endpoint"),
+        node_endpoint: client("endpoint"),
         suffix: client("endpoint_suffix"),
         sas_file: own("azure_sas_file"),
+        resource_id: own("azure_resource_id"),
     })
 }
