@@ -38,16 +38,25 @@ pub(super) async fn look(
     draw: &mut dyn FnMut(usize) -> usize,
 ) -> Result<Facts, Failure> {
     let shared = shared(repository, http).await?;
-    let mut bucket = Bucket::new(repository, &shared, repository.region.as_deref());
+    facts(repository, &shared, budget, draw).await
+}
+
+async fn facts(
+    repository: &S3,
+    shared: &SdkConfig,
+    budget: &Budget,
+    draw: &mut dyn FnMut(usize) -> usize,
+) -> Result<Facts, Failure> {
+    let mut bucket = Bucket::new(repository, shared, repository.region.as_deref());
     if let Some(region) = bucket.is_there(budget).await? {
-        bucket = Bucket::new(repository, &shared, Some(&region));
+        bucket = Bucket::new(repository, shared, Some(&region));
     }
     let default = bucket.default(budget).await;
     let refuses_plain = bucket.policy(budget).await;
     let sample = survey::survey(&bucket, &repository.base_path, budget, draw).await?;
     let seals = sample.objects.iter().filter_map(|object| object.seal.known());
     let named = super::named_keys(seals.chain(default.known()));
-    let keys = keys::describe(&named, &shared, budget).await;
+    let keys = keys::describe(&named, shared, budget).await;
     Ok(Facts {
         provider: bucket.witness.provider(),
         default,
@@ -243,3 +252,6 @@ impl Store for Bucket<'_> {
         Ok(answer.server_side_encryption.map(|algorithm| seal(&algorithm, answer.ssekms_key_id)))
     }
 }
+
+#[cfg(test)]
+mod tests;
