@@ -24,6 +24,8 @@ use crate::node_api::{Answer, Endpoint, Outcome, answer, sockets};
 use crate::object_store::{azure, gcs, webhdfs};
 use crate::path::HostPath;
 use crate::repository::facts::{Seal, SealKey};
+use crate::repository::kind::{self, Surroundings};
+use crate::repository::{Backend, bucket_policy, registered};
 use crate::snapshot::{
     BlockDevice, DeviceNumber, DmFacts, DmTarget, FilesystemFacts, Namespace, Observed,
 };
@@ -47,6 +49,7 @@ pub static TARGETS: &[Target] = &[
     ("azure_answers", azure_answers),
     ("beats_keystore", |bytes| drop(beats::parse(bytes))),
     ("boot_files", boot_files),
+    ("bucket_policy", bucket_policies),
     ("cgroup", |bytes| drop(process::container_id(&text(bytes)))),
     ("cipher", |bytes| drop(cipher::read(&text(bytes)))),
     ("core_dumps", core_dump_settings),
@@ -80,6 +83,7 @@ pub static TARGETS: &[Target] = &[
     ("pipeline", |bytes| drop(pipeline::plugins(&text(bytes), &|_| true))),
     ("posix_acl", posix_acl),
     ("process_status", process_status),
+    ("repositories", repositories),
     ("secret_container", secret_container),
     ("secret_pipeline", |bytes| secrets_in(bytes, "logstash", secrets::pipeline::read)),
     ("secret_variables", secret_variables),
@@ -379,6 +383,29 @@ fn secret_container(bytes: &[u8]) {
         // Deeper and longer names than ours are no settings.
         assert!(walked.is_ok() || other.is_err() || bytes.len() > 60, "JSON that was not read");
     });
+}
+
+/// A policy refuses the same for a bucket of another name only where it names all buckets.
+fn bucket_policies(bytes: &[u8]) {
+    let text = text(bytes);
+    let (one, other) =
+        (bucket_policy::refusal(&text, "b"), bucket_policy::refusal(&text, "other-b"));
+    let is_for_all = text.contains('*') || text.contains("\\u");
+    assert!((one.is_none() && other.is_none()) || is_for_all, "a refusal of nothing");
+}
+
+/// Nothing is kept that is not known to say where a repository lies, and each lies somewhere or says why not.
+fn repositories(bytes: &[u8]) {
+    let Ok(found) = registered::parse(bytes) else { return };
+    assert!(found.len() <= registered::MOST, "too many");
+    for one in &found {
+        assert!(one.settings.keys().all(|name| kind::is_known_setting(name)), "a setting is kept");
+        let backend = kind::backend(one, &Surroundings::default());
+        drop(backend.to_string());
+        let again =
+            serde_json::from_slice::<Backend>(&serde_json::to_vec(&backend).unwrap_or_default());
+        assert!(again.is_ok_and(|again| again == backend), "another place after JSON");
+    }
 }
 
 fn secret_variables(bytes: &[u8]) {
