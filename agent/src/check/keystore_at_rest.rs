@@ -48,27 +48,14 @@ mod tests {
 
     use super::super::keystore_fixture::keystore;
     use super::*;
+    use crate::volume::fixture::proof;
 
     fn outcome(verdict: Verdict, is_there: bool) -> Outcome {
         let mut keystore = keystore("elasticsearch", 7, Some(false));
         if !is_there {
             keystore.file = Observed::Absent;
         }
-        let volume = PathPosture {
-            asset: "config:/etc/elasticsearch/elasticsearch.keystore".to_owned(),
-            path: keystore.path.to_string(),
-            resolved: None,
-            usage: Use::Config,
-            service: None,
-            verdict,
-            reasons: Vec::new(),
-            plain: Vec::new(),
-            encrypted_by: Vec::new(),
-            claimed_by: Vec::new(),
-            undecided: Vec::new(),
-            stack: Vec::new(),
-            nearest: None,
-        };
+        let volume = proof(Use::Config, &keystore.path.to_string(), verdict);
         let finding = judge(&keystore, &volume, &Policy::default());
         assert_eq!(finding.asset, "keystore:/etc/elasticsearch/elasticsearch.keystore");
         assert_eq!(finding.check, "keystore_at_rest");

@@ -57,31 +57,13 @@ fn judge(path: &PathPosture) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use atrest_proto::model::{PlainLeg, Use};
+    use atrest_proto::model::Use;
 
     use super::*;
+    use crate::volume::fixture::{plain, proof};
 
     fn path(verdict: Verdict, reasons: &[Reason]) -> PathPosture {
-        let leg = |reason: &Reason| PlainLeg {
-            device: "/dev/sdb".to_owned(),
-            via: Vec::new(),
-            reason: *reason,
-        };
-        PathPosture {
-            asset: "data:/srv/es".to_owned(),
-            path: "/srv/es".to_owned(),
-            resolved: None,
-            usage: Use::Data,
-            service: None,
-            verdict,
-            reasons: reasons.to_vec(),
-            plain: reasons.iter().filter(|reason| reason.is_plain()).map(leg).collect(),
-            encrypted_by: Vec::new(),
-            claimed_by: Vec::new(),
-            undecided: Vec::new(),
-            stack: Vec::new(),
-            nearest: None,
-        }
+        plain(proof(Use::Data, "/srv/es", verdict), "/dev/sdb", reasons)
     }
 
     fn outcome(verdict: Verdict, reasons: &[Reason]) -> Outcome {

@@ -6,6 +6,7 @@ use crate::host::{FileKind, Metadata};
 use crate::path::HostPath;
 use crate::secrets::{Contents, Form, Kind, Observation, Place, Sighting, Value};
 use crate::snapshot::{Namespace, Observed};
+use crate::volume::fixture::proof;
 
 /// A file as the package of Elasticsearch leaves it: `root:elasticsearch 0660`.
 pub(super) fn observation(form: Form, path: &str, contents: Contents) -> Observation {
@@ -50,19 +51,5 @@ pub(super) fn password(setting: &str, line: u64) -> Sighting {
 }
 
 pub(super) fn volume(verdict: Verdict) -> PathPosture {
-    PathPosture {
-        asset: "config:/etc/elasticsearch".to_owned(),
-        path: "/etc/elasticsearch".to_owned(),
-        resolved: None,
-        usage: Use::Config,
-        service: None,
-        verdict,
-        reasons: Vec::new(),
-        plain: Vec::new(),
-        encrypted_by: Vec::new(),
-        claimed_by: Vec::new(),
-        undecided: Vec::new(),
-        stack: Vec::new(),
-        nearest: None,
-    }
+    proof(Use::Config, "/etc/elasticsearch", verdict)
 }

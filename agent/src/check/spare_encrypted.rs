@@ -88,32 +88,15 @@ fn judge(found: &Spare, policy: &Policy) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use atrest_proto::model::{PlainLeg, Reason, Use};
+    use atrest_proto::model::{Reason, Use};
 
     use super::*;
+    use crate::volume::fixture::{plain, proof};
 
     fn device(path: &str, verdict: Verdict) -> PathPosture {
         let is_plain = matches!(verdict, Verdict::Unencrypted | Verdict::Partial);
-        let leg = PlainLeg {
-            device: "/dev/sdc".to_owned(),
-            via: Vec::new(),
-            reason: Reason::PlainDevice,
-        };
-        PathPosture {
-            asset: format!("declared:{path}"),
-            path: path.to_owned(),
-            resolved: None,
-            usage: Use::Declared,
-            service: None,
-            verdict,
-            reasons: if is_plain { vec![Reason::PlainDevice] } else { Vec::new() },
-            plain: if is_plain { vec![leg] } else { Vec::new() },
-            encrypted_by: Vec::new(),
-            claimed_by: Vec::new(),
-            undecided: Vec::new(),
-            stack: Vec::new(),
-            nearest: None,
-        }
+        let reasons = if is_plain { &[Reason::PlainDevice][..] } else { &[] };
+        plain(proof(Use::Declared, path, verdict), "/dev/sdc", reasons)
     }
 
     fn found(array: Verdict, spare: Verdict, policy: &Policy) -> Finding {

@@ -170,39 +170,17 @@ fn evidence(path: &PathPosture) -> BTreeMap<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use atrest_proto::model::{NearestParent, PlainLeg, Use};
+    use atrest_proto::model::{NearestParent, Use};
 
     use super::*;
+    use crate::volume::fixture::{plain, proof};
 
-    fn path(verdict: Verdict, reasons: Vec<Reason>) -> PathPosture {
-        let plain = reasons
-            .iter()
-            .filter(|reason| reason.is_plain())
-            .map(|reason| PlainLeg {
-                device: "/dev/sdb".to_owned(),
-                via: Vec::new(),
-                reason: *reason,
-            })
-            .collect();
-        PathPosture {
-            asset: "data:/srv/es".to_owned(),
-            path: "/srv/es".to_owned(),
-            resolved: Some("/srv/es".to_owned()),
-            usage: Use::Data,
-            service: None,
-            verdict,
-            reasons,
-            plain,
-            encrypted_by: Vec::new(),
-            claimed_by: Vec::new(),
-            undecided: Vec::new(),
-            stack: Vec::new(),
-            nearest: None,
-        }
+    fn path(verdict: Verdict, reasons: &[Reason]) -> PathPosture {
+        plain(proof(Use::Data, "/srv/es", verdict), "/dev/sdb", reasons)
     }
 
     fn outcome(verdict: Verdict) -> Outcome {
-        judge(&CHECK, &path(verdict, Vec::new()), &Policy::default()).outcome
+        judge(&CHECK, &path(verdict, &[]), &Policy::default()).outcome
     }
 
     #[test]
@@ -218,13 +196,13 @@ mod tests {
     #[test]
     fn a_claim_passes_only_by_policy() {
         let policy = Policy { accept_claims: true, ..Policy::default() };
-        let finding = judge(&CHECK, &path(Verdict::Claimed, vec![Reason::DriveClaim]), &policy);
+        let finding = judge(&CHECK, &path(Verdict::Claimed, &[Reason::DriveClaim]), &policy);
         assert_eq!(finding.outcome, Outcome::Pass);
     }
 
     #[test]
     fn a_failure_names_the_plain_device_and_what_to_do() {
-        let path = path(Verdict::Partial, vec![Reason::PlainDevice]);
+        let path = path(Verdict::Partial, &[Reason::PlainDevice]);
         let finding = judge(&CHECK, &path, &Policy::default());
         assert!(finding.summary.contains("/dev/sdb"));
         assert!(!finding.remedy.is_empty());
@@ -234,7 +212,7 @@ mod tests {
     #[test]
     fn what_is_not_there_matters_as_much_as_what_it_would_rest_on() {
         let of = |nearest: Verdict, accept_claims: bool| {
-            let mut path = path(Verdict::Unknown, vec![Reason::NotFound]);
+            let mut path = path(Verdict::Unknown, &[Reason::NotFound]);
             path.nearest = Some(NearestParent { path: "/srv".to_owned(), verdict: nearest });
             let policy = Policy { accept_claims, ..Policy::default() };
             let finding = judge(&CHECK, &path, &policy);
@@ -249,13 +227,13 @@ mod tests {
         {
             assert_eq!(of(verdict, false), Severity::Critical, "{verdict}");
         }
-        let path = path(Verdict::Unknown, vec![Reason::NotFound]);
+        let path = path(Verdict::Unknown, &[Reason::NotFound]);
         assert_eq!(judge(&CHECK, &path, &Policy::default()).severity, Severity::Critical);
     }
 
     #[test]
     fn an_unknown_says_what_would_lift_it() {
-        let path = path(Verdict::Unknown, vec![Reason::NoPermission]);
+        let path = path(Verdict::Unknown, &[Reason::NoPermission]);
         assert!(judge(&CHECK, &path, &Policy::default()).remedy.contains("CAP_SYS_ADMIN"));
     }
 }

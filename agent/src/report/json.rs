@@ -128,9 +128,10 @@ fn pretty(answer: &impl Serialize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use atrest_proto::model::{Outcome, Severity};
+    use atrest_proto::model::{Outcome, Severity, Use, Verdict};
 
     use super::*;
+    use crate::volume::fixture::proof;
 
     #[test]
     fn below_a_path_a_finding_names_that_path_only() {
@@ -146,21 +147,7 @@ mod tests {
             evidence: BTreeMap::new(),
             affects,
         };
-        let path = PathPosture {
-            asset: "data:/b".to_owned(),
-            path: "/b".to_owned(),
-            resolved: None,
-            usage: atrest_proto::model::Use::Data,
-            service: None,
-            verdict: atrest_proto::model::Verdict::Encrypted,
-            reasons: Vec::new(),
-            plain: Vec::new(),
-            encrypted_by: Vec::new(),
-            claimed_by: Vec::new(),
-            undecided: Vec::new(),
-            stack: Vec::new(),
-            nearest: None,
-        };
+        let path = proof(Use::Data, "/b", Verdict::Encrypted);
         assert_eq!(of_path(&finding, &path).affects, ["data:/b"]);
     }
 }

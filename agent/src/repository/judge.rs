@@ -436,6 +436,7 @@ mod tests {
     use crate::repository::facts::Sample;
     use crate::repository::kind::{self, Surroundings, fixture::registered};
     use crate::repository::sample::Class;
+    use crate::volume::fixture::proof;
 
     const KEY: &str = "arn:aws:kms:eu-central-1:111122223333:key/k";
 
@@ -701,25 +702,11 @@ mod tests {
             (Verdict::Volatile, Encryption::Unproven),
             (Verdict::Unknown, Encryption::Unproven),
         ] {
-            assert_eq!(directory(Some(&volume_of(verdict))).encryption, expected, "{verdict}");
-        }
-    }
-
-    fn volume_of(verdict: Verdict) -> PathPosture {
-        PathPosture {
-            asset: "a".to_owned(),
-            path: "/mnt/b".to_owned(),
-            resolved: None,
-            usage: Use::Repository,
-            service: Some("es".to_owned()),
-            verdict,
-            reasons: Vec::new(),
-            plain: Vec::new(),
-            encrypted_by: Vec::new(),
-            claimed_by: Vec::new(),
-            undecided: Vec::new(),
-            stack: Vec::new(),
-            nearest: None,
+            assert_eq!(
+                directory(Some(&proof(Use::Repository, "/mnt/b", verdict))).encryption,
+                expected,
+                "{verdict}"
+            );
         }
     }
 }

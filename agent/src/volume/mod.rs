@@ -3,6 +3,8 @@
 //! Pure: judges a [`Snapshot`] and touches nothing. The verdict and the stack that is shown as its proof come from the
 //! same dissection of each layer.
 
+#[cfg(test)]
+pub(crate) mod fixture;
 mod fscrypt;
 mod outcome;
 #[cfg(test)]

@@ -164,7 +164,7 @@ impl Operator {
     /// The counts of the fleet; that they sum to the enrolled is looked at each time.
     pub async fn status(&self) -> anyhow::Result<v1::GetFleetStatusResponse> {
         let status = FleetServiceClient::new(self.channel.clone())
-            .get_fleet_status(self.request(v1::GetFleetStatusRequest {})?)
+            .get_fleet_status(self.request(v1::GetFleetStatusRequest::default())?)
             .await?
             .into_inner();
         let sum = status.encrypted
