@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Puts moto, an emulator of S3 and KMS that tests talk to, into target/emulators.
-# When it cannot be had that is said, and the tests that need it are skipped.
+# Puts emulators that tests talk to into target/emulators: moto, of S3 and KMS, and azurite, of Azure's blob service.
+# When one cannot be had that is said, and the tests that need it are skipped.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 into=target/emulators
@@ -13,5 +13,16 @@ if [ ! -x "$into/python/bin/moto_server" ]; then
         "$into/python/bin/pip" install --quiet --disable-pip-version-check "moto[server]==5.2.5"; } >"$into/python.log" 2>&1; then
         echo "moto cannot be installed: $(tail -n 1 "$into/python.log")"
         rm -rf "$into/python"
+    fi
+fi
+
+if [ ! -x "$into/node/node_modules/.bin/azurite-blob" ]; then
+    rm -rf "$into/node"
+    if ! command -v npm >/dev/null; then
+        echo "azurite cannot be installed: there is no npm"
+    elif ! npm install --prefix "$into/node" --no-save --no-package-lock --no-fund --no-audit --silent azurite@3.35.0 \
+        >"$into/node.log" 2>&1; then
+        echo "azurite cannot be installed: $(tail -n 1 "$into/node.log")"
+        rm -rf "$into/node"
     fi
 fi

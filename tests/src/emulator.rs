@@ -1,10 +1,11 @@
 //! Emulators of clouds, started by a test run: processes of their own on loopback.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, PipeReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::Context as _;
+use thiserror::Error;
 
 /// Where `tests/emulators.sh` puts them.
 fn directory() -> PathBuf {
@@ -18,11 +19,12 @@ pub struct Emulator {
     /// `http://127.0.0.1:PORT`.
     pub url: String,
     // Open for as long as it runs: what it writes has to go somewhere.
-    _said: BufReader<std::process::ChildStderr>,
+    _said: BufReader<PipeReader>,
 }
 
 /// Why an emulator cannot be had.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Error)]
+#[error("{0}")]
 pub struct Missing(pub String);
 
 impl Emulator {
@@ -35,18 +37,37 @@ impl Emulator {
         Self::start(&program, &["-H", "127.0.0.1", "-p", "0"], "Running on ").map(Ok)
     }
 
+    /// azurite: the blob service of Azure.
+    pub fn azurite() -> anyhow::Result<Result<Self, Missing>> {
+        let program = directory().join("node/node_modules/.bin/azurite-blob");
+        if !program.exists() {
+            return Ok(Err(Missing(format!("there is no azurite at {}", program.display()))));
+        }
+        let arguments = [
+            "--blobPort",
+            "0",
+            "--silent",
+            "--inMemoryPersistence",
+            "--skipApiVersionCheck",
+            "--loose",
+            "--disableTelemetry",
+        ];
+        Self::start(&program, &arguments, "successfully listens on ").map(Ok)
+    }
+
     /// Starts a program, and waits until it says at the end of a line where it listens.
     #[expect(clippy::disallowed_methods, reason = "the emulator is a process of its own")]
     fn start(program: &Path, arguments: &[&str], says: &str) -> anyhow::Result<Self> {
+        let (reader, writer) = std::io::pipe()?;
         let mut child = Command::new(program)
             .args(arguments)
             .env("PYTHONUNBUFFERED", "1")
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
+            .stdout(writer.try_clone()?)
+            .stderr(writer)
             .spawn()
             .with_context(|| format!("{} cannot be started", program.display()))?;
-        let mut said = BufReader::new(child.stderr.take().context("what it says")?);
+        let mut said = BufReader::new(reader);
         let mut heard = String::new();
         loop {
             let mut line = String::new();

@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use anyhow::{Context as _, ensure};
+use atrest_tests::emulator::Emulator;
 use atrest_tests::search_node::{Manner, Node, Part};
 use serde_json::json;
 
-use crate::proxy;
 use crate::scene::{FILES, Scene};
+use crate::{azurite, proxy};
 
 type Test = fn(&mut Scene<'_>) -> anyhow::Result<()>;
 
@@ -21,6 +22,7 @@ pub(crate) const ALL: &[(&str, Test)] = &[
     ("a store that is away is unreachable, in time", away),
     ("a large repository is sampled within its budget", large),
     ("a proxy is used", by_proxy),
+    ("an emulator of Azure is listed, and proves nothing", emulated_azure),
     ("a node's repositories of all kinds have a line each", node),
     ("a node that does not tell its repositories is unknown", silent_node),
 ];
@@ -206,6 +208,29 @@ fn by_proxy(scene: &mut Scene<'_>) -> anyhow::Result<()> {
     scene.scan()?.holds("aes", "provider_key", ["pass", "pass", "pass"])
 }
 
+fn emulated_azure(scene: &mut Scene<'_>) -> anyhow::Result<()> {
+    let azurite = Emulator::azurite()??;
+    for (name, is_public) in [("public", true), ("private", false)] {
+        azurite::container(&azurite, name, is_public)?;
+        let endpoint = azurite::endpoint(&azurite);
+        let settings =
+            format!("container = {name:?}, base_path = \"prod\", azure_endpoint = {endpoint:?}");
+        scene.declare_at(name, "azure", &settings)?;
+    }
+    let scan = scene.scan()?;
+    // It says of every blob that it is encrypted, and keeps them in its memory.
+    scan.holds("public", "unproven", ["unknown", "not_applicable", "unknown"])?;
+    let found = scan.finding("repository_encrypted", "public")?;
+    let evidence = &found["evidence"];
+    let listed: usize = evidence["objects_listed"].as_str().unwrap_or_default().parse()?;
+    ensure!(listed == FILES.len(), "{found}");
+    ensure!(evidence["listing_complete"] == "true", "{found}");
+    ensure!(found["summary"].as_str().is_some_and(|text| text.contains("AES256")), "{found}");
+    let found = scan.finding("repository_encrypted", "private")?;
+    ensure!(found["outcome"] == "unknown" && found["remedy"] != "", "{found}");
+    Ok(())
+}
+
 fn start(scene: &Scene<'_>, part: impl FnOnce(Part) -> Part) -> anyhow::Result<(Node, String)> {
     let root = scene.directory.path();
     for directory in ["config", "data", "logs", "home", "backup/fs"] {
@@ -225,7 +250,7 @@ fn start(scene: &Scene<'_>, part: impl FnOnce(Part) -> Part) -> anyhow::Result<(
     let node = Node::start(Path::new(env!("CARGO_BIN_EXE_search-node")), &arguments, &part)?;
     let yml = format!(
         "path.data: {path}/data\npath.logs: {path}/logs\npath.repo: {path}/backup\nhttp.port: {}\n\
-         s3.client.default.endpoint: {}\n",
+         s3.client.default.endpoint: {}\ngcs.client.default.endpoint: http://127.0.0.1:1\n",
         node.address.port(),
         scene.moto.url
     );
