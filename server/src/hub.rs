@@ -250,8 +250,6 @@ impl Hub {
         }
     }
 
-    /// What the host could look at, as others could; whose turn it is changes with that.
-
     fn unshare(&self, host: &HostId, session: u64) {
         let changed = lock(&self.duties).leave(host, session);
         self.tell_duties(&changed);

@@ -141,7 +141,7 @@ impl Conversation {
         let presence = self.heard(None).await?;
         let host = hello.host.unwrap_or_default();
         let version = host.agent_version;
-        self.hostname = wire::short(host.hostname);
+        self.hostname = wire::short(&host.hostname);
         info!(host_id = %host_id, agent_version = version, "an agent attached");
         self.answer(Answer::Welcome(v1::Welcome {
             server_time: Some(wire::time(self.context.clock.now())),

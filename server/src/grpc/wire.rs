@@ -70,7 +70,7 @@ pub(super) fn check_host(host: &model::Host) -> Result<(), Status> {
 }
 
 /// A name for people, cut to a length that is bearable.
-pub(super) fn short(name: String) -> String {
+pub(super) fn short(name: &str) -> String {
     name.chars().filter(|c| !c.is_control()).take(MAX_FACT).collect()
 }
 
