@@ -10,6 +10,7 @@ use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use thiserror::Error;
 
 use super::Settings;
+use super::words::chain;
 
 /// Of one connection.
 pub(super) const CONNECT: Duration = Duration::from_secs(5);
@@ -91,13 +92,13 @@ impl Http {
             let proxy = reqwest::Proxy::all(proxy).map_err(|error| error.to_string())?;
             builder = builder.proxy(proxy.no_proxy(reqwest::NoProxy::from_string(NOT_BY_PROXY)));
         }
-        builder.build().map_err(|error| error.to_string())
+        builder.build().map_err(|error| chain(&error))
     }
 }
 
 /// For the service of a cloud that tells an instance of itself: it is next door, or not there. Never by a proxy.
 pub(super) fn metadata_client() -> Result<reqwest::Client, String> {
-    plain(METADATA).no_proxy().build().map_err(|error| error.to_string())
+    plain(METADATA).no_proxy().build().map_err(|error| chain(&error))
 }
 
 fn plain(connect: Duration) -> reqwest::ClientBuilder {
