@@ -57,7 +57,7 @@ use crate::snapshot::Snapshot;
 use crate::volume::Evaluator;
 
 /// Raised when a check comes, goes, or judges differently, so that a changed verdict can be explained.
-pub const CATALOGUE_VERSION: u32 = 4;
+pub const CATALOGUE_VERSION: u32 = 5;
 
 /// A requirement of a framework that a check *supports*. It never satisfies one by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
