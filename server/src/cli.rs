@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use atrest_server::config::{Config, Problem};
 use atrest_server::logging;
-use atrest_server::serve::{check_files, start};
+use atrest_server::serve::{DATABASE_FILE, check_files, start};
+use atrest_server::store::sqlite::{self, Inspection};
 use clap::{Args, Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::info;
@@ -50,6 +51,29 @@ enum Command {
         #[command(flatten)]
         config: ConfigArgs,
     },
+    /// Copy the database, whether or not the server runs: one moment of it, checked, in one file
+    Backup {
+        /// The copy
+        file: PathBuf,
+        /// Replace the file if there is one
+        #[arg(long)]
+        force: bool,
+        #[command(flatten)]
+        config: ConfigArgs,
+        /// Where the database is
+        #[arg(long, value_name = "DIR")]
+        state_dir: Option<PathBuf>,
+    },
+    /// Look through the database, or a copy of it: its pages, its references, its schema
+    Check {
+        /// The database [default: that of the server]
+        file: Option<PathBuf>,
+        #[command(flatten)]
+        config: ConfigArgs,
+        /// Where the database is
+        #[arg(long, value_name = "DIR")]
+        state_dir: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -69,7 +93,10 @@ pub(crate) fn run() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { USAGE } else { OK });
         }
     };
-    let (Command::Serve { config, .. } | Command::Validate { config }) = &cli.command;
+    let (Command::Serve { config, .. }
+    | Command::Validate { config }
+    | Command::Backup { config, .. }
+    | Command::Check { config, .. }) = &cli.command;
     let mut parsed = match load(config) {
         Ok(parsed) => parsed,
         Err(complaint) => {
@@ -84,15 +111,47 @@ pub(crate) fn run() -> ExitCode {
             parsed.agents.listen = listen.unwrap_or(parsed.agents.listen);
             parsed.operators.listen = admin_listen.unwrap_or(parsed.operators.listen);
             logging::start(parsed.log.format, &parsed.log.filter);
-            match serve(parsed) {
-                Ok(()) => ExitCode::from(OK),
-                Err(error) => {
-                    say(&format!("atrest-server: {error:#}"));
-                    ExitCode::from(FAILED)
-                }
-            }
+            leave(serve(parsed))
+        }
+        Command::Backup { file, force, state_dir, .. } => {
+            let database = state_dir.unwrap_or(parsed.state_dir).join(DATABASE_FILE);
+            leave(backup(&database, &file, force))
+        }
+        Command::Check { file, state_dir, .. } => {
+            let of_server = || state_dir.unwrap_or(parsed.state_dir).join(DATABASE_FILE);
+            leave(check(&file.unwrap_or_else(of_server)))
         }
     }
+}
+
+fn leave(result: anyhow::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::from(OK),
+        Err(error) => {
+            say(&format!("atrest-server: {error:#}"));
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+fn backup(database: &Path, file: &Path, force: bool) -> anyhow::Result<()> {
+    let copied = sqlite::backup(database, file, force)?;
+    say(&format!("copied {} to {}: {}", database.display(), file.display(), describe(&copied)));
+    say(
+        "the authority (ca.key, ca.pem) and the hash of the admin token are files of their own beside the database",
+    );
+    Ok(())
+}
+
+fn check(database: &Path) -> anyhow::Result<()> {
+    let found = sqlite::inspect(database)?;
+    say(&format!("{} is sound: {}", database.display(), describe(&found)));
+    Ok(())
+}
+
+fn describe(found: &Inspection) -> String {
+    let Inspection { schema, hosts, bytes } = found;
+    format!("schema {schema}, hosts {hosts}, {bytes} bytes")
 }
 
 fn validate(config: &Config) -> ExitCode {

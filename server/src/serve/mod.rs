@@ -37,7 +37,8 @@ use operators::operators;
 
 /// The admin token that is made at first start.
 pub const ADMIN_TOKEN_FILE: &str = "admin.token";
-const DATABASE_FILE: &str = "atrest.db";
+/// The fleet, in the state directory.
+pub const DATABASE_FILE: &str = "atrest.db";
 /// How often the store is told who was heard of.
 const FLUSH: Duration = Duration::from_secs(15);
 /// How often what is too old is thrown away.

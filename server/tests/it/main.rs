@@ -23,3 +23,4 @@ mod ingest;
 mod operators;
 mod outage;
 mod revocation;
+mod safety;

@@ -18,14 +18,20 @@ pub(super) const STEPS: &[&str] = &[
 /// "atrs": tells our files from other people's.
 const APPLICATION_ID: u32 = 0x6174_7273;
 
-pub(super) fn run(path: &Path, connection: &mut Connection) -> Result<(), OpenError> {
-    let open = |source| OpenError::Open { path: path.to_owned(), source };
-    let found: u32 =
-        connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(open)?;
+/// The schema of a database; refused when it is newer than what this version knows.
+pub(super) fn version(path: &Path, connection: &Connection) -> Result<u32, OpenError> {
+    let found: u32 = connection
+        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .map_err(|source| OpenError::of(path, source))?;
     let known = u32::try_from(STEPS.len()).unwrap_or(u32::MAX);
     if found > known {
         return Err(OpenError::Newer { path: path.to_owned(), found, known });
     }
+    Ok(found)
+}
+
+pub(super) fn run(path: &Path, connection: &mut Connection) -> Result<(), OpenError> {
+    let found = version(path, connection)?;
     for (step, version) in STEPS.iter().zip(1..).skip(usize::try_from(found).unwrap_or(usize::MAX))
     {
         migrate(connection, step, version).map_err(|source| OpenError::Migrate {

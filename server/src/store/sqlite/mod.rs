@@ -8,6 +8,7 @@ mod hosts;
 mod migrations;
 mod operators;
 mod rows;
+mod safety;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -32,6 +33,7 @@ use crate::audit::Entry;
 use crate::enrollment::{Application, Refusal, Token};
 use crate::fleet::roster::{Enrolled, Sighting, Standing};
 use crate::fleet::{Digest, HostId};
+pub use safety::{BackupError, Inspection, backup, inspect};
 use worker::{Mode, Worker};
 
 /// Why the database could not be opened, with what to do about it.
@@ -43,6 +45,12 @@ pub enum OpenError {
         #[source]
         source: std::io::Error,
     },
+    #[error("could not find the database {path}: say where it is with --state-dir")]
+    Missing {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
     #[error("could not open the database {path}")]
     Open {
         path: PathBuf,
@@ -50,10 +58,13 @@ pub enum OpenError {
         source: rusqlite::Error,
     },
     #[error(
-        "the database {path} is damaged ({what}): stop the server, keep a copy of the file, and \
-         restore the last backup"
+        "the database {path} is damaged ({what}): stop the server, move {path}, {path}-wal and \
+         {path}-shm away, and restore the last backup: put the copy that `atrest-server backup` made \
+         in their place"
     )]
     Damaged { path: PathBuf, what: String },
+    #[error("{path} is empty, or not a database of atrest-server")]
+    NotOurs { path: PathBuf },
     #[error(
         "the database {path} was written by a newer atrest-server (schema {found}, this one knows \
          {known}): install that version again, or restore a backup made before the upgrade"
@@ -81,11 +92,9 @@ impl Sqlite {
     /// Opens the database, checks it, and brings its schema up to date. Makes it when there is none.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         make_private(path)?;
-        let open = |flags| {
-            connect(path, flags).map_err(|source| OpenError::Open { path: path.to_owned(), source })
-        };
+        let open = |flags| connect(path, flags).map_err(|source| OpenError::of(path, source));
         let mut writer = open(OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
-        check(path, &writer)?;
+        safety::check_at_start(path, &writer)?;
         migrations::run(path, &mut writer)?;
         let reader = open(OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         Ok(Self {
@@ -132,12 +141,27 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, rusqlite::Error>
     Ok(connection)
 }
 
-fn check(path: &Path, connection: &Connection) -> Result<(), OpenError> {
-    let verdict = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0));
-    match verdict {
-        Ok(verdict) if verdict == "ok" => Ok(()),
-        Ok(what) => Err(OpenError::Damaged { path: path.to_owned(), what }),
-        Err(source) => Err(OpenError::Damaged { path: path.to_owned(), what: source.to_string() }),
+impl OpenError {
+    fn is_damage(source: &rusqlite::Error) -> bool {
+        matches!(
+            source.sqlite_error_code(),
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
+        )
+    }
+
+    /// Tells a file that is damaged from everything else.
+    fn of(path: &Path, source: rusqlite::Error) -> Self {
+        if Self::is_damage(&source) {
+            Self::Damaged { path: path.to_owned(), what: source.to_string() }
+        } else {
+            Self::Open { path: path.to_owned(), source }
+        }
+    }
+
+    fn damaged(path: &Path, problems: &[String]) -> Self {
+        // Some of SQLite's are many lines.
+        let what = problems.join("; ").replace('\n', " ");
+        Self::Damaged { path: path.to_owned(), what }
     }
 }
 

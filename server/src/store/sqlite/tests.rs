@@ -127,7 +127,8 @@ async fn a_damaged_file_is_refused_with_the_remedy() {
     let error = Sqlite::open(&path(&dir)).unwrap_err();
     assert!(error.to_string().contains("restore the last backup"), "{error}");
     std::fs::write(path(&dir), "not a database at all, whatever its name says").unwrap();
-    assert!(Sqlite::open(&path(&dir)).is_err());
+    let error = Sqlite::open(&path(&dir)).unwrap_err();
+    assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
 }
 
 #[tokio::test]
