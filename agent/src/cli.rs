@@ -202,6 +202,7 @@ fn scan(cli: &Cli, format: Format, style: Style) -> anyhow::Result<u8> {
     let alone = &Duties::default();
     let settings = &config.remote_repositories;
     object_store::consult(&*host, &mut discovery, settings, memory, alone, now);
+    object_store::volumes::consult(&*host, &mut discovery, settings, now);
     let snapshot = observe::observe(&*host, discovery, now);
     drop(host);
     let posture = posture::evaluate(&snapshot, &config.policy);
@@ -302,6 +303,7 @@ fn run_daemon(cli: &Cli) -> anyhow::Result<u8> {
         let now = now();
         let settings = &config.remote_repositories;
         object_store::consult(&*host, &mut discovery, settings, &mut memory, &duties, now);
+        object_store::volumes::consult(&*host, &mut discovery, settings, now);
         let snapshot = observe::observe_again(&*host, discovery, now, &mut trials);
         posture::evaluate(&snapshot, &config.policy)
     };

@@ -34,6 +34,7 @@ struct Raw {
     policy: Policy,
     node_api: RawNodeApi,
     remote_repositories: RawRemoteRepositories,
+    cloud_volumes: RawCloudVolumes,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -61,6 +62,12 @@ struct RawRemoteRepositories {
     /// Empty, as is the file, where there is none.
     proxy: String,
     ca_file: PathBuf,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawCloudVolumes {
+    enabled: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -113,6 +120,7 @@ impl Default for Raw {
             policy: Policy::default(),
             node_api: RawNodeApi::default(),
             remote_repositories: RawRemoteRepositories::default(),
+            cloud_volumes: RawCloudVolumes::default(),
         }
     }
 }
@@ -223,7 +231,8 @@ fn validate(raw: Raw) -> Result<Config, Vec<String>> {
         }
     }
     let node_api = node_api(raw.node_api, &mut mistakes);
-    let remote_repositories = remote_repositories(raw.remote_repositories, &mut mistakes);
+    let mut remote_repositories = remote_repositories(raw.remote_repositories, &mut mistakes);
+    remote_repositories.volumes = raw.cloud_volumes.enabled;
     if !mistakes.is_empty() {
         return Err(mistakes);
     }
@@ -274,6 +283,7 @@ fn remote_repositories(
     }
     object_store::Settings {
         enabled: raw.enabled.unwrap_or(default.enabled),
+        volumes: default.volumes,
         interval: Duration::from_secs(interval),
         requests,
         timeout: Duration::from_secs(timeout),

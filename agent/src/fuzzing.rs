@@ -21,7 +21,7 @@ use crate::keystore::{
 };
 use crate::layer::device_mapper::cipher;
 use crate::node_api::{Answer, Endpoint, Outcome, answer, sockets};
-use crate::object_store::{azure, gcs, webhdfs};
+use crate::object_store::{azure, gcs, volumes, webhdfs};
 use crate::path::HostPath;
 use crate::repository::facts::{Seal, SealKey};
 use crate::repository::kind::{self, Surroundings};
@@ -57,6 +57,7 @@ pub static TARGETS: &[Target] = &[
     ("dm_answer", dm_answer),
     ("dm_listing", dm_listing),
     ("dm_target", dm_target),
+    ("ec2_answers", ec2_answers),
     ("ece_runner", |bytes| {
         drop((ece::docker_runner(bytes), ece::podman_runners(bytes), ece::bundle(bytes)));
     }),
@@ -253,6 +254,14 @@ fn azure_answers(bytes: &[u8]) {
             )
         );
     }
+}
+
+/// No volume is encrypted of which nothing says so.
+fn ec2_answers(bytes: &[u8]) {
+    drop(volumes::answer::says(bytes));
+    let found = volumes::answer::volumes(bytes).unwrap_or_default();
+    let is_said = bytes.windows(4).any(|word| word == b"true") || bytes.contains(&b'&');
+    assert!(is_said || found.values().all(|volume| !volume.is_encrypted), "a claim out of nothing");
 }
 
 /// No answer that is read makes a bucket of anybody else's Google's.

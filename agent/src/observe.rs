@@ -40,7 +40,10 @@ pub fn observe_again(
     now: Timestamp,
     memory: &mut Memory,
 ) -> Snapshot {
-    let (devices, mut gaps) = block_devices::observe(host);
+    let (mut devices, mut gaps) = block_devices::observe(host);
+    for device in devices.values_mut() {
+        device.claimed_by = discovery.provider_claims.get(&device.name).cloned();
+    }
     let kept = kept_services(host, &discovery, &mut gaps);
     let mut mounts = mount_tables(host, &discovery, &mut gaps);
     mounts.extend(kept.mounts);

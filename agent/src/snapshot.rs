@@ -230,6 +230,9 @@ pub struct BlockDevice {
     pub caches: Vec<DeviceNumber>,
     /// No hardware is behind it: it lies below `/sys/devices/virtual`.
     pub is_virtual: bool,
+    /// Who claims to encrypt it below this host: the provider of a cloud volume.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claimed_by: Option<String>,
     /// For zram: the device that pages are written back to; empty when there is none.
     pub zram_backing: Option<HostPath>,
     /// The directory could not be read whole.

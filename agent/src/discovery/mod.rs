@@ -73,6 +73,8 @@ pub struct Discovery {
     pub unlisted: Vec<repository::Unlisted>,
     /// Settings of the clients of stores, and remote stores that attributes declare, by service.
     pub stores: BTreeMap<String, BTreeMap<String, String>>,
+    /// Disks that the provider of this machine claims to encrypt, by the kernel's name: who claims it.
+    pub provider_claims: BTreeMap<String, String>,
     /// Where crashes write; not looked at without a discovery.
     pub core_dumps: Option<CoreDumps>,
     /// Only named paths are asked about: what says nothing of them need not be looked at.

@@ -180,6 +180,7 @@ fn device(
         looped,
         caches,
         is_virtual,
+        claimed_by: None,
         zram_backing,
         trouble: attributes.trouble,
     };

@@ -21,7 +21,13 @@ pub(super) fn dissect(device: &BlockDevice) -> Option<Anatomy> {
         !device.is_virtual || VIRTUAL_DISKS.iter().any(|prefix| device.name.starts_with(prefix));
     // A disk stands on nothing. What does is a layer of a kind that is not known here.
     let is_disk = hardware && device.slaves.is_empty() && device.dm.is_none();
-    is_disk.then(|| Anatomy::new("disk", vec![Leg::Plain(Reason::PlainDevice)]))
+    is_disk.then(|| {
+        let leg = match &device.claimed_by {
+            Some(who) => Leg::Claimed { reason: Reason::ProviderClaim, who: who.clone() },
+            None => Leg::Plain(Reason::PlainDevice),
+        };
+        Anatomy::new("disk", vec![leg])
+    })
 }
 
 /// Whether `name` is `prefix` and a number.
@@ -43,6 +49,13 @@ mod tests {
     fn a_disk_is_plain_and_a_ramdisk_is_memory() {
         let disk = dissect(&device("sda", false)).unwrap();
         assert_eq!(disk.legs, [Leg::Plain(Reason::PlainDevice)]);
+        let claimed = BlockDevice {
+            claimed_by: Some("Amazon EBS, vol-1".to_owned()),
+            ..device("nvme0n1", true)
+        };
+        let claim =
+            Leg::Claimed { reason: Reason::ProviderClaim, who: "Amazon EBS, vol-1".to_owned() };
+        assert_eq!(dissect(&claimed).unwrap().legs, [claim]);
         assert_eq!(dissect(&device("ram0", true)).unwrap().legs, [Leg::Memory]);
         assert_eq!(dissect(&device("nvme0n1", true)).unwrap().kind, "disk");
     }

@@ -18,8 +18,10 @@ mod settings;
 mod stand_in;
 mod store;
 mod survey;
+pub mod volumes;
 pub(crate) mod webhdfs;
 mod words;
+pub(crate) mod xml;
 
 use std::collections::BTreeSet;
 use std::time::Duration;

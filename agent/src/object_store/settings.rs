@@ -7,6 +7,8 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     pub enabled: bool,
+    /// Whether the provider of this machine is asked about its disks: `[cloud_volumes]`.
+    pub volumes: bool,
     /// How long the resident agent keeps an answer before it asks again.
     pub interval: Duration,
     /// The most requests for one repository each time.
@@ -23,6 +25,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             enabled: true,
+            volumes: false,
             interval: Duration::from_hours(6),
             requests: 100,
             timeout: Duration::from_secs(30),

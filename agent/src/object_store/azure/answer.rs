@@ -8,8 +8,8 @@ use serde::Deserialize;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use super::xml::{self, Event};
 use crate::object_store::store::Page;
+use crate::object_store::xml::{self, Event};
 use crate::repository::facts::{KeyFacts, KeyManager, Seal, SealKey};
 use crate::repository::sample::Listed;
 use crate::snapshot::{Observed, Trouble};

@@ -10,7 +10,6 @@ pub(crate) mod answer;
 mod endpoint;
 mod identity;
 pub(crate) mod sas;
-pub(crate) mod xml;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -37,7 +37,7 @@ pub(super) async fn look(
     budget: &Budget,
     draw: &mut dyn FnMut(usize) -> usize,
 ) -> Result<Facts, Failure> {
-    let shared = shared(repository, http).await?;
+    let shared = credentials(repository.profile.as_deref(), http).await?;
     facts(repository, &shared, budget, draw).await
 }
 
@@ -68,7 +68,7 @@ async fn facts(
 }
 
 /// What all clients of one identity share. Without credentials nothing is asked.
-async fn shared(repository: &S3, http: &Http) -> Result<SdkConfig, Failure> {
+pub(super) async fn credentials(profile: Option<&str>, http: &Http) -> Result<SdkConfig, Failure> {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(http::CONNECT)
         .operation_attempt_timeout(http::ANSWER)
@@ -78,7 +78,7 @@ async fn shared(repository: &S3, http: &Http) -> Result<SdkConfig, Failure> {
         .timeout_config(timeouts)
         // Once more, with a pause that grows: a store that is busy is given up.
         .retry_config(RetryConfig::standard().with_max_attempts(2));
-    if let Some(profile) = &repository.profile {
+    if let Some(profile) = profile {
         loader = loader.profile_name(profile);
     }
     let shared = loader.load().await;
@@ -89,9 +89,9 @@ async fn shared(repository: &S3, http: &Http) -> Result<SdkConfig, Failure> {
         },
         None => "no source of credentials is configured".to_owned(),
     };
-    tracing::debug!("credentials for S3: {detail}");
+    tracing::debug!("credentials for Amazon: {detail}");
     Err(Failure::NoCredentials {
-        detail: "the agent has no credentials for S3".to_owned(),
+        detail: "the agent has no credentials for Amazon".to_owned(),
         remedy: "give the agent an identity of its own that may read: a role of the instance, or a profile in its \
                  service's AWS_CONFIG_FILE; it needs s3:ListBucket, s3:GetObject, s3:GetEncryptionConfiguration, \
                  s3:GetBucketPolicy and kms:DescribeKey"

@@ -1,4 +1,4 @@
-//! As much of XML as answers of Azure need: elements and text, strictly. Pure.
+//! As much of XML as answers of Azure and Amazon need: elements and text, strictly. Pure.
 
 use thiserror::Error;
 use xmlparser::{ElementEnd, Token, Tokenizer};
@@ -9,7 +9,7 @@ const DEEPEST: usize = 16;
 /// Why a document is none. Never quotes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub(crate) enum Error {
-    #[error("not the XML that Azure answers with")]
+    #[error("not the XML of an answer")]
     Syntax,
     #[error("XML that ends before its end")]
     Cut,
