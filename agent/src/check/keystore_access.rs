@@ -39,6 +39,8 @@ struct Rule {
 
 pub(super) const READ: u32 = 4;
 pub(super) const WRITE: u32 = 2;
+/// Of a directory: to go through it.
+pub(super) const PASS: u32 = 1;
 
 impl<'a> Owner<'a> {
     pub(super) fn of(keystore: &'a Observation) -> Self {
@@ -105,25 +107,53 @@ impl<'a> Owner<'a> {
     }
 
     fn is_entry(&self, entry: &NamedEntry) -> bool {
-        let name = entry.text.split(':').nth(1).unwrap_or_default();
+        let name = name_of(entry);
         match entry.entry.who {
             Who::User(uid) => self.is_user(uid, name),
             Who::Group(gid) => self.is_group(gid, name),
         }
     }
 
-    /// Who is in the file's group beside the service and root.
-    fn others_in_group(&self, access: &Access) -> Vec<String> {
+    /// Of the members of a group those beside the service.
+    fn others_of(&self, members: &[String]) -> Vec<String> {
         let own = self.run_as.map_or(self.product, |account| &account.user);
-        access.members.iter().filter(|member| *member != own).cloned().collect()
+        members.iter().filter(|member| *member != own).cloned().collect()
+    }
+
+    /// The service's own groups that an access-control entry gives one of these rights, with who else is in them.
+    fn own_group_entries<'b>(
+        &self,
+        access: &'b Access,
+        rights: u32,
+    ) -> impl Iterator<Item = (&'b str, Vec<String>)> {
+        let entries = access.entries.iter().filter(move |entry| {
+            matches!(entry.entry.who, Who::Group(_))
+                && u32::from(entry.entry.rights) & rights != 0
+                && self.is_entry(entry)
+        });
+        entries.map(|entry| (name_of(entry), self.others_of(&entry.members)))
     }
 
     /// The service's own group, where it has one of these rights and a directory service may know who else is in it.
     pub(super) fn uncounted<'b>(&self, access: &'b Access, rights: u32) -> Option<&'b str> {
-        let may = access.group_rights & rights != 0
-            && self.is_own_group(access)
-            && !access.members_elsewhere.is_empty();
-        may.then_some(access.group.as_str())
+        if access.members_elsewhere.is_empty() {
+            return None;
+        }
+        let may = access.group_rights & rights != 0 && self.is_own_group(access);
+        let of_entry = || self.own_group_entries(access, rights).next().map(|(group, _)| group);
+        may.then_some(access.group.as_str()).or_else(of_entry)
+    }
+
+    /// Whether nobody but the service and root gets through a directory, as far as the members of groups are known.
+    pub(super) fn keeps_out(&self, access: &Access) -> bool {
+        let lets_group = access.group_rights & PASS != 0
+            && (self.is_foreign_group(access)
+                || self.is_own_group(access) && !self.others_of(&access.members).is_empty());
+        let lets_entry = |entry: &NamedEntry| {
+            u32::from(entry.entry.rights) & PASS != 0
+                && (!self.is_entry(entry) || !self.others_of(&entry.members).is_empty())
+        };
+        access.metadata.mode & PASS == 0 && !lets_group && !access.entries.iter().any(lets_entry)
     }
 
     /// Whom the file is for, in a command.
@@ -140,6 +170,12 @@ impl<'a> Owner<'a> {
         }
         if access.group_rights & READ != 0 && self.is_foreign_group(access) {
             readers.push(format!("group {}", named(&access.group)));
+        }
+        if access.group_rights & READ != 0 && self.is_own_group(access) {
+            readers.extend(self.others_of(&access.members));
+        }
+        for (_, members) in self.own_group_entries(access, READ) {
+            readers.extend(members);
         }
         for entry in &access.entries {
             if u32::from(entry.entry.rights) & READ != 0 && !self.is_entry(entry) {
@@ -214,21 +250,27 @@ impl<'a> Owner<'a> {
         }
         if self.is_own_group(access) && rights & (READ | WRITE) != 0 {
             if *group_may {
-                let members = self.others_in_group(access);
+                let members = self.others_of(&access.members);
                 if !members.is_empty() {
                     let (group, may) = (&access.group, may(rights));
                     let clause =
                         format!("{}, in group {group}, may {may} it as well", list(&members));
-                    let step = members.iter().map(|name| {
-                        format!("gpasswd -d {} {}", shell_word(name), shell_word(group))
-                    });
-                    add(clause, Severity::Low, step.collect());
+                    add(clause, Severity::Low, out_of_group(&members, group));
                 }
             } else {
                 let (group, may) = (named(&access.group), may(rights));
                 let clause =
                     format!("its group {group} may {may} it, where the product wants {wanted:04o}");
                 add(clause, Severity::Medium, chmod());
+            }
+        }
+        for (group, members) in self.own_group_entries(access, READ | WRITE) {
+            if !members.is_empty() {
+                let clause = format!(
+                    "an access-control entry for group {group} lets in {}, in that group",
+                    list(&members)
+                );
+                add(clause, Severity::Low, out_of_group(&members, group));
             }
         }
         if metadata.links > 1 {
@@ -264,7 +306,7 @@ impl<'a> Owner<'a> {
         if access.group_rights & WRITE != 0 {
             let group = named(&access.group);
             if self.is_own_group(access) {
-                let members = self.others_in_group(access);
+                let members = self.others_of(&access.members);
                 if !members.is_empty() {
                     let members = list(&members);
                     let clause = format!(
@@ -275,6 +317,16 @@ impl<'a> Owner<'a> {
             } else if self.is_foreign_group(access) {
                 let clause = format!("group {group} may replace it, since it may write to {path}");
                 add(clause, Severity::High, format!("chmod g-w {quoted}"));
+            }
+        }
+        for (group, members) in self.own_group_entries(access, WRITE) {
+            if !members.is_empty() {
+                let clause = format!(
+                    "{}, in group {group}, may replace it, since an access-control entry lets the group write to {path}",
+                    list(&members)
+                );
+                let step = format!("setfacl -m g:{}:r-x {quoted}", shell_word(group));
+                add(clause, Severity::Medium, step);
             }
         }
         for entry in &access.entries {
@@ -289,6 +341,17 @@ impl<'a> Owner<'a> {
         }
         problems
     }
+}
+
+/// The commands that take these members out of a group.
+fn out_of_group(members: &[String], group: &str) -> Vec<String> {
+    let step = |name: &String| format!("gpasswd -d {} {}", shell_word(name), shell_word(group));
+    members.iter().map(step).collect()
+}
+
+/// Whom an entry is for, by name.
+fn name_of(entry: &NamedEntry) -> &str {
+    entry.text.split(':').nth(1).unwrap_or_default()
 }
 
 /// A directory right above the file that others cannot look into; `None` where one may not count on it.

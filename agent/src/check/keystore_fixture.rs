@@ -81,5 +81,5 @@ pub(super) fn access(kind: FileKind, mode: u32, uid: u32, gid: u32) -> Access {
 
 /// An access-control entry for somebody.
 pub(super) fn entry(who: Who, rights: u16, text: &str) -> NamedEntry {
-    NamedEntry { entry: Entry { who, rights }, text: text.to_owned() }
+    NamedEntry { entry: Entry { who, rights }, text: text.to_owned(), members: Vec::new() }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use atrest_proto::model::{Finding, Outcome, Severity, Use, Verdict};
 
-use super::keystore_access::{Owner, shell};
+use super::keystore_access::{Owner, READ, shell};
 use super::outcome::{finding, unknown};
 use super::{CIS_3_11, Check, Context, ISO_8_24, NIST_SC_12, NIST_SC_28_1, SOC2_CC6_1};
 use crate::keystore::password_source::SourceObservation;
@@ -249,6 +249,13 @@ fn with_password(
             severity = severity.max(CHECK.severity);
             wrong.push(format!("{} may read it in {file} ({variable})", readers.join(" and ")));
         }
+        if let Some(group) = owner.uncounted(access, READ) {
+            open.push(format!(
+                "who is in group {group}, which may read it in {file} ({variable}), is not known: members are looked up in {} \
+                 as well",
+                access.members_elsewhere.join(", ")
+            ));
+        }
         match verdict {
             Verdict::Encrypted | Verdict::Volatile => {}
             Verdict::Unencrypted | Verdict::Partial => {
@@ -293,6 +300,7 @@ mod tests {
     use super::*;
     use crate::host::FileKind;
     use crate::keystore::PasswordSource;
+    use crate::keystore::access::Access;
     use crate::snapshot::{Namespace, Resolved, Trouble};
 
     fn judge(
@@ -494,6 +502,21 @@ mod tests {
         }
         assert!(judge(&of_users).summary.contains("group users may read it"));
         assert_eq!(judge(&source(0o600)).outcome, Outcome::Pass);
+        let in_group = |mode, change: fn(&mut Access)| {
+            let mut file = source(mode);
+            if let Observed::Known(access) = &mut file.file {
+                change(access);
+            }
+            judge(&file)
+        };
+        let alice = |access: &mut Access| access.members = vec!["alice".to_owned()];
+        assert!(in_group(0o640, alice).summary.contains("alice may read it in /etc/pass"));
+        assert_eq!(in_group(0o600, alice).outcome, Outcome::Pass);
+        let elsewhere = |access: &mut Access| access.members_elsewhere = vec!["sss".to_owned()];
+        let open = in_group(0o640, elsewhere);
+        assert_eq!(open.outcome, Outcome::Unknown);
+        assert!(open.summary.contains("who is in group elasticsearch"), "{}", open.summary);
+        assert_eq!(in_group(0o600, elsewhere).outcome, Outcome::Pass);
         let mut gone = source(0o600);
         gone.file = Observed::Absent;
         assert_eq!(judge(&gone).outcome, Outcome::Pass);

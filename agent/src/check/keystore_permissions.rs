@@ -3,7 +3,7 @@
 use atrest_proto::model::{Finding, Outcome, Reason, Severity};
 
 use super::keystore_access::{
-    Owner, Problem, READ, WRITE, clauses, command, severity, shell, shell_word, shut,
+    Owner, PASS, Problem, READ, WRITE, clauses, command, severity, shell, shell_word, shut,
 };
 use super::outcome::{finding, unknown};
 use super::{CIS_3_11, Check, Context, ISO_8_24, NIST_SC_12, NIST_SC_28_1, SOC2_CC6_1};
@@ -56,7 +56,7 @@ fn judge(keystore: &Observation) -> Finding {
         let is_shut = keystore.parents.iter().any(|above| {
             above.path != parent.path
                 && parent.path.is_at_or_below(&above.path)
-                && above.access.metadata.mode & 0o001 == 0
+                && owner.keeps_out(&above.access)
         });
         problems.extend(owner.directory(parent, is_shut));
     }
@@ -106,9 +106,24 @@ fn uncounted(keystore: &Observation, owner: &Owner<'_>, file: &Access) -> Option
     let (group, path, access) = of_file.or_else(|| {
         keystore.parents.iter().find_map(|parent| {
             // With the sticky bit only owners of what is in it may replace that.
-            let is_sticky = parent.access.metadata.mode & 0o1000 != 0;
-            let group = owner.uncounted(&parent.access, WRITE).filter(|_| !is_sticky)?;
-            Some((group, &parent.path, &parent.access))
+            if parent.access.metadata.mode & 0o1000 != 0 {
+                return None;
+            }
+            if let Some(group) = owner.uncounted(&parent.access, WRITE) {
+                return Some((group, &parent.path, &parent.access));
+            }
+            // Where everybody may write, who gets through what is above does.
+            let is_for_all = parent.access.metadata.mode & WRITE != 0;
+            let mut above = keystore.parents.iter().filter(|above| {
+                is_for_all
+                    && above.path != parent.path
+                    && parent.path.is_at_or_below(&above.path)
+                    && owner.keeps_out(&above.access)
+            });
+            above.find_map(|above| {
+                let group = owner.uncounted(&above.access, PASS)?;
+                Some((group, &above.path, &above.access))
+            })
         })
     })?;
     let summary = format!(
@@ -154,6 +169,7 @@ fn vault(keystore: &Observation) -> Option<Problem> {
 mod tests {
     use super::super::keystore_fixture::{directory, entry, keystore};
     use super::*;
+    use crate::keystore::access::NamedEntry;
     use crate::keystore::acl::Who;
     use crate::snapshot::Trouble;
 
@@ -189,6 +205,24 @@ mod tests {
             judge(&keystore)
         };
         fails(&judged("/pods", 0o755), "others may replace it");
+        // Who is in the group gets through, and then is one of those others.
+        let of_group = |above| {
+            let mut keystore = keystore("elasticsearch", 7, Some(false));
+            let parent = directory("/pods/a/v", 0o777, 0, 102);
+            keystore.parents = vec![parent, above];
+            judge(&keystore)
+        };
+        fails(&of_group(directory("/pods", 0o750, 0, 1000)), "others may replace it");
+        let mut above = directory("/pods", 0o750, 0, 102);
+        assert_eq!(of_group(above.clone()).outcome, Outcome::Pass);
+        above.access.members = vec!["eve".to_owned()];
+        fails(&of_group(above.clone()), "others may replace it");
+        above.access.members = Vec::new();
+        above.access.members_elsewhere = vec!["sss".to_owned()];
+        assert_eq!(of_group(above).outcome, Outcome::Unknown);
+        let mut above = directory("/pods", 0o700, 0, 0);
+        above.access.entries = vec![entry(Who::User(1000), 1, "user:eve:--x")];
+        fails(&of_group(above), "others may replace it");
         // Not on the way: a link may have led there.
         fails(&judged("/root", 0o750), "others may replace it");
         assert_eq!(judged("/pods", 0o750).outcome, Outcome::Pass);
@@ -286,6 +320,31 @@ mod tests {
         assert!(acl(Who::User(1000), 4, "user:eve:r--").remedy.contains("setfacl -b"));
         assert_eq!(acl(Who::User(101), 6, "user:elasticsearch:rw-").outcome, Outcome::Pass);
         assert_eq!(acl(Who::User(1000), 0, "user:eve:---").outcome, Outcome::Pass);
+    }
+
+    #[test]
+    fn who_is_in_the_group_of_an_entry_is_named() {
+        let of = |rights, member: &str| NamedEntry {
+            members: vec![member.to_owned()],
+            ..entry(Who::Group(102), rights, "group:elasticsearch:rwx")
+        };
+        let file = |entry| with(0o660, |_, file| file.entries = vec![entry]);
+        let finding = file(of(6, "alice"));
+        fails(&finding, "an access-control entry for group elasticsearch lets in alice");
+        assert_eq!(finding.severity, Severity::Low);
+        assert_eq!(finding.remedy, "`gpasswd -d alice elasticsearch`");
+        assert_eq!(file(of(6, "elasticsearch")).outcome, Outcome::Pass);
+        assert_eq!(file(of(0, "alice")).outcome, Outcome::Pass);
+        let above =
+            |entry| with(0o660, |keystore, _| keystore.parents[0].access.entries = vec![entry]);
+        fails(&above(of(7, "alice")), "alice, in group elasticsearch, may replace it");
+        assert_eq!(above(of(5, "alice")).outcome, Outcome::Pass);
+        let elsewhere = with(0o660, |keystore, _| {
+            let access = &mut keystore.parents[0].access;
+            access.entries = vec![of(7, "elasticsearch")];
+            access.members_elsewhere = vec!["sss".to_owned()];
+        });
+        assert_eq!(elsewhere.outcome, Outcome::Unknown);
     }
 
     #[test]

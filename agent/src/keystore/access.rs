@@ -1,6 +1,6 @@
 //! Who may do what with a file, and the directories that a path leads through.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use atrest_proto::model::Reason;
 use serde::{Deserialize, Serialize};
@@ -48,6 +48,9 @@ const fn is_false(value: &bool) -> bool {
 pub struct NamedEntry {
     pub entry: Entry,
     pub text: String,
+    /// Who is in the group that it is for, root aside; at most [`MOST_MEMBERS`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub members: Vec<String>,
 }
 
 /// More are not told apart.
@@ -189,12 +192,14 @@ impl<'a> Looker<'a> {
         for entry in list.entries {
             // Of one that is left out it was said.
             let Some(id) = self.id(path, entry.who) else { continue };
-            let who = match entry.who {
-                Who::User(_) => Who::User(id),
-                Who::Group(_) => Who::Group(id),
+            let (who, members) = match entry.who {
+                Who::User(_) => (Who::User(id), BTreeSet::new()),
+                Who::Group(_) => (Who::Group(id), self.accounts.members(id)),
             };
             let entry = Entry { who, ..entry };
-            entries.push(NamedEntry { entry, text: acl::describe(entry, &self.accounts) });
+            let text = acl::describe(entry, &self.accounts);
+            let members = members.into_iter().take(MOST_MEMBERS).collect();
+            entries.push(NamedEntry { entry, text, members });
         }
         let uid = self.id(path, Who::User(metadata.uid));
         let gid = self.id(path, Who::Group(metadata.gid));
