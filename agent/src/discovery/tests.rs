@@ -698,6 +698,81 @@ fn units_with_one_configuration_and_data_of_their_own_are_two_nodes() {
 }
 
 #[test]
+fn a_stopped_unit_with_the_settings_of_a_running_node_keeps_data_of_its_own() {
+    let root = Root::new();
+    root.file("srv/conf/elasticsearch.yml", "cluster.name: c\n");
+    for name in ["a", "b"] {
+        root.file(
+            &format!("etc/systemd/system/elasticsearch-{name}.service"),
+            format!("[Service]\nUser=elasticsearch\nEnvironment=ES_PATH_CONF=/srv/conf\nExecStart=/opt/es/bin/elasticsearch -Epath.data=/d/{name} -Epath.logs=/l/{name}\n"),
+        );
+    }
+    let argv = [
+        "java",
+        "-Des.path.home=/opt/es",
+        "-Des.path.conf=/srv/conf",
+        "org.elasticsearch.bootstrap.Elasticsearch",
+        "-Epath.data=/d/a",
+        "-Epath.logs=/l/a",
+    ];
+    root.process(77, 1, &argv, &[]);
+    let found = root.discover();
+    assert_eq!(found.services.len(), 1, "{:?}", found.services);
+    let places = places(&found);
+    for place in ["data /d/a", "data /d/b", "logs /l/a", "logs /l/b"] {
+        assert!(places.contains(&place.to_owned()), "{place}: {places:?}");
+    }
+}
+
+#[test]
+fn what_a_stopped_unit_sees_otherwise_is_assumed() {
+    let of = |settings: &str| {
+        let root = Root::new();
+        root.file("etc/elasticsearch/elasticsearch.yml", "path.data: /d/es\npath.logs: /l\n");
+        root.file(
+            "etc/systemd/system/elasticsearch.service",
+            format!("[Service]\nUser=elasticsearch\nEnvironment=ES_HOME=/usr/share/elasticsearch ES_PATH_CONF=/etc/elasticsearch\n{settings}\n"),
+        );
+        root.discover()
+    };
+    for settings in [
+        "BindPaths=/plain:/d:rbind",
+        "BindPaths=/a \\\n /plain:/d/es",
+        "TemporaryFileSystem=/d:ro",
+        "BindReadOnlyPaths=-/plain:/d",
+    ] {
+        let found = of(settings);
+        assert_eq!(assumed(&found), ["data /d/es"], "{settings}");
+        let [gap] = found.gaps.as_slice() else { panic!("{:?}", found.gaps) };
+        assert!(gap.subject.starts_with("elasticsearch: /d"), "{gap:?}");
+    }
+    assert_eq!(assumed(&of("RootDirectory=/srv/jail")).len(), 4);
+    for settings in
+        ["BindPaths=/d", "BindPaths=/d:/d", "BindPaths=/x:/d\nBindPaths=", "RootDirectory=/"]
+    {
+        let found = of(settings);
+        assert_eq!((assumed(&found).len(), found.gaps.len()), (0, 0), "{settings}");
+    }
+}
+
+#[test]
+fn of_many_entries_directories_are_looked_at_before_files() {
+    let root = Root::new();
+    for number in 0..1100 {
+        root.file(&format!("home/eve/a{number}"), "");
+    }
+    root.file("home/eve/es/bin/elasticsearch", "");
+    root.file("home/eve/es/config/elasticsearch.yml", "path.data: /d\n");
+    let found = root.discover();
+    assert_eq!((found.services.len(), found.gaps.len()), (1, 0), "{:?}", found.gaps);
+    for number in 0..1100 {
+        fs::create_dir(root.path().join(format!("home/eve/b{number}"))).unwrap();
+    }
+    let gaps = root.discover().gaps;
+    assert!(gaps.iter().any(|gap| gap.detail.contains("entries of /home/eve")), "{gaps:?}");
+}
+
+#[test]
 fn defaults_are_assumed_where_the_environment_that_may_name_the_settings_is_not_known() {
     let root = Root::new();
     let server = "org.elasticsearch.server/org.elasticsearch.bootstrap.Elasticsearch";

@@ -219,6 +219,62 @@ impl Unit {
     }
 }
 
+/// A part of the tree that a service sees otherwise than the host does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct View {
+    pub(super) path: HostPath,
+    /// The setting that says so, and where it stands.
+    pub(super) key: String,
+    pub(super) file: HostPath,
+}
+
+/// What a unit has its service see otherwise: `RootDirectory=`, `BindPaths=` and their like in `systemd.exec(5)`. A unit that
+/// cannot be read was said to be so.
+pub(super) fn views(host: &dyn Host, files: &[HostPath]) -> Vec<View> {
+    let mut views: Vec<View> = Vec::new();
+    for file in files {
+        let Ok(Some(text)) = text(host, file) else { continue };
+        for entry in ini::entries(&text).into_iter().filter(|entry| entry.section == "Service") {
+            let paths = overlaid(&entry.key, &entry.value);
+            if entry.value.is_empty() {
+                views.retain(|view| view.key != entry.key);
+            }
+            views.extend(paths.into_iter().map(|path| View {
+                path,
+                key: entry.key.clone(),
+                file: file.clone(),
+            }));
+        }
+    }
+    views
+}
+
+/// The paths at which a setting puts something else.
+fn overlaid(key: &str, value: &str) -> Vec<HostPath> {
+    let destination = |word: &String| {
+        let word = word.trim_start_matches(['-', '+']);
+        let mut parts = word.split(':');
+        let source = parts.next()?;
+        let path = match (key, parts.next()) {
+            ("TemporaryFileSystem", _) => source,
+            // Without another name it is what the host has.
+            (_, None | Some("")) => return None,
+            (_, Some(destination)) if destination == source => return None,
+            (_, Some(destination)) => destination,
+        };
+        path.starts_with('/').then(|| HostPath::from(path).normalised())
+    };
+    match key {
+        "RootDirectory" | "RootImage" if !value.is_empty() && value != "/" => {
+            vec![HostPath::root()]
+        }
+        "BindPaths" | "BindReadOnlyPaths" | "MountImages" | "TemporaryFileSystem" => {
+            words(value).iter().filter_map(destination).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
 /// The files that are dropped in, by their names; one in an earlier directory hides one of the same name.
 fn dropped_in(host: &dyn Host, unit: &str) -> Vec<HostPath> {
     let mut names = vec!["service.d".to_owned(), format!("{unit}.d")];

@@ -2,7 +2,7 @@
 
 use atrest_proto::model::{Gap, Reason};
 
-use super::{Candidate, Origin};
+use super::{Candidate, Origin, is_directory};
 use crate::discovery::instance::{AS_ROOT, Instance, account_of_archive};
 use crate::discovery::process::{Environment, gap};
 use crate::host::Host;
@@ -12,15 +12,36 @@ use crate::snapshot::{Namespace, Trouble};
 /// Where archives are usually unpacked, in these directories or one level below.
 const UNPACKED: [&str; 6] = ["/opt", "/usr/local", "/usr/share", "/srv", "/home", "/data"];
 
+const SUBJECT: &str = "archives unpacked on this host";
+const NAME_PATHS: &str = "name paths of what is unpacked elsewhere in the agent's configuration";
+/// More gaps than this tell nothing new.
+const MOST_GAPS: usize = 10;
+
 /// The directories in which an archive may have been unpacked.
 pub(in crate::discovery) fn unpacked(host: &dyn Host, gaps: &mut Vec<Gap>) -> Vec<HostPath> {
     /// More entries of a directory than this are not looked through.
     const ENTRIES: usize = 1000;
     /// Nor more directories than this.
     const DIRECTORIES: usize = 5000;
+    /// Nor more entries asked whether they are directories.
+    const ASKED: usize = 20_000;
     let list = |directory: &HostPath| host.list(&Namespace::Host, directory);
-    let below = |names: Vec<Vec<u8>>, directory: &HostPath| -> Vec<HostPath> {
-        names.iter().take(ENTRIES).map(|name| directory.join(name)).collect()
+    let mut asked = 0;
+    let mut cut: Vec<Gap> = Vec::new();
+    let mut below = |names: Vec<Vec<u8>>, directory: &HostPath| -> Vec<HostPath> {
+        let all = names.len();
+        let mut paths: Vec<HostPath> = names.iter().map(|name| directory.join(name)).collect();
+        // Files do not count: a home directory and `/usr/local/bin` may have any number of them.
+        if all > ENTRIES && asked + all <= ASKED {
+            asked += all;
+            paths.retain(|path| is_directory(host, &Namespace::Host, path));
+        }
+        if paths.len() > ENTRIES {
+            paths.truncate(ENTRIES);
+            let detail = format!("only {ENTRIES} of {all} entries of {directory}");
+            cut.push(gap(SUBJECT, &Trouble::new(Reason::Unreadable, detail), NAME_PATHS));
+        }
+        paths
     };
     let mut homes = Vec::new();
     for directory in UNPACKED.map(HostPath::from) {
@@ -41,11 +62,11 @@ pub(in crate::discovery) fn unpacked(host: &dyn Host, gaps: &mut Vec<Gap>) -> Ve
             homes.push(entry);
         }
     }
+    cut.truncate(MOST_GAPS);
+    gaps.append(&mut cut);
     if homes.len() > DIRECTORIES {
         let detail = format!("only the first {DIRECTORIES} of {} directories", homes.len());
-        let trouble = Trouble::new(Reason::Unreadable, detail);
-        let remedy = "name paths of what is unpacked elsewhere in the agent's configuration";
-        gaps.push(gap("archives unpacked on this host", &trouble, remedy));
+        gaps.push(gap(SUBJECT, &Trouble::new(Reason::Unreadable, detail), NAME_PATHS));
         homes.truncate(DIRECTORIES);
     }
     homes

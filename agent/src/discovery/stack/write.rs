@@ -1,18 +1,23 @@
 //! Writes down every instance once, whichever ways lead to it.
 
-use atrest_proto::model::{Service, Use};
+use atrest_proto::model::{Reason, Service, Use};
 
 use super::names::{self, Named};
 use super::{Candidate, Description, Origin, exists};
+use crate::assumption::Assumption;
 use crate::discovery::identity::is_same_file;
-use crate::discovery::{Discovery, KeystorePlace, Place, assumed, open_files, password_sources};
+use crate::discovery::instance::Instance;
+use crate::discovery::process::gap;
+use crate::discovery::{
+    Discovery, KeystorePlace, Place, assumed, open_files, password_sources, unit,
+};
 use crate::drift::Claim;
 use crate::host::Host;
 use crate::keystore::Account;
 use crate::node_api::Endpoint;
 use crate::path::HostPath;
 use crate::secrets::{self, Form};
-use crate::snapshot::{Namespace, Observed};
+use crate::snapshot::{Namespace, Observed, Trouble};
 
 /// A candidate with what it is.
 struct Described {
@@ -77,6 +82,9 @@ pub(in crate::discovery) fn write_down(
     let mut kept: Vec<Described> = Vec::new();
     for mut one in described {
         if let Some(known) = kept.iter_mut().find(|known| is_same(host, known, &one)) {
+            if one.candidate.origin == Origin::Unit {
+                add_of_unit(&mut known.description, one.description);
+            }
             let (known, new) = (&mut known.candidate, &mut one.candidate);
             known.instance.unit_files.append(&mut new.instance.unit_files);
             known.instance.environment_files.append(&mut new.instance.environment_files);
@@ -109,6 +117,27 @@ fn is_same(host: &dyn Host, known: &Described, new: &Described) -> bool {
         && (new.candidate.origin != Origin::Unit
             || known.description.data == new.description.data
             || (known.candidate.origin == Origin::Process && known.description.outdoes_units))
+}
+
+/// Adds where a unit would write that names other data than what runs: another unit may have started that, or this one an
+/// earlier time.
+fn add_of_unit(known: &mut Description, unit: Description) {
+    if known.data == unit.data {
+        return;
+    }
+    let is_known = |path: &HostPath| !unit.guesses.iter().any(|guess| guess.path == *path);
+    for path in unit.data.into_iter().filter(is_known) {
+        if !known.data.contains(&path) {
+            known.data.push(path);
+        }
+    }
+    // What the Java machine writes besides comes from files that both read.
+    let places = unit.places.into_iter().filter(|(usage, path)| {
+        matches!(usage, Use::Data | Use::Logs | Use::Cache | Use::Repository) && is_known(path)
+    });
+    known.places.extend(places);
+    known.places.sort_unstable();
+    known.places.dedup();
 }
 
 /// What may tell an instance from others.
@@ -171,6 +200,37 @@ fn beside_program(
         .collect()
 }
 
+/// Of a unit that does not run, the places that it would see otherwise than the host does are only assumed.
+fn seen_otherwise(
+    host: &dyn Host,
+    instance: &Instance,
+    service: &str,
+    places: &[(Use, HostPath)],
+    found: &mut Discovery,
+) {
+    let views = unit::views(host, &instance.unit_files);
+    let mut told: Vec<&unit::View> = Vec::new();
+    for (usage, path) in places {
+        let Some(view) = views.iter().find(|view| path.is_at_or_below(&view.path)) else {
+            continue;
+        };
+        let detail = format!("{} of {} has the service see other files there", view.key, view.file);
+        let why = Trouble::new(Reason::Unreadable, detail);
+        if !told.contains(&view) {
+            told.push(view);
+            let remedy = "start the service and scan again, or name the real paths in the agent's configuration";
+            found.gaps.push(gap(&format!("{service}: {}", view.path), &why, remedy));
+        }
+        found.assumptions.push(Assumption {
+            service: service.to_owned(),
+            usage: *usage,
+            path: path.clone(),
+            namespace: instance.namespace.clone(),
+            why,
+        });
+    }
+}
+
 fn write(
     host: &dyn Host,
     candidate: Candidate,
@@ -178,7 +238,7 @@ fn write(
     name: String,
     found: &mut Discovery,
 ) {
-    let Candidate { instance, outputs, .. } = candidate;
+    let Candidate { instance, outputs, origin } = candidate;
     let Description { product, config, data, .. } = description;
     let mut places = description.places;
     places.push((Use::Config, config.clone()));
@@ -193,6 +253,9 @@ fn write(
         &places,
         &open,
     ));
+    if origin == Origin::Unit {
+        seen_otherwise(host, &instance, &name, &places, found);
+    }
     for (usage, path) in open {
         if !places.iter().any(|(_, known)| path.is_at_or_below(known)) {
             places.push((usage, path));
