@@ -1,5 +1,6 @@
 //! Looks through a configuration directory: for copies of settings, for private keys that are not encrypted, and for files
-//! of keys and hashes. Symbolic links are not followed; depth, entries and bytes are bounded, and what is left out is said.
+//! of keys and hashes. Symbolic links out of the directory are followed, as those to certificates of the host are; depth,
+//! entries and bytes are bounded, and what is left out is said.
 
 use std::collections::BTreeMap;
 
@@ -7,8 +8,9 @@ use atrest_proto::model::Reason;
 use zeroize::Zeroizing;
 
 use super::{Form, Kind, Place, Sighting, Swept, Value, scan, value};
-use crate::host::{FileKind, Host};
+use crate::host::{FileKind, Host, Metadata};
 use crate::path::HostPath;
+use crate::snapshot::Observed;
 
 /// Levels of directories. `certs/ca/` and its like are two deep, what Kubernetes mounts is one deeper.
 const DEPTH: usize = 4;
@@ -138,17 +140,55 @@ impl Sweep<'_> {
             match metadata.kind {
                 FileKind::Directory if depth == 0 && is_programs_own(&place.product, &name) => {}
                 FileKind::Directory => deeper.push(path),
-                FileKind::File => {
-                    let size = usize::try_from(metadata.size).unwrap_or(usize::MAX);
-                    if let Some(form) = settings_form(place, &name) {
-                        self.found.push(Place { path, form, ..place.clone() });
-                    } else if self.is_other(&path, size) {
-                        self.others += 1;
-                        self.found.push(Place { path, form: Form::Other, ..place.clone() });
-                    }
-                }
-                FileKind::Symlink | FileKind::BlockDevice | FileKind::Other => {}
+                FileKind::File => self.file(path, &name, &metadata),
+                FileKind::Symlink => self.link(path, &name, deeper),
+                FileKind::BlockDevice | FileKind::Other => {}
             }
+        }
+    }
+
+    fn file(&mut self, path: HostPath, name: &[u8], metadata: &Metadata) {
+        let place = self.place;
+        let size = usize::try_from(metadata.size).unwrap_or(usize::MAX);
+        if let Some(form) = settings_form(place, name) {
+            self.found.push(Place { path, form, ..place.clone() });
+        } else if self.is_other(&path, size) {
+            self.others += 1;
+            self.found.push(Place { path, form: Form::Other, ..place.clone() });
+        }
+    }
+
+    /// What a link leads to, unless that is in the directory, or the directory in it.
+    fn link(&mut self, path: HostPath, name: &[u8], deeper: &mut Vec<HostPath>) {
+        let seen_by = &self.place.namespace;
+        let metadata = match self.host.metadata(seen_by, &path, true) {
+            Ok(metadata) => metadata,
+            Err(trouble) if trouble.reason == Reason::NotFound => return,
+            Err(trouble) => {
+                self.left_out.add(Why::Unreadable, || trouble.detail);
+                return;
+            }
+        };
+        let real = |path: &HostPath| match self.host.resolve(seen_by, path).at {
+            Observed::Known(resolved) => Some(resolved.path),
+            Observed::Absent | Observed::Unreadable(_) => None,
+        };
+        let own = real(&self.place.path).unwrap_or_else(|| self.place.path.normalised());
+        let Some(target) = real(&path) else {
+            self.left_out.add(Why::Unreadable, || format!("{path}: where it leads is not known"));
+            return;
+        };
+        if target.is_at_or_below(&own) {
+            return;
+        }
+        match metadata.kind {
+            FileKind::File => self.file(path, name, &metadata),
+            // As `/`, which is no configuration.
+            FileKind::Directory if own.is_at_or_below(&target) => {
+                self.left_out.add(Why::TooMany, || format!("what {path} leads to"));
+            }
+            FileKind::Directory => deeper.push(path),
+            FileKind::Symlink | FileKind::BlockDevice | FileKind::Other => {}
         }
     }
 
@@ -408,6 +448,34 @@ mod tests {
         assert_eq!(found, expected.map(|(path, form)| (path.to_owned(), form)));
         assert_eq!(seen.found, 4);
         assert_eq!(seen.left_out, ["what is in one directory 4 levels down (/etc/es/a/b/c/d)"]);
+    }
+
+    #[test]
+    fn links_out_of_the_directory_are_followed() {
+        let (seen, found) = swept(&[("certs/in.key", KEY)], |root| {
+            fs::create_dir_all(root.join("pki/private")).unwrap();
+            fs::write(root.join("pki/private/node.key"), KEY).unwrap();
+            fs::write(root.join("pki/host.key"), KEY).unwrap();
+            for (target, link) in [
+                ("/pki/host.key", "certs/out.key"),
+                ("/pki/private", "private"),
+                ("certs/in.key", "again.key"),
+                ("/etc/es", "round"),
+                ("/nowhere", "gone"),
+            ] {
+                symlink(target, root.join("etc/es").join(link)).unwrap();
+            }
+        });
+        let found: Vec<&str> = found.iter().map(|(path, _)| path.as_str()).collect();
+        assert_eq!(
+            found,
+            ["/etc/es/certs/in.key", "/etc/es/certs/out.key", "/etc/es/private/node.key"]
+        );
+        assert!(seen.left_out.is_empty(), "{:?}", seen.left_out);
+        let (seen, _) = swept(&[("a.yml", "")], |root| {
+            symlink("/etc", root.join("etc/es/all")).unwrap();
+        });
+        assert_eq!(seen.left_out.len(), 1, "{:?}", seen.left_out);
     }
 
     #[test]
