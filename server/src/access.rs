@@ -60,6 +60,7 @@ pub const RPCS: &[(&str, Access)] = &[
     ("/atrest.v1.FleetService/GetNode", Access::Role(Role::Viewer)),
     ("/atrest.v1.FleetService/ListFindings", Access::Role(Role::Viewer)),
     ("/atrest.v1.FleetService/ListAlerts", Access::Role(Role::Viewer)),
+    ("/atrest.v1.FleetService/ListHistory", Access::Role(Role::Viewer)),
     ("/atrest.v1.AuditService/ListAudit", Access::Role(Role::Operator)),
     ("/atrest.v1.NodeService/RevokeNode", Access::Role(Role::Admin)),
     ("/atrest.v1.OperatorService/CreateOperator", Access::Role(Role::Admin)),

@@ -11,6 +11,7 @@
 
 pub mod access;
 pub mod alert;
+mod archive;
 pub mod audit;
 pub mod authority;
 pub mod clock;

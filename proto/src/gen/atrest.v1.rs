@@ -2306,6 +2306,58 @@ pub struct ListAlertsResponse {
     #[prost(string, tag = "2")]
     pub next_page_token: ::prost::alloc::string::String,
 }
+/// One time that a check failed on an asset, from its failure until it was seen to pass.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Exposure {
+    #[prost(string, tag = "1")]
+    pub host_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub hostname: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub check: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub asset: ::prost::alloc::string::String,
+    /// 1 for the first time that this check failed on this asset.
+    #[prost(uint32, tag = "5")]
+    pub episode: u32,
+    /// By the host's clock, as far as it does not lie in the future.
+    #[prost(message, optional, tag = "6")]
+    pub opened_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// When the server was told of it.
+    #[prost(message, optional, tag = "7")]
+    pub told_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// Unset while it goes on.
+    #[prost(message, optional, tag = "8")]
+    pub ended_at: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(enumeration = "AlertEnd", tag = "9")]
+    pub end: i32,
+    /// When the asset was last missing from a report that had it before: not seen is not fixed.
+    #[prost(message, optional, tag = "10")]
+    pub absent_at: ::core::option::Option<::prost_types::Timestamp>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListHistoryRequest {
+    /// A host id or a host name. Unset: all hosts, those that are revoked as well.
+    #[prost(string, tag = "1")]
+    pub node: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub check: ::prost::alloc::string::String,
+    /// Only what goes on, or ended then or later.
+    #[prost(message, optional, tag = "3")]
+    pub since: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(uint32, tag = "4")]
+    pub page_size: u32,
+    #[prost(string, tag = "5")]
+    pub page_token: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListHistoryResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub exposures: ::prost::alloc::vec::Vec<Exposure>,
+    /// Empty on the last page.
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Token {
     #[prost(string, tag = "1")]
@@ -2693,6 +2745,31 @@ pub mod fleet_service_client {
                 .insert(GrpcMethod::new("atrest.v1.FleetService", "ListAlerts"));
             self.inner.unary(req, path, codec).await
         }
+        /// When which asset was exposed, the newest first; also what was over before anybody asked.
+        pub async fn list_history(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListHistoryRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListHistoryResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/atrest.v1.FleetService/ListHistory",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("atrest.v1.FleetService", "ListHistory"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -2738,6 +2815,14 @@ pub mod fleet_service_server {
             request: tonic::Request<super::ListAlertsRequest>,
         ) -> std::result::Result<
             tonic::Response<super::ListAlertsResponse>,
+            tonic::Status,
+        >;
+        /// When which asset was exposed, the newest first; also what was over before anybody asked.
+        async fn list_history(
+            &self,
+            request: tonic::Request<super::ListHistoryRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListHistoryResponse>,
             tonic::Status,
         >;
     }
@@ -3028,6 +3113,51 @@ pub mod fleet_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListAlertsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/atrest.v1.FleetService/ListHistory" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListHistorySvc<T: FleetService>(pub Arc<T>);
+                    impl<
+                        T: FleetService,
+                    > tonic::server::UnaryService<super::ListHistoryRequest>
+                    for ListHistorySvc<T> {
+                        type Response = super::ListHistoryResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListHistoryRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as FleetService>::list_history(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListHistorySvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -28,6 +28,7 @@ pub struct Config {
     pub authority: Authority,
     pub enrollment: Enrollment,
     pub audit: Audit,
+    pub history: History,
     pub alerts: Alerts,
     pub webhooks: Vec<Webhook>,
     pub log: Log,
@@ -84,6 +85,12 @@ pub struct Enrollment {
 pub struct Audit {
     pub keep_for: Duration,
     pub max_entries: u64,
+}
+
+/// How long it is kept what is over: times that something was exposed, alerts, and what became of telling them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct History {
+    pub keep_for: Duration,
 }
 
 /// What is worth an alert.

@@ -10,8 +10,8 @@ use atrest_proto::model::Severity;
 use super::reader::{Reader, Section};
 use super::values::{address, count, duration, non_empty, number, path, text};
 use super::{
-    Agents, Alerts, Audit, Authority, Config, Enrollment, Log, OperatorToken, Operators, Webhook,
-    host_of,
+    Agents, Alerts, Audit, Authority, Config, Enrollment, History, Log, OperatorToken, Operators,
+    Webhook, host_of,
 };
 use crate::access::Role;
 use crate::logging::Format;
@@ -30,13 +30,26 @@ pub(super) fn config<'a>(reader: &mut Reader<'a>, root: &mut Section<'a>) -> Con
     let enrollment = enrollment(reader, section);
     let section = root.section(reader, "audit");
     let audit = audit(reader, section);
+    let section = root.section(reader, "history");
+    let history = history(reader, section);
     let section = root.section(reader, "alerts");
     let alerts = alerts(reader, section);
     let section = root.section(reader, "notify");
     let webhooks = notify(reader, section);
     let section = root.section(reader, "log");
     let log = log(reader, section);
-    Config { state_dir, agents, operators, authority, enrollment, audit, alerts, webhooks, log }
+    Config {
+        state_dir,
+        agents,
+        operators,
+        authority,
+        enrollment,
+        audit,
+        history,
+        alerts,
+        webhooks,
+        log,
+    }
 }
 
 fn agents<'a>(reader: &mut Reader<'a>, mut section: Section<'a>) -> Agents {
@@ -168,6 +181,17 @@ fn audit<'a>(reader: &mut Reader<'a>, mut section: Section<'a>) -> Audit {
     };
     section.end(reader);
     audit
+}
+
+fn history<'a>(reader: &mut Reader<'a>, mut section: Section<'a>) -> History {
+    // As long as the audit log.
+    let keep_for = section
+        .value(reader, "keep_for", "a time from 24h to 10 years, such as \"9600h\"", |value| {
+            duration(value, Duration::from_hours(24), Duration::from_hours(10 * 366 * 24))
+        })
+        .unwrap_or(Duration::from_hours(400 * 24));
+    section.end(reader);
+    History { keep_for }
 }
 
 fn alerts<'a>(reader: &mut Reader<'a>, mut section: Section<'a>) -> Alerts {

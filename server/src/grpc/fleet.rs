@@ -7,7 +7,7 @@ use tonic::{Request, Response, Status};
 
 use super::{Context, status, wire};
 use crate::hub::Hub;
-use crate::store::{FindingFilter, HostFilter, HostRow, PageRequest, Store};
+use crate::store::{ExposureFilter, FindingFilter, HostFilter, HostRow, PageRequest, Store};
 
 #[derive(Debug, Clone)]
 pub(super) struct Handler {
@@ -148,6 +148,29 @@ impl FleetService for Handler {
             .map_err(|error| status::of_store(&error))?;
         Ok(Response::new(v1::ListAlertsResponse {
             alerts: page.items.into_iter().map(wire::alert).collect(),
+            next_page_token: page.next,
+        }))
+    }
+
+    async fn list_history(
+        &self,
+        request: Request<v1::ListHistoryRequest>,
+    ) -> Result<Response<v1::ListHistoryResponse>, Status> {
+        let request = request.into_inner();
+        let filter = ExposureFilter {
+            node: (!request.node.is_empty()).then_some(request.node),
+            check: (!request.check.is_empty()).then_some(request.check),
+            since: request.since.map(|at| wire::timestamp(at, "since")).transpose()?,
+        };
+        let page = PageRequest::new(request.page_size, request.page_token);
+        let page = self
+            .context
+            .store
+            .history_list(filter, page)
+            .await
+            .map_err(|error| status::of_store(&error))?;
+        Ok(Response::new(v1::ListHistoryResponse {
+            exposures: page.items.into_iter().map(wire::exposure).collect(),
             next_page_token: page.next,
         }))
     }

@@ -19,7 +19,7 @@ use crate::fleet::roster::Counts;
 use crate::fleet::{Digest, NodeState, Observation, duty};
 use crate::hub::Incoming;
 use crate::labels::GroupBy;
-use crate::store::{AlertRow, DeliveryRow, FindingRow, HostRow};
+use crate::store::{AlertRow, DeliveryRow, Exposure, FindingRow, HostRow};
 
 /// The most findings of one report: a node has dozens.
 const MAX_FINDINGS: usize = 10_000;
@@ -226,6 +226,21 @@ pub(super) fn finding(row: FindingRow) -> v1::FleetFinding {
         opened_at: row.opened_at.map(time),
         absent_since: row.absent_since.map(time),
         retired_at: row.retired_at.map(time),
+    }
+}
+
+pub(super) fn exposure(row: Exposure) -> v1::Exposure {
+    v1::Exposure {
+        host_id: row.host_id.as_str().to_owned(),
+        hostname: row.hostname,
+        check: row.check,
+        asset: row.asset,
+        episode: row.episode,
+        opened_at: Some(time(row.opened_at)),
+        told_at: Some(time(row.told_at)),
+        ended_at: row.ended.map(|(at, _)| time(at)),
+        end: row.ended.map_or(v1::AlertEnd::Unspecified, |(_, end)| alert_end(end)).into(),
+        absent_at: row.absent_at.map(time),
     }
 }
 

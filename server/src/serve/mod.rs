@@ -17,6 +17,7 @@ use tonic_health::server::HealthReporter;
 use tracing::{error, info, warn};
 
 use crate::alert::Policy;
+use crate::archive::Archive;
 use crate::authority::{Authority, AuthorityError};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -169,6 +170,8 @@ pub async fn start_with(
         Retention { keep_for: config.audit.keep_for, max_entries: config.audit.max_entries };
     let journal = Arc::new(Journal::new(Arc::clone(&store), clock.clone(), retention));
     journal.prune().await;
+    let archive =
+        Arc::new(Archive::new(Arc::clone(&store), clock.clone(), config.history.keep_for));
     let hub = Arc::new(Hub::open(Arc::clone(&store), settings, clock.clone()).await?);
 
     let agents = listen("agents.listen", config.agents.listen).await?;
@@ -225,6 +228,11 @@ pub async fn start_with(
         every(PRUNE, &clock, &draining, Arc::clone(&journal), |journal| async move {
             journal.prune().await;
         }),
+        every(PRUNE, &clock, &draining, Arc::clone(&archive), |archive| async move {
+            archive.prune().await;
+        }),
+        // A server that is often started anew never waits that long.
+        tokio::spawn(async move { archive.prune().await }),
         every(sweep_interval(config.agents.silent_after), &clock, &draining, Arc::clone(&hub), {
             |hub| async move { hub.sweep().await }
         }),

@@ -8,8 +8,8 @@ use atrest_proto::model::{Finding, Host, Outcome, Severity};
 use jiff::Timestamp;
 
 use super::{
-    Attempt, Change, DeliveryStatus, FindingFilter, HostFilter, PageRequest, Revocation, Step,
-    Store, StoreError, StoredReport,
+    Attempt, Change, DeliveryStatus, ExposureFilter, FindingFilter, HostFilter, PageRequest,
+    Revocation, Step, Store, StoreError, StoredReport,
 };
 use crate::access::{Account, Role};
 use crate::alert::{AlertChange, AlertEnd, AlertState, Policy, decide};
@@ -36,6 +36,7 @@ pub(crate) async fn run(store: &dyn Store) {
     messages_go_out_in_order(store).await;
     a_change_and_its_entry_are_one(store).await;
     the_audit_log_is_read_and_pruned_from_its_ends(store).await;
+    history_is_windows_and_only_what_is_over_is_thrown_away(store).await;
 }
 
 fn at(second: i64) -> Timestamp {
@@ -569,4 +570,82 @@ async fn the_audit_log_is_read_and_pruned_from_its_ends(store: &dyn Store) {
     assert_eq!(objects().await, ["5", "4"], "what is too much is gone");
     assert!(!store.audit_prune(at(0), 2).await.unwrap());
     assert_eq!(objects().await.len(), 2);
+}
+
+async fn history_is_windows_and_only_what_is_over_is_thrown_away(store: &dyn Store) {
+    let host = enrol(store, "history").await;
+    let say = async |sequence, findings: &[(&str, Outcome)]| {
+        let findings = findings.iter().map(|(asset, outcome)| body(asset, *outcome)).collect();
+        store.host_change(host.clone(), step(sequence, findings)).await.unwrap();
+    };
+    // Times are 100 seconds and the sequence.
+    say(1, &[("h:/a", Outcome::Fail), ("h:/b", Outcome::Fail)]).await;
+    say(2, &[("h:/a", Outcome::Pass)]).await;
+    say(3, &[("h:/a", Outcome::Fail)]).await;
+    say(4, &[("h:/a", Outcome::Unknown), ("h:/c", Outcome::Unknown)]).await;
+    say(5, &[("h:/a", Outcome::Pass)]).await;
+
+    let list = async |since: Option<i64>| {
+        let filter = ExposureFilter {
+            node: Some(host.as_str().to_owned()),
+            check: Some("volume_encrypted".to_owned()),
+            since: since.map(at),
+        };
+        let mut windows = Vec::new();
+        let mut page = PageRequest::new(2, String::new());
+        loop {
+            let found = store.history_list(filter.clone(), page).await.unwrap();
+            windows.extend(found.items.into_iter().map(|row| {
+                let second = |at: Timestamp| at.as_second();
+                let ended = row.ended.map(|(at, end)| (second(at), end));
+                (row.asset, row.episode, second(row.opened_at), ended, row.absent_at.map(second))
+            }));
+            if found.next.is_empty() {
+                return windows;
+            }
+            page = PageRequest::new(2, found.next);
+        }
+    };
+    let window = |asset: &str, episode, from, until: Option<i64>, absent| {
+        (asset.to_owned(), episode, from, until.map(|at| (at, AlertEnd::Passed)), absent)
+    };
+    let second = window("h:/a", 2, 103, Some(105), None);
+    let goes_on = window("h:/b", 1, 101, None, Some(102));
+    let first = window("h:/a", 1, 101, Some(102), None);
+    assert_eq!(list(None).await, [second.clone(), goes_on.clone(), first.clone()]);
+    assert_eq!(list(Some(102)).await.len(), 3, "its end is within");
+    assert_eq!(list(Some(103)).await, [second.clone(), goes_on.clone()]);
+    let of_another = ExposureFilter { check: Some("luks_kdf".to_owned()), ..Default::default() };
+    let none = store.history_list(of_another, PageRequest::default()).await.unwrap().items;
+    assert_eq!(none, []);
+
+    let alerts = async |state| {
+        let all = store.alert_list(state, PageRequest::default()).await.unwrap().items;
+        let of_host = all.into_iter().filter(|row| row.alert.host_id == host.as_str());
+        of_host.map(|row| (row.alert.finding.asset, row.alert.episode)).collect::<Vec<_>>()
+    };
+    let (a1, a2) = (("h:/a".to_owned(), 1), ("h:/a".to_owned(), 2));
+    assert!(!store.history_prune(at(103)).await.unwrap());
+    assert_eq!(list(None).await, [second.clone(), goes_on.clone()]);
+    assert_eq!(
+        alerts(AlertState::Resolved).await,
+        [a2.clone(), a1],
+        "what is still to be told is not thrown away"
+    );
+    let due = store.delivery_due("ops".to_owned(), 100, at(1_000)).await.unwrap();
+    for delivery in due.deliveries {
+        let done = Attempt::Delivered { at: at(1_000) };
+        store.delivery_record(delivery.delivery_id, done).await.unwrap();
+    }
+    let due = store.delivery_due("ops".to_owned(), 100, at(1_000)).await.unwrap();
+    for delivery in due.deliveries {
+        let done = Attempt::GivenUp { error: "nobody there".to_owned() };
+        store.delivery_record(delivery.delivery_id, done).await.unwrap();
+    }
+    assert!(!store.history_prune(at(103)).await.unwrap());
+    assert_eq!(alerts(AlertState::Resolved).await, [a2]);
+    assert!(!store.history_prune(at(100_000)).await.unwrap());
+    assert_eq!(list(None).await, [goes_on], "however old it is");
+    assert_eq!(alerts(AlertState::Resolved).await, []);
+    assert_eq!(alerts(AlertState::Firing).await, [("h:/b".to_owned(), 1)]);
 }

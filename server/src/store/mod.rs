@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use thiserror::Error;
 
 use crate::access::Account;
-use crate::alert::{Alert, AlertChange, AlertState};
+use crate::alert::{Alert, AlertChange, AlertEnd, AlertState};
 use crate::audit::Entry;
 use crate::enrollment::{Application, Refusal, Token};
 use crate::fleet::roster::{Enrolled, Sighting, Standing};
@@ -152,6 +152,32 @@ pub struct FindingFilter {
     pub untold: Option<Severity>,
 }
 
+/// One time that a check failed on an asset.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exposure {
+    pub host_id: HostId,
+    pub hostname: String,
+    pub check: String,
+    pub asset: String,
+    pub episode: u32,
+    /// By the host's clock, as all times here but `told_at`.
+    pub opened_at: Timestamp,
+    pub told_at: Timestamp,
+    /// When the asset was last missing from a report that had it before.
+    pub absent_at: Option<Timestamp>,
+    /// `None` while it goes on.
+    pub ended: Option<(Timestamp, AlertEnd)>,
+}
+
+/// Which exposures to list. The newest first, of all hosts.
+#[derive(Debug, Clone, Default)]
+pub struct ExposureFilter {
+    pub node: Option<String>,
+    pub check: Option<String>,
+    /// Only what goes on, or ended then or later.
+    pub since: Option<Timestamp>,
+}
+
 /// An alert in a list, with what became of telling it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AlertRow {
@@ -280,6 +306,15 @@ pub trait Store: Send + Sync + std::fmt::Debug {
         filter: FindingFilter,
         page: PageRequest,
     ) -> Result<Page<FindingRow>, StoreError>;
+
+    async fn history_list(
+        &self,
+        filter: ExposureFilter,
+        page: PageRequest,
+    ) -> Result<Page<Exposure>, StoreError>;
+    /// Throws away some of the episodes, and of the alerts with their messages, that ended before `before`. Never
+    /// what goes on. `true` when there is more.
+    async fn history_prune(&self, before: Timestamp) -> Result<bool, StoreError>;
 
     /// Newest first.
     async fn alert_list(

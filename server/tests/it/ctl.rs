@@ -21,7 +21,7 @@ async fn ctl(server: &Server, args: &[&str]) -> (Option<i32>, String, String) {
     (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
 }
 
-async fn answer(server: &Server, args: &[&str]) -> String {
+pub(crate) async fn answer(server: &Server, args: &[&str]) -> String {
     let (code, stdout, stderr) = ctl(server, args).await;
     assert_eq!((code, &*stderr), (Some(0), ""), "{args:?}");
     stdout

@@ -19,6 +19,7 @@ mod ctl;
 mod duties;
 mod enrolment;
 mod harness;
+mod history;
 mod ingest;
 mod operators;
 mod outage;

@@ -10,7 +10,9 @@ use jiff::SignedDuration;
 
 use crate::connect::Connection;
 use crate::render::Screen;
-use crate::{alerts, audit, findings, node, nodes, operators, revoke, status, tokens, webhook};
+use crate::{
+    alerts, audit, findings, history, node, nodes, operators, revoke, status, tokens, webhook,
+};
 
 /// Everything is well.
 const OK: u8 = 0;
@@ -112,6 +114,21 @@ enum Command {
         /// Only this host
         #[arg(long)]
         node: Option<String>,
+    },
+    /// When what was exposed, from when until when; also what was over before anybody looked
+    History {
+        /// Only this host
+        #[arg(long)]
+        node: Option<String>,
+        /// Only this check
+        #[arg(long)]
+        check: Option<String>,
+        /// Only what goes on, or ended since: a date, a time such as 2026-01-31T12:00:00Z, or 30d or 8h ago
+        #[arg(long, value_name = "TIME", value_parser = history::since)]
+        since: Option<history::Since>,
+        /// Print as CSV, for spreadsheets
+        #[arg(long)]
+        csv: bool,
     },
     /// Alerts, and what became of telling them
     Alerts {
@@ -243,6 +260,10 @@ async fn dispatch(cli: Cli, screen: &mut Screen) -> anyhow::Result<()> {
         }
         Command::Findings { outcome, check, node } => {
             findings::run(&mut connect().await?, screen, outcome, check, node).await
+        }
+        Command::History { node, check, since, csv } => {
+            let ask = history::Ask { node, check, since };
+            history::run(&mut connect().await?, screen, ask, csv).await
         }
         Command::Alerts { resolved } => alerts::run(&mut connect().await?, screen, resolved).await,
         Command::Token(TokenCommand::Create { cluster, uses, ttl, replace, labels }) => {

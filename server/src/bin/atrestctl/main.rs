@@ -5,6 +5,7 @@ mod audit;
 mod cli;
 mod connect;
 mod findings;
+mod history;
 mod node;
 mod nodes;
 mod operators;

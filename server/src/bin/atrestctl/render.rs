@@ -111,6 +111,11 @@ impl Screen {
         Ok(true)
     }
 
+    /// Text as it is, for programs that read no JSON.
+    pub(crate) fn raw(&mut self, text: &str) {
+        self.out.push_str(text);
+    }
+
     pub(crate) fn line(&mut self, text: &str) {
         self.row(&[text.into()]);
     }
@@ -192,7 +197,8 @@ pub(crate) fn ago(at: Option<Timestamp>, now: Timestamp) -> String {
     }
 }
 
-fn span(seconds: i64) -> String {
+/// A length of time, in one unit.
+pub(crate) fn span(seconds: i64) -> String {
     match seconds {
         ..60 => format!("{seconds} s"),
         60..3_600 => format!("{} min", seconds / 60),

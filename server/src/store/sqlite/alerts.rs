@@ -21,10 +21,10 @@ pub(super) fn put(
         AlertChange::Fire(alert) => fire(connection, host, alert)?,
         AlertChange::Resolve { alert_id, ended_at, end } => connection
             .prepare_cached(
-                "UPDATE alerts SET ended_at = ?2, end_reason = ?3
+                "UPDATE alerts SET ended_at = ?2, end_reason = ?3, over_at = ?4
                  WHERE alert_id = ?1 AND ended_at IS NULL",
             )?
-            .execute((alert_id, time(*ended_at), end.as_str()))?,
+            .execute((alert_id, time(*ended_at), end.as_str(), time(at)))?,
     };
     for notifier in notifiers {
         connection

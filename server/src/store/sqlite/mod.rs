@@ -4,6 +4,7 @@ mod alerts;
 mod audit;
 mod changes;
 mod findings;
+mod history;
 mod hosts;
 mod migrations;
 mod operators;
@@ -24,8 +25,8 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use thiserror::Error;
 
 use super::{
-    Admitted, AlertRow, Attempt, Due, FindingFilter, FindingRow, HostFilter, HostRow, Page,
-    PageRequest, Revocation, Step, Store, StoreError,
+    Admitted, AlertRow, Attempt, Due, Exposure, ExposureFilter, FindingFilter, FindingRow,
+    HostFilter, HostRow, Page, PageRequest, Revocation, Step, Store, StoreError,
 };
 use crate::access::Account;
 use crate::alert::AlertState;
@@ -310,6 +311,18 @@ impl Store for Sqlite {
         page: PageRequest,
     ) -> Result<Page<AlertRow>, StoreError> {
         self.reader.run(move |connection| alerts::list(connection, state, &page)).await
+    }
+
+    async fn history_list(
+        &self,
+        filter: ExposureFilter,
+        page: PageRequest,
+    ) -> Result<Page<Exposure>, StoreError> {
+        self.reader.run(move |connection| history::list(connection, &filter, &page)).await
+    }
+
+    async fn history_prune(&self, before: Timestamp) -> Result<bool, StoreError> {
+        self.writer.run(move |connection| history::prune(connection, before)).await
     }
 
     async fn delivery_due(

@@ -1,0 +1,273 @@
+//! `atrestctl history`: when which asset was exposed, from when until when.
+
+use atrest_proto::convert::timestamp_to_wire;
+use atrest_proto::v1;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+
+use crate::connect::{Connection, explain};
+use crate::operators::lifetime;
+use crate::render::{Cell, Screen, Tone, count, exact, now, span, time};
+
+/// From when on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Since {
+    At(Timestamp),
+    Ago(SignedDuration),
+}
+
+/// A time, a date (its beginning in UTC), or how long ago.
+pub(crate) fn since(text: &str) -> Result<Since, String> {
+    if let Ok(at) = text.parse::<Timestamp>() {
+        return Ok(Since::At(at));
+    }
+    if let Ok(day) = text.parse::<Date>()
+        && let Ok(start) = TimeZone::UTC.to_timestamp(day.at(0, 0, 0, 0))
+    {
+        return Ok(Since::At(start));
+    }
+    lifetime(text).map(Since::Ago).map_err(|_| {
+        "write a date such as 2026-01-31, a time such as 2026-01-31T12:00:00Z, or 30d or 8h for so long ago"
+            .to_owned()
+    })
+}
+
+/// What to look for.
+#[derive(Debug)]
+pub(crate) struct Ask {
+    pub(crate) node: Option<String>,
+    pub(crate) check: Option<String>,
+    pub(crate) since: Option<Since>,
+}
+
+/// One time that a check failed on an asset, for programs.
+#[derive(Debug, Serialize)]
+struct Exposure {
+    host_id: String,
+    hostname: String,
+    check: String,
+    asset: String,
+    episode: u32,
+    from: Option<Timestamp>,
+    /// Absent while it goes on.
+    until: Option<Timestamp>,
+    /// Until now when it goes on.
+    seconds: i64,
+    /// `ongoing`, `passed` or `host_retired`.
+    end: &'static str,
+    /// When the server was told that it began.
+    told_at: Option<Timestamp>,
+    /// When the asset was last missing from a report that had it before.
+    absent_at: Option<Timestamp>,
+}
+
+#[derive(Debug, Serialize)]
+struct History {
+    schema: &'static str,
+    exposures: Vec<Exposure>,
+}
+
+pub(crate) async fn run(
+    connection: &mut Connection,
+    screen: &mut Screen,
+    ask: Ask,
+    csv: bool,
+) -> anyhow::Result<()> {
+    let now = now();
+    let since = ask.since.map(|since| match since {
+        Since::At(at) => at,
+        Since::Ago(ago) => now.checked_sub(ago).unwrap_or(Timestamp::MIN),
+    });
+    let mut exposures = Vec::new();
+    let mut page_token = String::new();
+    loop {
+        let request = v1::ListHistoryRequest {
+            node: ask.node.clone().unwrap_or_default(),
+            check: ask.check.clone().unwrap_or_default(),
+            since: since.map(timestamp_to_wire),
+            page_size: 0,
+            page_token,
+        };
+        let page = connection
+            .fleet
+            .list_history(request)
+            .await
+            .map_err(|status| explain(&status))?
+            .into_inner();
+        exposures.extend(page.exposures.into_iter().map(|row| read(row, now)));
+        if page.next_page_token.is_empty() {
+            break;
+        }
+        page_token = page.next_page_token;
+    }
+    if csv {
+        screen.raw(&table(&exposures));
+        return Ok(());
+    }
+    let history = History { schema: "atrest.history/1", exposures };
+    if !screen.json(&history)? {
+        print(screen, &history.exposures);
+    }
+    Ok(())
+}
+
+fn read(row: v1::Exposure, now: Timestamp) -> Exposure {
+    let (from, until) = (time(row.opened_at), time(row.ended_at));
+    let end = match (until, row.end()) {
+        (None, _) => "ongoing",
+        (Some(_), v1::AlertEnd::Passed) => "passed",
+        (Some(_), v1::AlertEnd::HostRetired) => "host_retired",
+        (Some(_), v1::AlertEnd::Unspecified) => "unknown",
+    };
+    let lasted = from.map(|from| until.unwrap_or(now).duration_since(from).as_secs());
+    Exposure {
+        end,
+        seconds: lasted.unwrap_or_default().max(0),
+        host_id: row.host_id,
+        hostname: row.hostname,
+        check: row.check,
+        asset: row.asset,
+        episode: row.episode,
+        from,
+        until,
+        told_at: time(row.told_at),
+        absent_at: time(row.absent_at),
+    }
+}
+
+fn print(screen: &mut Screen, exposures: &[Exposure]) {
+    if exposures.is_empty() {
+        screen.line("nothing was exposed");
+        return;
+    }
+    let rows: Vec<_> = exposures
+        .iter()
+        .map(|row| {
+            let tone = match row.end {
+                "passed" => Tone::Good,
+                "ongoing" => Tone::Bad,
+                _ => Tone::Doubt,
+            };
+            let end = match (row.end, row.absent_at) {
+                ("ongoing", Some(at)) => format!("ongoing, not reported at {at:.0}"),
+                ("host_retired", _) => "its host was revoked: nobody saw it fixed".to_owned(),
+                (end, _) => end.to_owned(),
+            };
+            vec![
+                exact(row.from).into(),
+                exact(row.until).into(),
+                span(row.seconds).into(),
+                row.hostname.as_str().into(),
+                row.check.as_str().into(),
+                row.asset.as_str().into(),
+                Cell::new(end, tone),
+            ]
+        })
+        .collect();
+    screen.table(&["FROM", "UNTIL", "LASTED", "NODE", "CHECK", "ASSET", "END"], &rows);
+    screen.line("");
+    screen.line(&count(u64::try_from(rows.len()).unwrap_or(u64::MAX), "exposure"));
+}
+
+/// As in RFC 4180, with a heading.
+fn table(exposures: &[Exposure]) -> String {
+    let mut out = String::from(
+        "host_id,hostname,check,asset,episode,from,until,seconds,end,told_at,absent_at\r\n",
+    );
+    for row in exposures {
+        let cells = [
+            row.host_id.clone(),
+            row.hostname.clone(),
+            row.check.clone(),
+            row.asset.clone(),
+            row.episode.to_string(),
+            exact(row.from),
+            exact(row.until),
+            row.seconds.to_string(),
+            row.end.to_owned(),
+            exact(row.told_at),
+            exact(row.absent_at),
+        ];
+        out.push_str(&cells.map(|cell| quote(&cell)).join(","));
+        out.push_str("\r\n");
+    }
+    out
+}
+
+/// A cell. Hosts name things: what a spreadsheet would run as a formula is made text
+/// (<https://owasp.org/www-community/attacks/CSV_Injection>).
+fn quote(cell: &str) -> String {
+    let formula = cell.starts_with(['=', '+', '-', '@', '\t', '\r']);
+    let cell = if formula { format!("'{cell}") } else { cell.to_owned() };
+    if cell.contains([',', '"', '\r', '\n']) {
+        format!("\"{}\"", cell.replace('"', "\"\""))
+    } else {
+        cell
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn exposures() -> Vec<Exposure> {
+        let wire = |second| Some(timestamp_to_wire(at(second)));
+        let row = |hostname: &str, ended: Option<i64>, end: v1::AlertEnd| v1::Exposure {
+            host_id: "id".to_owned(),
+            hostname: hostname.to_owned(),
+            check: "volume_encrypted".to_owned(),
+            asset: "data:/srv/a,b".to_owned(),
+            episode: 1,
+            opened_at: wire(60),
+            told_at: wire(61),
+            ended_at: ended.and_then(wire),
+            end: end.into(),
+            absent_at: ended.is_none().then(|| wire(90)).flatten(),
+        };
+        vec![
+            read(row("es-1", None, v1::AlertEnd::Unspecified), at(7_260)),
+            read(row("=cmd", Some(120), v1::AlertEnd::Passed), at(7_260)),
+            read(row("es-2", Some(30), v1::AlertEnd::HostRetired), at(7_260)),
+        ]
+    }
+
+    #[test]
+    fn windows_are_shown_to_people_and_to_spreadsheets() {
+        let mut screen = Screen::plain();
+        print(&mut screen, &exposures());
+        expect![[r"
+            FROM                  UNTIL                 LASTED  NODE  CHECK             ASSET          END
+            1970-01-01T00:01:00Z                        2 h     es-1  volume_encrypted  data:/srv/a,b  ongoing, not reported at 1970-01-01T00:01:30Z
+            1970-01-01T00:01:00Z  1970-01-01T00:02:00Z  1 min   =cmd  volume_encrypted  data:/srv/a,b  passed
+            1970-01-01T00:01:00Z  1970-01-01T00:00:30Z  0 s     es-2  volume_encrypted  data:/srv/a,b  its host was revoked: nobody saw it fixed
+
+            3 exposures
+        "]]
+        .assert_eq(screen.text());
+        let csv = table(&exposures());
+        let lines: Vec<_> = csv.split_terminator("\r\n").collect();
+        assert_eq!(
+            lines[2],
+            "id,'=cmd,volume_encrypted,\"data:/srv/a,b\",1,1970-01-01T00:01:00Z,\
+             1970-01-01T00:02:00Z,60,passed,1970-01-01T00:01:01Z,"
+        );
+        assert_eq!(quote("say \"x\"\n"), "\"say \"\"x\"\"\n\"");
+    }
+
+    #[test]
+    fn a_time_is_a_moment_a_day_or_so_long_ago() {
+        assert_eq!(since("1970-01-01T00:01:00Z"), Ok(Since::At(at(60))));
+        assert_eq!(since("1970-01-02"), Ok(Since::At(at(86_400))));
+        assert_eq!(since("2d"), Ok(Since::Ago(SignedDuration::from_hours(48))));
+        assert_eq!(since("8h"), Ok(Since::Ago(SignedDuration::from_hours(8))));
+        assert!(since("yesterday").is_err());
+    }
+}
