@@ -26,6 +26,7 @@ pub mod hub;
 mod journal;
 pub mod labels;
 pub mod logging;
+mod metrics;
 pub mod notify;
 pub mod serve;
 pub mod state_dir;

@@ -88,7 +88,7 @@ pub(crate) fn agents_config(
 /// The operators' port: who calls is said by a token.
 pub(crate) fn operators_config(certificate: Arc<ServerCertificate>) -> Result<ServerConfig, Error> {
     let mut config = builder()?.with_no_client_auth().with_cert_resolver(certificate);
-    config.alpn_protocols = vec![b"h2".to_vec()];
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
 }
 

@@ -29,6 +29,7 @@ pub struct Config {
     pub enrollment: Enrollment,
     pub audit: Audit,
     pub history: History,
+    pub metrics: Metrics,
     pub alerts: Alerts,
     pub webhooks: Vec<Webhook>,
     pub log: Log,
@@ -91,6 +92,13 @@ pub struct Audit {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct History {
     pub keep_for: Duration,
+}
+
+/// What is told to Prometheus.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Metrics {
+    /// Series that tell of paths; 0 is none.
+    pub max_path_series: usize,
 }
 
 /// What is worth an alert.

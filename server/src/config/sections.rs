@@ -10,8 +10,8 @@ use atrest_proto::model::Severity;
 use super::reader::{Reader, Section};
 use super::values::{address, count, duration, non_empty, number, path, text};
 use super::{
-    Agents, Alerts, Audit, Authority, Config, Enrollment, History, Log, OperatorToken, Operators,
-    Webhook, host_of,
+    Agents, Alerts, Audit, Authority, Config, Enrollment, History, Log, Metrics, OperatorToken,
+    Operators, Webhook, host_of,
 };
 use crate::access::Role;
 use crate::logging::Format;
@@ -32,6 +32,8 @@ pub(super) fn config<'a>(reader: &mut Reader<'a>, root: &mut Section<'a>) -> Con
     let audit = audit(reader, section);
     let section = root.section(reader, "history");
     let history = history(reader, section);
+    let section = root.section(reader, "metrics");
+    let metrics = metrics(reader, section);
     let section = root.section(reader, "alerts");
     let alerts = alerts(reader, section);
     let section = root.section(reader, "notify");
@@ -46,6 +48,7 @@ pub(super) fn config<'a>(reader: &mut Reader<'a>, root: &mut Section<'a>) -> Con
         enrollment,
         audit,
         history,
+        metrics,
         alerts,
         webhooks,
         log,
@@ -192,6 +195,16 @@ fn history<'a>(reader: &mut Reader<'a>, mut section: Section<'a>) -> History {
         .unwrap_or(Duration::from_hours(400 * 24));
     section.end(reader);
     History { keep_for }
+}
+
+fn metrics<'a>(reader: &mut Reader<'a>, mut section: Section<'a>) -> Metrics {
+    let max_path_series = section
+        .value(reader, "max_path_series", "a number from 0 to 1000000", |value| {
+            number(value).filter(|series| (0..=1_000_000).contains(series))
+        })
+        .unwrap_or(10_000);
+    section.end(reader);
+    Metrics { max_path_series }
 }
 
 fn alerts<'a>(reader: &mut Reader<'a>, mut section: Section<'a>) -> Alerts {

@@ -197,18 +197,21 @@ impl Conversation {
 
     async fn report(&self, report: v1::Report) -> Result<(), Over> {
         let sequence = report.sequence;
+        let begun = std::time::Instant::now();
         let incoming = wire::incoming(report)?;
         self.context
             .hub
             .report(&self.identity.host_id, incoming)
             .await
             .map_err(|error| status::of_store(&error))?;
+        self.context.counters.report(begun.elapsed());
         self.answer(Answer::Ack(v1::Ack { sequence })).await
     }
 
     async fn heartbeat(&self, heartbeat: v1::Heartbeat) -> Result<(), Over> {
         let observed_at =
             heartbeat.observed_at.map(|at| wire::timestamp(at, "observed_at")).transpose()?;
+        self.context.counters.heartbeat();
         let presence = self.context.hub.presence(&self.identity.host_id);
         let known = presence.and_then(|presence| presence.digest);
         if known.as_ref().map(Digest::as_slice) == Some(&heartbeat.digest) {
@@ -246,6 +249,7 @@ impl Conversation {
                 status::of_authority(&failed)
             })?;
         info!(host_id = %host_id, not_after = %certificate.not_after, "renewed a certificate");
+        self.context.counters.certificate();
         self.valid_until = certificate.not_after;
         let authorities = vec![authority.certificate().to_vec()];
         self.answer(Answer::Renewed(v1::Renewed {

@@ -107,6 +107,7 @@ impl EnrollmentService for Handler {
                 error!(error = chain(&failed), "could not sign a certificate");
                 status::of_authority(&failed)
             })?;
+        self.context.counters.certificate();
         Ok(Response::new(v1::EnrollResponse {
             host_id: host_id.as_str().to_owned(),
             certificate_chain: certificate.chain,

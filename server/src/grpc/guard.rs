@@ -6,13 +6,13 @@ use std::task::{Context, Poll};
 
 use futures_util::future::{Either, Ready, ready};
 use jiff::Timestamp;
-use tonic::Status;
 use tonic::body::Body;
-use tonic::codegen::http::{Request, Response, header::AUTHORIZATION};
+use tonic::codegen::http::{Request, Response, StatusCode, header::AUTHORIZATION};
+use tonic::{Code, Status};
 use tower::{Layer, Service};
 use tracing::info;
 
-use crate::access::{Access, Operator, Role, of_rpc};
+use crate::access::{Access, METRICS, Operator, Role, of_rpc};
 use crate::audit::{Denied, Entry, Outcome};
 use crate::clock::Clock;
 use crate::directory::Directory;
@@ -110,6 +110,17 @@ impl Caller {
     }
 }
 
+/// A refusal in the words of HTTP.
+fn plain(status: &Status) -> Response<Body> {
+    let mut response = Response::new(Body::new(format!("{}\n", status.message())));
+    *response.status_mut() = if status.code() == Code::PermissionDenied {
+        StatusCode::FORBIDDEN
+    } else {
+        StatusCode::UNAUTHORIZED
+    };
+    response
+}
+
 /// An RPC as people name it.
 fn short(rpc: &str) -> &str {
     rpc.strip_prefix("/atrest.v1.").unwrap_or(rpc)
@@ -156,6 +167,10 @@ where
                     request.extensions_mut().insert(caller);
                 }
                 Either::Left(self.inner.call(request))
+            }
+            // What scrapes reads no gRPC: a refusal must not look like an empty answer.
+            Err(status) if request.uri().path() == METRICS => {
+                Either::Right(ready(Ok(plain(&status))))
             }
             Err(status) => Either::Right(ready(Ok(status.into_http()))),
         }

@@ -7,6 +7,7 @@ mod failures;
 mod fleet;
 mod guard;
 mod identify;
+mod metrics;
 mod nodes;
 mod operators;
 mod status;
@@ -33,6 +34,7 @@ use crate::directory::Directory;
 use crate::drain::Drain;
 use crate::hub::Hub;
 use crate::journal::Journal;
+use crate::metrics::Counters;
 use crate::store::Store;
 use crate::tls::Connection;
 
@@ -54,6 +56,7 @@ pub(crate) struct Context {
     pub(crate) authority: Arc<Authority>,
     pub(crate) clock: Clock,
     pub(crate) drain: Drain,
+    pub(crate) counters: Arc<Counters>,
     pub(crate) limits: Limits,
 }
 
@@ -67,6 +70,7 @@ pub(crate) struct Limits {
     pub(crate) agent_certificate_lifetime: Duration,
     pub(crate) token_lifetime: Duration,
     pub(crate) failures_per_minute: u32,
+    pub(crate) max_path_series: usize,
 }
 
 type Incoming = ReceiverStream<std::io::Result<Connection>>;
@@ -112,11 +116,14 @@ pub(crate) async fn serve_operators(
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
     server(OPERATOR_STREAMS)
+        // What scrapes may not speak HTTP/2.
+        .accept_http1(true)
         .layer(guard::Guard::new(
             Arc::clone(&context.operators),
             Arc::clone(&context.journal),
             context.clock.clone(),
         ))
+        .add_routes(metrics::routes(context.clone()))
         .add_service(tonic_health::pb::health_server::HealthServer::new(
             tonic_health::server::HealthService::from_health_reporter(health),
         ))

@@ -193,6 +193,7 @@ pub async fn start_with(
         authority: Arc::clone(&authority),
         clock: clock.clone(),
         drain: draining.clone(),
+        counters: Arc::default(),
         limits: Limits {
             public_address: public_address.clone(),
             heartbeat_interval: config.agents.heartbeat_interval,
@@ -200,6 +201,7 @@ pub async fn start_with(
             agent_certificate_lifetime: config.authority.agent_certificate_lifetime,
             token_lifetime: config.enrollment.token_lifetime,
             failures_per_minute: config.enrollment.failures_per_minute,
+            max_path_series: config.metrics.max_path_series,
         },
     };
     let agents = tls::accept(

@@ -642,6 +642,8 @@ async fn history_is_windows_and_only_what_is_over_is_thrown_away(store: &dyn Sto
         let done = Attempt::GivenUp { error: "nobody there".to_owned() };
         store.delivery_record(delivery.delivery_id, done).await.unwrap();
     }
+    let (_, failed) = store.delivery_counts().await.unwrap();
+    assert!(failed >= 1, "what was given up is counted");
     assert!(!store.history_prune(at(103)).await.unwrap());
     assert_eq!(alerts(AlertState::Resolved).await, [a2]);
     assert!(!store.history_prune(at(100_000)).await.unwrap());

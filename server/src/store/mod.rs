@@ -329,6 +329,10 @@ pub trait Store: Send + Sync + std::fmt::Debug {
         limit: usize,
         now: Timestamp,
     ) -> Result<Due, StoreError>;
+    /// How many messages are to be told, and how many were given up.
+    async fn delivery_counts(&self) -> Result<(u64, u64), StoreError>;
+    /// How many calls wait for the store.
+    fn waiting(&self) -> usize;
     /// Tells a notifier of every alert that is firing and that it has not been told of.
     async fn delivery_join(&self, notifier: String, at: Timestamp) -> Result<(), StoreError>;
     /// Writes all of them, or none.

@@ -21,6 +21,7 @@ mod enrolment;
 mod harness;
 mod history;
 mod ingest;
+mod metrics;
 mod operators;
 mod outage;
 mod revocation;

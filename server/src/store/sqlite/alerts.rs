@@ -195,6 +195,22 @@ fn due_row(row: &Row<'_>) -> Result<DueDelivery, rusqlite::Error> {
     Ok(DueDelivery { delivery_id, state, attempts, alert })
 }
 
+/// Messages that are to be told, and that were given up.
+pub(super) fn counts(connection: &Connection) -> Result<(u64, u64), StoreError> {
+    connection
+        .prepare_cached(
+            "SELECT (SELECT count(*) FROM deliveries WHERE status = 'pending'),
+               (SELECT count(*) FROM deliveries WHERE status = 'failed')",
+        )
+        .and_then(|mut select| {
+            select.query_row([], |row| {
+                let mut columns = Columns::of(row);
+                Ok((columns.number()?, columns.number()?))
+            })
+        })
+        .map_err(|source| StoreError::of("count the messages", source))
+}
+
 pub(super) fn join(
     connection: &Connection,
     notifier: &str,

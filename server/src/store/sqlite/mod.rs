@@ -334,6 +334,14 @@ impl Store for Sqlite {
         self.reader.run(move |connection| alerts::due(connection, &notifier, limit, now)).await
     }
 
+    async fn delivery_counts(&self) -> Result<(u64, u64), StoreError> {
+        self.reader.run(alerts::counts).await
+    }
+
+    fn waiting(&self) -> usize {
+        self.writer.waiting().saturating_add(self.reader.waiting())
+    }
+
     async fn delivery_join(&self, notifier: String, at: Timestamp) -> Result<(), StoreError> {
         self.writer.run(move |connection| alerts::join(connection, &notifier, at)).await
     }

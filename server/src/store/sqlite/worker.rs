@@ -56,6 +56,11 @@ impl Worker {
         Ok(Self { jobs: Some(jobs), thread: Some(thread) })
     }
 
+    /// Jobs that wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.jobs.as_ref().map_or(0, |jobs| QUEUE.saturating_sub(jobs.capacity()))
+    }
+
     /// Runs a job on the thread. For a writer, `Ok` means durable.
     pub(super) async fn run<T: Send + 'static>(
         &self,

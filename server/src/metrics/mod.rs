@@ -1,0 +1,94 @@
+//! What the server counts of itself, and how it is told to Prometheus.
+
+mod text;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+pub(crate) use text::{CONTENT_TYPE, Kind, Text, labels};
+
+/// Upper bounds of the time that a report takes, in microseconds. From one commit on a fast disk to a server in need.
+const BOUNDS: [u64; 8] =
+    [1_000, 5_000, 25_000, 100_000, 500_000, 2_500_000, 10_000_000, 60_000_000];
+
+/// Counts since the start.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    heartbeats: AtomicU64,
+    certificates: AtomicU64,
+    /// By the bound that they are within; the last is beyond all.
+    reports: [AtomicU64; BOUNDS.len() + 1],
+    microseconds: AtomicU64,
+}
+
+impl Counters {
+    /// A report was taken and is durable.
+    pub(crate) fn report(&self, took: Duration) {
+        let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let bucket = BOUNDS.iter().position(|bound| took <= *bound).unwrap_or(BOUNDS.len());
+        if let Some(count) = self.reports.get(bucket) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        self.microseconds.fetch_add(took, Ordering::Relaxed);
+    }
+
+    pub(crate) fn heartbeat(&self) {
+        self.heartbeats.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A certificate of an agent was signed.
+    pub(crate) fn certificate(&self) {
+        self.certificates.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn write(&self, text: &mut Text) {
+        let get = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let counter = Kind::Counter;
+        text.family("atrest_heartbeats_total", counter, "Heartbeats of agents since the start.");
+        text.sample("atrest_heartbeats_total", "", get(&self.heartbeats));
+        let help = "Certificates of agents that were signed since the start.";
+        text.family("atrest_certificates_issued_total", counter, help);
+        text.sample("atrest_certificates_issued_total", "", get(&self.certificates));
+        let help = "From a report's arrival until it was durable; its count is that of reports.";
+        text.family("atrest_report_seconds", Kind::Histogram, help);
+        let mut sum = 0;
+        let bounds = BOUNDS.iter().map(|bound| seconds(*bound)).chain(["+Inf".to_owned()]);
+        for (bound, count) in bounds.zip(&self.reports) {
+            sum += get(count);
+            text.sample("atrest_report_seconds_bucket", &labels(&[("le", &bound)]), sum);
+        }
+        text.sample("atrest_report_seconds_sum", "", seconds(get(&self.microseconds)));
+        text.sample("atrest_report_seconds_count", "", sum);
+    }
+}
+
+/// Microseconds as a decimal number of seconds.
+fn seconds(micros: u64) -> String {
+    format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_histogram_counts_up_and_its_last_bucket_is_its_count() {
+        let counters = Counters::default();
+        for micros in [500, 1_000, 1_001, 90_000_000] {
+            counters.report(Duration::from_micros(micros));
+        }
+        let mut text = Text::default();
+        counters.write(&mut text);
+        let text = text.finish();
+        for line in [
+            "atrest_report_seconds_bucket{le=\"0.001000\"} 2",
+            "atrest_report_seconds_bucket{le=\"0.005000\"} 3",
+            "atrest_report_seconds_bucket{le=\"60.000000\"} 3",
+            "atrest_report_seconds_bucket{le=\"+Inf\"} 4",
+            "atrest_report_seconds_sum 90.002501",
+            "atrest_report_seconds_count 4",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+        }
+    }
+}
