@@ -243,3 +243,30 @@ async fn its_receiver_checks_signatures_and_prints_alerts() {
     }
     server.stop().await;
 }
+
+#[tokio::test]
+async fn it_exports_the_fleet_as_lines_of_json() {
+    let (_dir, state) = directory();
+    let server = Server::start(config(&state)).await;
+    // Two hosts with one name, of which one has said nothing yet.
+    let agent = server.agent("es-1").await;
+    let mut other = crate::harness::Agent::new("es-1");
+    other.host.machine_fingerprint = "another machine".to_owned();
+    let token = server.token("prod", 1).await;
+    other.enroll(server.agents_port(), &server.ca, &token.secret).await.unwrap();
+    let mut stream = server.attach(&agent).await;
+    stream.report(report(1, agent.posture(&[("/srv", Verdict::Unencrypted)]))).await.unwrap();
+    let export = answer(&server, &["export"]).await;
+    let lines: Vec<serde_json::Value> =
+        export.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let kinds: Vec<_> = lines.iter().map(|line| line["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["export", "node", "node", "finding", "end"]);
+    assert_eq!(lines[0]["schema"], "atrest.export/1");
+    assert_eq!(lines[1]["node"]["host_id"], *agent.host_id);
+    assert_eq!(lines[1]["posture"]["paths"][0]["path"], "/srv");
+    assert_eq!(lines[2]["node"]["host_id"], *other.host_id);
+    assert!(lines[2]["posture"].is_null(), "nothing was reported");
+    assert_eq!(lines[3]["asset"], "data:/srv");
+    assert_eq!((&lines[4]["nodes"], &lines[4]["findings"]), (&2.into(), &1.into()));
+    server.stop().await;
+}

@@ -11,7 +11,8 @@ use jiff::SignedDuration;
 use crate::connect::Connection;
 use crate::render::Screen;
 use crate::{
-    alerts, audit, findings, history, node, nodes, operators, revoke, status, tokens, webhook,
+    alerts, audit, export, findings, history, node, nodes, operators, revoke, status, tokens,
+    webhook,
 };
 
 /// Everything is well.
@@ -115,6 +116,8 @@ enum Command {
         #[arg(long)]
         node: Option<String>,
     },
+    /// All hosts with their postures, and what fails, as lines of JSON; the last line has the kind `end`
+    Export,
     /// When what was exposed, from when until when; also what was over before anybody looked
     History {
         /// Only this host
@@ -261,6 +264,7 @@ async fn dispatch(cli: Cli, screen: &mut Screen) -> anyhow::Result<()> {
         Command::Findings { outcome, check, node } => {
             findings::run(&mut connect().await?, screen, outcome, check, node).await
         }
+        Command::Export => export::run(&mut connect().await?, screen).await,
         Command::History { node, check, since, csv } => {
             let ask = history::Ask { node, check, since };
             history::run(&mut connect().await?, screen, ask, csv).await

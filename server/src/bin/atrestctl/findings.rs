@@ -11,7 +11,7 @@ use crate::render::{Cell, Screen, Tone, ago, count, now, time};
 
 /// A finding, for programs.
 #[derive(Debug, Serialize)]
-struct FleetFinding {
+pub(crate) struct FleetFinding {
     host_id: String,
     hostname: String,
     first_seen_at: Option<Timestamp>,
@@ -27,6 +27,24 @@ struct FleetFinding {
 struct Findings {
     schema: &'static str,
     findings: Vec<FleetFinding>,
+}
+
+/// A page of the list, and where the next one starts.
+pub(crate) async fn page(
+    connection: &mut Connection,
+    request: v1::ListFindingsRequest,
+) -> anyhow::Result<(Vec<FleetFinding>, String)> {
+    let page = connection
+        .fleet
+        .list_findings(request)
+        .await
+        .map_err(|status| explain(&status))?
+        .into_inner();
+    let mut findings = Vec::new();
+    for row in page.findings {
+        findings.extend(read(row)?);
+    }
+    Ok((findings, page.next_page_token))
 }
 
 pub(crate) async fn run(
@@ -46,19 +64,12 @@ pub(crate) async fn run(
             page_size: 0,
             page_token,
         };
-        let page = connection
-            .fleet
-            .list_findings(request)
-            .await
-            .map_err(|status| explain(&status))?
-            .into_inner();
-        for row in page.findings {
-            findings.extend(read(row)?);
-        }
-        if page.next_page_token.is_empty() {
+        let (found, next) = page(connection, request).await?;
+        findings.extend(found);
+        if next.is_empty() {
             break;
         }
-        page_token = page.next_page_token;
+        page_token = next;
     }
     // The server's order is by severity; within one, people look for hosts.
     findings.sort_by(|a, b| {

@@ -4,6 +4,7 @@ mod alerts;
 mod audit;
 mod cli;
 mod connect;
+mod export;
 mod findings;
 mod history;
 mod node;

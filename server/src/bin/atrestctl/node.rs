@@ -19,11 +19,11 @@ struct Answer {
     posture: Option<Posture>,
 }
 
-pub(crate) async fn run(
+/// A host, by its name or id, with the posture of its last report.
+pub(crate) async fn ask(
     connection: &mut Connection,
-    screen: &mut Screen,
     node: String,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<(Node, Option<Posture>)> {
     let answer = connection
         .fleet
         .get_node(v1::GetNodeRequest { node })
@@ -36,6 +36,15 @@ pub(crate) async fn run(
         .map(Posture::try_from)
         .transpose()
         .context("this atrestctl does not understand the server's answer")?;
+    Ok((node, posture))
+}
+
+pub(crate) async fn run(
+    connection: &mut Connection,
+    screen: &mut Screen,
+    node: String,
+) -> anyhow::Result<()> {
+    let (node, posture) = ask(connection, node).await?;
     let answer = Answer { schema: "atrest.node/1", node, posture };
     if !screen.json(&answer)? {
         print(screen, &answer, now());

@@ -118,6 +118,16 @@ struct Nodes {
     nodes: Vec<Node>,
 }
 
+/// A page of the list, and where the next one starts.
+pub(crate) async fn page(
+    connection: &mut Connection,
+    request: v1::ListNodesRequest,
+) -> anyhow::Result<(Vec<Node>, String)> {
+    let page =
+        connection.fleet.list_nodes(request).await.map_err(|status| explain(&status))?.into_inner();
+    Ok((page.nodes.into_iter().map(Node::from).collect(), page.next_page_token))
+}
+
 pub(crate) async fn run(
     connection: &mut Connection,
     screen: &mut Screen,
@@ -134,17 +144,12 @@ pub(crate) async fn run(
             page_token,
             labels: labels.clone(),
         };
-        let page = connection
-            .fleet
-            .list_nodes(request)
-            .await
-            .map_err(|status| explain(&status))?
-            .into_inner();
-        nodes.extend(page.nodes.into_iter().map(Node::from));
-        if page.next_page_token.is_empty() {
+        let (found, next) = page(connection, request).await?;
+        nodes.extend(found);
+        if next.is_empty() {
             break;
         }
-        page_token = page.next_page_token;
+        page_token = next;
     }
     let nodes = Nodes { schema: "atrest.nodes/1", nodes };
     if !screen.json(&nodes)? {
