@@ -270,3 +270,30 @@ async fn it_exports_the_fleet_as_lines_of_json() {
     assert_eq!((&lines[4]["nodes"], &lines[4]["findings"]), (&2.into(), &1.into()));
     server.stop().await;
 }
+
+#[tokio::test]
+async fn it_watches_hosts_change() {
+    let (_dir, state) = directory();
+    let server = Server::start(config(&state)).await;
+    let agent = server.agent("es-1").await;
+    let mut watching = Command::new(env!("CARGO_BIN_EXE_atrestctl"))
+        .env("ATREST_SERVER", format!("https://localhost:{}", server.running.operators_addr.port()))
+        .env("ATREST_CA", server.running.authority_file())
+        .env("ATREST_TOKEN_FILE", server.running.admin_token_file())
+        .args(["watch", "--interval", "1s"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(watching.stdout.take().unwrap()).lines();
+    let (send, mut told) = tokio::sync::mpsc::unbounded_channel();
+    std::thread::spawn(move || lines.for_each(|line| drop(send.send(line.unwrap()))));
+    let mut next = async || within(told.recv()).await.unwrap();
+    assert_eq!(next().await, "watching 1 host, every 1 s");
+    let mut stream = server.attach(&agent).await;
+    stream.report(report(1, agent.posture(&[("/srv/es", Verdict::Unencrypted)]))).await.unwrap();
+    let line = next().await;
+    assert!(line.contains(" es-1 unknown → unencrypted (1 failing)"), "{line}");
+    watching.kill().unwrap();
+    watching.wait().unwrap();
+    server.stop().await;
+}

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use atrest_proto::model::Outcome;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -12,7 +13,7 @@ use crate::connect::Connection;
 use crate::render::Screen;
 use crate::{
     alerts, audit, export, findings, history, node, nodes, operators, revoke, status, tokens,
-    webhook,
+    watch, webhook,
 };
 
 /// Everything is well.
@@ -118,6 +119,12 @@ enum Command {
     },
     /// All hosts with their postures, and what fails, as lines of JSON; the last line has the kind `end`
     Export,
+    /// Print hosts whose state or failures change, until it is stopped
+    Watch {
+        /// How often to look, such as 30s or 5m
+        #[arg(long, value_name = "TIME", default_value = "30s", value_parser = interval)]
+        interval: Duration,
+    },
     /// When what was exposed, from when until when; also what was over before anybody looked
     History {
         /// Only this host
@@ -224,6 +231,14 @@ enum WebhookCommand {
     Secret,
 }
 
+fn interval(text: &str) -> Result<Duration, String> {
+    let interval =
+        text.parse::<SignedDuration>().ok().and_then(|time| Duration::try_from(time).ok());
+    interval
+        .filter(|time| (Duration::from_secs(1)..=Duration::from_hours(24)).contains(time))
+        .ok_or_else(|| "write a time from 1s to 24h".to_owned())
+}
+
 fn outcomes() -> impl TypedValueParser<Value = Outcome> {
     PossibleValuesParser::new(Outcome::ALL.iter().map(|outcome| outcome.as_str()))
         .try_map(|word| word.parse::<Outcome>())
@@ -265,6 +280,7 @@ async fn dispatch(cli: Cli, screen: &mut Screen) -> anyhow::Result<()> {
             findings::run(&mut connect().await?, screen, outcome, check, node).await
         }
         Command::Export => export::run(&mut connect().await?, screen).await,
+        Command::Watch { interval } => watch::run(&mut connect().await?, screen, interval).await,
         Command::History { node, check, since, csv } => {
             let ask = history::Ask { node, check, since };
             history::run(&mut connect().await?, screen, ask, csv).await

@@ -14,6 +14,7 @@ mod render;
 mod revoke;
 mod status;
 mod tokens;
+mod watch;
 mod webhook;
 
 use std::process::ExitCode;

@@ -101,6 +101,11 @@ impl Screen {
         &self.out
     }
 
+    /// Whether programs read this.
+    pub(crate) fn is_json(&self) -> bool {
+        self.format == Format::Json
+    }
+
     /// Prints as JSON and returns true, when that was asked for.
     pub(crate) fn json<T: Serialize>(&mut self, value: &T) -> anyhow::Result<bool> {
         if self.format != Format::Json {
