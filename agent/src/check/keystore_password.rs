@@ -8,11 +8,11 @@ use super::keystore_access::{Owner, READ, shell};
 use super::outcome::{finding, unknown};
 use super::{CIS_3_11, Check, Context, ISO_8_24, NIST_SC_12, NIST_SC_28_1, SOC2_CC6_1};
 use crate::keystore::password_source::SourceObservation;
-use crate::keystore::{Observation, Protection};
+use crate::keystore::{Account, Observation, Protection};
 use crate::path::HostPath;
 use crate::policy::WithoutPassword;
 use crate::posture::keystore_asset;
-use crate::snapshot::{Observed, Target};
+use crate::snapshot::{Namespace, Observed, Target};
 
 pub(super) const CHECK: Check = Check {
     id: "keystore_password",
@@ -203,8 +203,19 @@ fn passwd(keystore: &Observation, variables: &str, file: &str) -> String {
         None => format!("{variables}_PATH_CONF={} {tool} passwd", shell(&directory)),
     };
     let unit = of_package.as_deref().unwrap_or(product);
+    // What root saves in a directory of the service becomes root's, and the service could not read it any more.
+    let is_services = |account: &&Account| {
+        let nearest = keystore.parents.first();
+        keystore.namespace == Namespace::Host
+            && account.uid != 0
+            && nearest.is_some_and(|parent| parent.access.metadata.uid == account.uid)
+    };
+    let user = Owner::of(keystore).user();
+    let run_as = keystore.run_as.as_ref().filter(is_services);
+    let sudo = run_as.map(|_| format!("sudo -u {user} ")).unwrap_or_default();
+    // The start scripts open the file as the service.
     format!(
-        "`{command}`, then keep the password in a file on an encrypted volume that only root can read, and name that file to \
+        "`{sudo}{command}`, then keep the password in a file on an encrypted volume that only {user} can read, and name that file to \
          the service: `systemctl edit {unit}`, with `Environment={file}=FILE` below `[Service]`; in a container \
          KEYSTORE_PASSWORD_FILE"
     )
@@ -296,12 +307,12 @@ fn with_password(
 mod tests {
     use atrest_proto::model::Reason;
 
-    use super::super::keystore_fixture::{access, keystore};
+    use super::super::keystore_fixture::{access, directory, keystore};
     use super::*;
     use crate::host::FileKind;
     use crate::keystore::PasswordSource;
     use crate::keystore::access::Access;
-    use crate::snapshot::{Namespace, Resolved, Trouble};
+    use crate::snapshot::{Resolved, Trouble};
 
     fn judge(
         keystore: &Observation,
@@ -381,6 +392,20 @@ mod tests {
         ] {
             assert!(typed(product, path).contains(part), "{}", typed(product, path));
         }
+    }
+
+    #[test]
+    fn what_is_typed_leaves_the_service_its_keystore_and_its_password() {
+        let mut keystore = keystore("elasticsearch", 7, Some(false));
+        let of_root = remedy(&keystore, "elasticsearch");
+        assert!(of_root.starts_with("`/usr/share/"), "{of_root}");
+        assert!(of_root.contains("that only elasticsearch can read"), "{of_root}");
+        keystore.parents[0] = directory("/etc/elasticsearch", 0o750, 101, 102);
+        let own = remedy(&keystore, "elasticsearch");
+        assert!(own.starts_with("`sudo -u elasticsearch /usr/share/"), "{own}");
+        // Inside of a container it is the user's anyway.
+        keystore.namespace = Namespace::Process(7);
+        assert!(remedy(&keystore, "elasticsearch").starts_with("`/usr/share/"));
     }
 
     #[test]
