@@ -154,6 +154,15 @@ pub fn scan(posture: &Posture, style: Style) -> String {
     if !posture.keystores.is_empty() {
         section("Keystores", false, &mut out);
         for keystore in &posture.keystores {
+            let is_none = |finding: &Finding| {
+                finding.asset == keystore.asset
+                    && finding.check == "keystore_format"
+                    && finding.outcome == Outcome::NotApplicable
+            };
+            if posture.findings.iter().any(is_none) {
+                line!(out, "{:<11} {} there is none", "-", harmless(&keystore.path));
+                continue;
+            }
             let version =
                 keystore.format_version.map_or("?".to_owned(), |version| format!("v{version}"));
             line!(
@@ -331,6 +340,25 @@ mod tests {
     use crate::policy::Policy;
     use crate::posture::evaluate;
     use crate::snapshot::Snapshot;
+
+    #[test]
+    fn a_keystore_that_is_not_there_is_not_called_unknown() {
+        let mut posture = evaluate(&Snapshot::empty(), &Policy::default());
+        let keystore = serde_json::json!({
+            "asset": "keystore:/etc/x", "path": "/etc/x", "product": "logstash", "format": "", "password": "unknown",
+            "mode": "", "owner": "", "group": "", "at_rest": "unknown"
+        });
+        posture.keystores.push(serde_json::from_value(keystore).unwrap());
+        assert!(scan(&posture, Style::Plain).contains("UNKNOWN     /etc/x"));
+        let mut finding = posture.findings.first().unwrap().clone();
+        (finding.check, finding.asset) =
+            ("keystore_format".to_owned(), "keystore:/etc/x".to_owned());
+        finding.outcome = Outcome::NotApplicable;
+        posture.findings.push(finding);
+        let text = scan(&posture, Style::Plain);
+        assert!(text.contains("-           /etc/x there is none"), "{text}");
+        assert!(!text.contains("UNKNOWN     /etc/x"), "{text}");
+    }
 
     #[test]
     fn what_the_host_says_stays_on_its_line() {
