@@ -201,8 +201,16 @@ fn look_through(
                 ));
             } else {
                 read += 1;
-                let start =
-                    looker.host.read_start(looker.seen_by, &path, START).unwrap_or_default();
+                let start = match looker.host.read_start(looker.seen_by, &path, START) {
+                    Ok(start) => start,
+                    Err(trouble) => {
+                        // One is enough to leave it open.
+                        if trouble.reason != Reason::NotFound && leftovers.troubles.is_empty() {
+                            leftovers.troubles.push(trouble);
+                        }
+                        Vec::new()
+                    }
+                };
                 if starts(&start) {
                     bytes += metadata.size;
                     let whole = looker.host.read(looker.seen_by, &path, format.limit);
