@@ -756,6 +756,22 @@ fn what_a_stopped_unit_sees_otherwise_is_assumed() {
 }
 
 #[test]
+fn a_unit_may_name_the_files_of_its_environment_by_a_pattern() {
+    let root = Root::new();
+    root.file("srv/conf/elasticsearch.yml", "path.data: ${DATA}\n");
+    root.file("etc/es.env.d/10.env", "ES_PATH_CONF=/srv/conf\nDATA=/d/first\n");
+    root.file("etc/es.env.d/20.env", "DATA=/d/last\n");
+    root.file(
+        "etc/systemd/system/elasticsearch.service",
+        "[Service]\nUser=elasticsearch\nEnvironment=ES_HOME=/usr/share/elasticsearch\nEnvironmentFile=-/etc/es.env.d/*.env\n",
+    );
+    let found = root.discover();
+    assert!(places(&found).contains(&"data /d/last".to_owned()), "{:?}", places(&found));
+    let is_variables = |place: &&secrets::Place| place.form == secrets::Form::Variables;
+    assert_eq!(found.configurations.iter().filter(is_variables).count(), 2);
+}
+
+#[test]
 fn of_many_entries_directories_are_looked_at_before_files() {
     let root = Root::new();
     for number in 0..1100 {

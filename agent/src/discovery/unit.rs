@@ -6,10 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use atrest_proto::model::Reason;
 
+use super::patterns;
 use crate::host::{FileKind, Host};
 use crate::ini::{self, Entry};
 use crate::path::HostPath;
 use crate::snapshot::{Namespace, Trouble};
+
 use crate::variables::{self, words};
 
 /// Where units are, the first wins.
@@ -168,7 +170,7 @@ impl Unit {
             .flat_map(|line| words(line))
             .filter_map(|word| word.split_once('=').map(|(n, v)| (n.to_owned(), v.to_owned())))
             .collect();
-        for path in self.environment_files() {
+        for path in self.environment_files(host) {
             if let Ok(bytes) = host.read(&Namespace::Host, &path, LIMIT) {
                 let found = variables::parse(&String::from_utf8_lossy(&bytes));
                 pairs.extend(found.into_iter().map(|found| (found.name, found.value)));
@@ -177,10 +179,17 @@ impl Unit {
         pairs
     }
 
-    /// The files that the environment is read from.
-    pub(super) fn environment_files(&self) -> Vec<HostPath> {
-        let files = self.all("EnvironmentFile");
-        files.iter().map(|file| HostPath::from(file.trim_start_matches('-'))).collect()
+    /// The files that the environment is read from. `systemd.exec(5)`: a name may be a pattern.
+    pub(super) fn environment_files(&self, host: &dyn Host) -> Vec<HostPath> {
+        let named = self.all("EnvironmentFile");
+        let named = named.iter().map(|file| HostPath::from(file.trim_start_matches('-')));
+        let files = named.flat_map(|path| {
+            let is_pattern = path.as_bytes().iter().any(|byte| b"*?[".contains(byte));
+            let files =
+                is_pattern.then(|| patterns::files(host, &Namespace::Host, &path)).flatten();
+            files.unwrap_or_else(|| vec![path])
+        });
+        files.collect()
     }
 
     /// The words of every command that the service consists of.

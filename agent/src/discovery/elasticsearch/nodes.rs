@@ -173,7 +173,7 @@ fn started_by(family: &Family, host: &dyn Host, unit: &Unit) -> Option<Candidate
             arguments: arguments.collect(),
             is_below_launcher: false,
             unit_files: unit.files.clone(),
-            environment_files: unit.environment_files().into_iter().chain(sourced).collect(),
+            environment_files: unit.environment_files(host).into_iter().chain(sourced).collect(),
             home,
             config,
             environment,

@@ -60,7 +60,7 @@ fn started_by(
                 arguments: arguments.iter().map(|word| word.clone().into_bytes()).collect(),
                 is_below_launcher: false,
                 unit_files: unit.files.clone(),
-                environment_files: unit.environment_files(),
+                environment_files: unit.environment_files(host),
                 doubt: None,
             },
             origin: Origin::Unit,
