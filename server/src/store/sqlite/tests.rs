@@ -45,6 +45,20 @@ async fn it_is_a_store() {
 }
 
 #[tokio::test]
+async fn a_machine_is_looked_for_by_an_index_however_many_hosts_there_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Sqlite::open(&path(&dir)).unwrap();
+    let plan = store.writer.run(|connection| {
+        let explain = format!("EXPLAIN QUERY PLAN {}", hosts::SAME_MACHINE);
+        connection
+            .query_row(&explain, ["m"], |row| row.get::<_, String>("detail"))
+            .map_err(|source| StoreError::of("ask", source))
+    });
+    let plan = plan.await.unwrap();
+    assert!(plan.starts_with("SEARCH hosts USING INDEX hosts_machine"), "{plan}");
+}
+
+#[tokio::test]
 async fn its_file_is_private_and_durable() {
     use std::os::unix::fs::MetadataExt as _;
     let dir = tempfile::tempdir().unwrap();

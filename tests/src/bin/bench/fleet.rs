@@ -26,12 +26,12 @@ const MEASURED: Duration = Duration::from_secs(6);
 /// Handshakes that are under way at one time.
 const TOGETHER: usize = 128;
 
-pub(crate) fn figures(server: &Path) -> anyhow::Result<Vec<Figure>> {
+pub(crate) fn figures(server: &Path, tell: &mut dyn FnMut(Vec<Figure>)) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let mut figures = runtime.block_on(Box::pin(throughput(server)))?;
-    figures.extend(runtime.block_on(Box::pin(connections(server)))?);
-    figures.push(runtime.block_on(Box::pin(summary::figure(server)))?);
-    Ok(figures)
+    tell(runtime.block_on(Box::pin(throughput(server)))?);
+    tell(runtime.block_on(Box::pin(connections(server)))?);
+    tell(vec![runtime.block_on(Box::pin(summary::figure(server)))?]);
+    Ok(())
 }
 
 /// Ours and the floor, each with a directory of its own.
@@ -137,10 +137,12 @@ async fn connections(program: &Path) -> anyhow::Result<Vec<Figure>> {
     let mut ours = attach(&machines, &pair.server.target()?).await?;
     let reporting = ours.iter_mut().map(Line::report);
     futures_util::future::try_join_all(reporting).await?;
-    let bare = attach(&machines, &pair.floor.target()).await?;
     let agents = number(u64::from(CONNECTED));
     let each = |now: u64, before: u64| number(now.saturating_sub(before)) / agents;
     let of_ours = each(pair.server.memory()?.resident_kib, empty);
+    // One after the other: both together are more open files than a process may have.
+    drop(ours);
+    let bare = attach(&machines, &pair.floor.target()).await?;
     let of_bare = each(pair.floor.memory()?.resident_kib, empty_floor);
     let memory = Figure::lower("agent_connection_memory", "KiB", of_ours, of_bare, 1.25);
 
@@ -151,7 +153,6 @@ async fn connections(program: &Path) -> anyhow::Result<Vec<Figure>> {
     let of_bare = started.elapsed();
     ensure!(bare.len() == machines.len(), "all are back at the floor");
     drop(bare);
-    drop(ours);
     let started = Instant::now();
     pair.server.kill_and_restart()?;
     let ours = attach(&machines, &pair.server.target()?).await?;
@@ -159,6 +160,10 @@ async fn connections(program: &Path) -> anyhow::Result<Vec<Figure>> {
     let status = pair.server.operator().await?.status().await?;
     ensure!(status.connected == u64::from(CONNECTED), "connected: {}", status.connected);
     drop(ours);
+    println!(
+        "reconnect_storm: {CONNECTED} agents, at most {:.0} MiB in the server",
+        number(pair.server.memory()?.peak_kib) / 1024.0
+    );
     let storm =
         Figure::lower("reconnect_storm", "s", of_ours.as_secs_f64(), of_bare.as_secs_f64(), 2.0);
     Ok(vec![memory, storm])

@@ -21,11 +21,15 @@ use std::process::Command;
 use anyhow::{Context as _, bail, ensure};
 
 use figure::Figure;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 /// What has a target and no figure yet.
 const NOT_YET: [&str; 2] = ["the idle agent", "from mount to webhook"];
 
 fn main() -> anyhow::Result<()> {
+    // Every simulated agent is a connection.
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
     let mut arguments = std::env::args_os().skip(1);
     let part = arguments.next();
     match part.as_ref().and_then(|part| part.to_str()) {
@@ -41,15 +45,19 @@ fn main() -> anyhow::Result<()> {
     }
     let wanted = |name: &str| part.as_ref().is_none_or(|part| part == name);
     let mut figures = Vec::new();
+    println!("{}", Figure::TITLES);
+    // As they come: all of them take minutes.
+    let mut tell = |measured: Vec<Figure>| {
+        for figure in &measured {
+            println!("{}", figure.line());
+        }
+        figures.extend(measured);
+    };
     if wanted("scans") {
-        figures.extend(scans::figures(&built("atrest-agent", "atrest-agent")?)?);
+        tell(scans::figures(&built("atrest-agent", "atrest-agent")?)?);
     }
     if wanted("fleet") {
-        figures.extend(fleet::figures(&built("atrest-server", "atrest-server")?)?);
-    }
-    println!("{}", Figure::TITLES);
-    for figure in &figures {
-        println!("{}", figure.line());
+        fleet::figures(&built("atrest-server", "atrest-server")?, &mut tell)?;
     }
     println!("not measured yet: {}", NOT_YET.join(", "));
     if part.is_none() {
