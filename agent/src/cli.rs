@@ -305,7 +305,11 @@ fn run_daemon(cli: &Cli) -> anyhow::Result<u8> {
         object_store::consult(&*host, &mut discovery, settings, &mut memory, &duties, now);
         object_store::volumes::consult(&*host, &mut discovery, settings, now);
         let snapshot = observe::observe_again(&*host, discovery, now, &mut trials);
-        posture::evaluate(&snapshot, &config.policy)
+        let posture = posture::evaluate(&snapshot, &config.policy);
+        let of_repositories =
+            posture.findings.iter().filter(|finding| finding.asset.starts_with("repository:"));
+        duties.judged(of_repositories.map(|finding| (finding.asset.as_str(), finding.outcome)));
+        posture
     };
     match daemon::main(options, scan) {
         Ok(()) => Ok(0),

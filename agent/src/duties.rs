@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use atrest_proto::model::Outcome;
 use jiff::Timestamp;
 
 /// Names one thing that several agents could look at: SHA-256, made alike by all of them.
@@ -22,6 +23,8 @@ struct State {
     /// By key: the host whose agent looks.
     delegated: BTreeMap<Key, String>,
     heard_at: Option<Timestamp>,
+    /// Assets that failed when this agent looked, and have not passed since.
+    held: BTreeSet<String>,
 }
 
 impl Duties {
@@ -51,9 +54,29 @@ impl Duties {
         is_more
     }
 
+    /// Notes how what this agent looked at came out. What failed it goes on looking at, whoever's turn it is: that another
+    /// one looks is no sign that it was mended.
+    pub fn judged<'a>(&self, findings: impl Iterator<Item = (&'a str, Outcome)>) {
+        let mut failed = BTreeSet::new();
+        let mut settled = BTreeSet::new();
+        for (asset, outcome) in findings {
+            match outcome {
+                Outcome::Fail => drop(failed.insert(asset.to_owned())),
+                Outcome::Pass => drop(settled.insert(asset.to_owned())),
+                Outcome::Unknown | Outcome::NotApplicable => {}
+            }
+        }
+        let mut state = self.state();
+        state.held.retain(|asset| !settled.contains(asset));
+        state.held.extend(failed);
+    }
+
     /// Whose agent looks at this; `None` when it is for this one to do.
-    pub fn elsewhere(&self, key: &Key, now: Timestamp) -> Option<String> {
+    pub fn elsewhere(&self, key: &Key, asset: &str, now: Timestamp) -> Option<String> {
         let state = self.state();
+        if state.held.contains(asset) {
+            return None;
+        }
         let until = state.heard_at?.checked_add(ALONE_AFTER).ok()?;
         if now < until { state.delegated.get(key).cloned() } else { None }
     }
@@ -79,13 +102,28 @@ mod tests {
     #[test]
     fn alone_an_agent_looks_at_everything_itself() {
         let duties = Duties::default();
-        assert_eq!(duties.elsewhere(&[1; 32], at(0)), None, "nothing was said yet");
+        assert_eq!(duties.elsewhere(&[1; 32], "r", at(0)), None, "nothing was said yet");
         duties.assign(to("es-1", &[1]), at(0));
-        assert_eq!(duties.elsewhere(&[1; 32], at(3_599)).as_deref(), Some("es-1"));
-        assert_eq!(duties.elsewhere(&[2; 32], at(0)), None);
-        assert_eq!(duties.elsewhere(&[1; 32], at(3_600)), None, "the server is away");
+        assert_eq!(duties.elsewhere(&[1; 32], "r", at(3_599)).as_deref(), Some("es-1"));
+        assert_eq!(duties.elsewhere(&[2; 32], "r", at(0)), None);
+        assert_eq!(duties.elsewhere(&[1; 32], "r", at(3_600)), None, "the server is away");
         duties.heard(at(3_600));
-        assert_eq!(duties.elsewhere(&[1; 32], at(3_601)).as_deref(), Some("es-1"));
+        assert_eq!(duties.elsewhere(&[1; 32], "r", at(3_601)).as_deref(), Some("es-1"));
+    }
+
+    #[test]
+    fn what_failed_is_held_until_it_is_seen_to_pass() {
+        let duties = Duties::default();
+        duties.assign(to("es-1", &[1]), at(0));
+        let holds = |asset: &str| duties.elsewhere(&[1; 32], asset, at(1)).is_none();
+        let told = |outcomes: &[(&str, Outcome)]| duties.judged(outcomes.iter().copied());
+        told(&[("r", Outcome::Pass), ("r", Outcome::Fail), ("s", Outcome::Unknown)]);
+        assert!(holds("r"), "one check that passes does not outweigh one that fails");
+        assert!(!holds("s"), "nothing of it was seen to fail");
+        told(&[("r", Outcome::Unknown)]);
+        assert!(holds("r"));
+        told(&[("r", Outcome::Pass), ("r", Outcome::NotApplicable)]);
+        assert!(!holds("r"));
     }
 
     #[test]

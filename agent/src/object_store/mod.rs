@@ -68,7 +68,7 @@ pub fn consult(
         let service = found.services.iter().find(of_service);
         let key = share::key(one, service.and_then(|service| service.cluster_uuid.as_deref()));
         shared.extend(key);
-        let elsewhere = key.and_then(|key| duties.elsewhere(&key, now));
+        let elsewhere = key.and_then(|key| duties.elsewhere(&key, &one.asset, now));
         one.looked = match elsewhere {
             Some(host) => Some(Looked::Elsewhere { host }),
             None => memory.recall(one, now),
