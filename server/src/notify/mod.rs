@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::StreamExt as _;
+use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 use tokio::sync::{Mutex, watch};
 use tracing::{debug, info, warn};
@@ -20,6 +21,7 @@ use crate::alert::{Alert, AlertState};
 use crate::clock::{self, Clock};
 use crate::config::Webhook;
 use crate::drain::Drain;
+use crate::hex;
 use crate::logging::chain;
 use crate::store::{Attempt, DueDelivery, Store, StoreError};
 use webhook::WebhookError;
@@ -28,6 +30,8 @@ use webhook::WebhookError;
 const TOGETHER: usize = 8;
 /// Messages that are taken from the outbox at one time.
 const BATCH: usize = 64;
+/// The longest pause that a receiver may ask for.
+const LONGEST_PAUSE: Duration = Duration::from_hours(1);
 /// How long to leave a store alone that does not answer.
 const STORE_PAUSE: Duration = Duration::from_secs(5);
 
@@ -46,10 +50,46 @@ impl Message<'_> {
     }
 }
 
-/// Why a message was not taken.
+/// Messages that are told together: at least one, all of one cluster, of no alert more than one.
+#[derive(Debug)]
+pub struct Notice<'a> {
+    pub messages: Vec<Message<'a>>,
+}
+
+impl Notice<'_> {
+    /// The same for the same messages, in whatever order. Of a single message it is the message's own.
+    pub fn id(&self) -> String {
+        if let [message] = self.messages.as_slice() {
+            return message.id();
+        }
+        let mut ids: Vec<String> = self.messages.iter().map(Message::id).collect();
+        ids.sort_unstable();
+        let mut hash = Sha256::new();
+        hash.update(b"atrest.notice/1");
+        for id in ids {
+            hash.update([0]);
+            hash.update(id.as_bytes());
+        }
+        let digest: [u8; 32] = hash.finalize().into();
+        hex::encode(digest.split_at(16).0)
+    }
+}
+
+/// Why a notice was not taken.
 #[derive(Debug, Clone, Error)]
-#[error("{0}")]
-pub struct NotTaken(pub String);
+#[error("{why}")]
+pub struct NotTaken {
+    /// For people. Without a secret, also not of a URL.
+    pub why: String,
+    /// How long the receiver asked to be left alone.
+    pub retry_after: Option<Duration>,
+}
+
+impl NotTaken {
+    pub fn because(why: impl Into<String>) -> Self {
+        Self { why: why.into(), retry_after: None }
+    }
+}
 
 /// A way to tell people.
 #[async_trait]
@@ -57,7 +97,10 @@ pub trait Notifier: Send + Sync + std::fmt::Debug {
     fn name(&self) -> &str;
     /// After this many attempts a message is given up.
     fn max_attempts(&self) -> u32;
-    async fn deliver(&self, message: &Message<'_>, clock: &Clock) -> Result<(), NotTaken>;
+    /// How many messages one notice may hold, at least one.
+    fn together(&self) -> usize;
+    /// Tells of all messages of a notice, or fails: then all of them are told again.
+    async fn deliver(&self, notice: &Notice<'_>, clock: &Clock) -> Result<(), NotTaken>;
 }
 
 /// Makes every notifier that the configuration names.
@@ -133,8 +176,8 @@ async fn take(
 
 async fn attempt(notifier: &dyn Notifier, delivery: DueDelivery, clock: &Clock) -> Attempt {
     let DueDelivery { state, attempts, alert, .. } = delivery;
-    let message = Message { alert: &alert, state };
-    let taken = notifier.deliver(&message, clock).await;
+    let notice = Notice { messages: vec![Message { alert: &alert, state }] };
+    let taken = notifier.deliver(&notice, clock).await;
     let (notifier_name, now) = (notifier.name(), clock.now());
     let alert_id = &alert.alert_id;
     let attempts = attempts.saturating_add(1);
@@ -150,6 +193,8 @@ async fn attempt(notifier: &dyn Notifier, delivery: DueDelivery, clock: &Clock) 
         }
         Err(error) => {
             let delay = backoff::delay(attempts, rand::random());
+            let delay =
+                error.retry_after.map_or(delay, |asked| delay.max(asked.min(LONGEST_PAUSE)));
             debug!(notifier = notifier_name, alert_id, attempts, error = %error, "will try again");
             Attempt::RetryAt { next_at: clock::after(now, delay), error: error.to_string() }
         }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::signature::{ID_HEADER, SIGNATURE_HEADER, Secret, TIMESTAMP_HEADER};
-use super::{Message, NotTaken};
+use super::{Message, NotTaken, Notice};
 use crate::alert::{AlertEnd, AlertState};
 use crate::clock::Clock;
 use crate::config::Webhook;
@@ -133,7 +133,7 @@ impl Notifier {
 
     async fn post(&self, message: &Message<'_>, clock: &Clock) -> Result<(), NotTaken> {
         let body = serde_json::to_vec(&Payload::of(message))
-            .map_err(|error| NotTaken(error.to_string()))?;
+            .map_err(|error| NotTaken::because(error.to_string()))?;
         let (id, timestamp) = (message.id(), clock.now().as_second());
         let signature = self.secret.sign(&id, timestamp, &body);
         let response = self
@@ -147,9 +147,13 @@ impl Notifier {
             .send()
             .await
             // URLs of webhooks are secrets, often enough.
-            .map_err(|error| NotTaken(chain(&error.without_url())))?;
+            .map_err(|error| NotTaken::because(chain(&error.without_url())))?;
         let status = response.status();
-        if status.is_success() { Ok(()) } else { Err(NotTaken(format!("answered {status}"))) }
+        if status.is_success() {
+            Ok(())
+        } else {
+            Err(NotTaken::because(format!("answered {status}")))
+        }
     }
 }
 
@@ -189,8 +193,16 @@ impl super::Notifier for Notifier {
         self.max_attempts
     }
 
-    async fn deliver(&self, message: &Message<'_>, clock: &Clock) -> Result<(), NotTaken> {
-        self.post(message, clock).await
+    /// One: programs deduplicate on the id of an alert.
+    fn together(&self) -> usize {
+        1
+    }
+
+    async fn deliver(&self, notice: &Notice<'_>, clock: &Clock) -> Result<(), NotTaken> {
+        for message in &notice.messages {
+            self.post(message, clock).await?;
+        }
+        Ok(())
     }
 }
 
