@@ -19,7 +19,7 @@ use crate::snapshot::Namespace;
 use crate::transport::StateDir;
 use crate::transport::enroll::Existing;
 use crate::{
-    check, config, daemon, keystore, leavable, node_api, object_store, observe, posture, report,
+    check, config, daemon, leavable, node_api, object_store, observe, posture, report, resident,
     status, transport,
 };
 
@@ -292,25 +292,7 @@ fn run_daemon(cli: &Cli) -> anyhow::Result<u8> {
         "from the configuration".clone_into(&mut options.policy);
     }
     options.timing.scan_interval = config.scan_interval;
-    let duties = options.duties.clone();
-    let mut memory = object_store::Memory::default();
-    let mut trials = keystore::trials::Memory::default();
-    let scan = move || {
-        let mut discovery = discovery::discover(&*host, &config.declared);
-        for warning in node_api::consult(&*host, &mut discovery, &config.node_api) {
-            tracing::warn!("{warning}");
-        }
-        let now = now();
-        let settings = &config.remote_repositories;
-        object_store::consult(&*host, &mut discovery, settings, &mut memory, &duties, now);
-        object_store::volumes::consult(&*host, &mut discovery, settings, now);
-        let snapshot = observe::observe_again(&*host, discovery, now, &mut trials);
-        let posture = posture::evaluate(&snapshot, &config.policy);
-        let of_repositories =
-            posture.findings.iter().filter(|finding| finding.asset.starts_with("repository:"));
-        duties.judged(of_repositories.map(|finding| (finding.asset.as_str(), finding.outcome)));
-        posture
-    };
+    let scan = resident::scan(host, config, &options);
     match daemon::main(options, scan) {
         Ok(()) => Ok(0),
         Err(error) => {

@@ -30,6 +30,8 @@ struct Raw {
     /// Largest size of the spool in MiB.
     spool_mib: u64,
     paths: Vec<PathBuf>,
+    /// Whether what other machines mount from this one is looked at.
+    nfs_exports: bool,
     repositories: Vec<RawRepository>,
     policy: Policy,
     node_api: RawNodeApi,
@@ -121,6 +123,7 @@ impl Default for Raw {
             node_api: RawNodeApi::default(),
             remote_repositories: RawRemoteRepositories::default(),
             cloud_volumes: RawCloudVolumes::default(),
+            nfs_exports: true,
         }
     }
 }
@@ -244,6 +247,7 @@ fn validate(raw: Raw) -> Result<Config, Vec<String>> {
         declared: Declared {
             paths: raw.paths.into_iter().map(HostPath::from).collect(),
             repositories,
+            ignore_exports: !raw.nfs_exports,
         },
         policy: raw.policy,
         node_api,

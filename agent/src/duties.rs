@@ -71,6 +71,16 @@ impl Duties {
         state.held.extend(failed);
     }
 
+    /// Assets that failed when this agent looked, and have not passed since: what a restart must not forget.
+    pub fn held(&self) -> BTreeSet<String> {
+        self.state().held.clone()
+    }
+
+    /// Goes on with what an earlier process held.
+    pub fn hold(&self, held: BTreeSet<String>) {
+        self.state().held.extend(held);
+    }
+
     /// Whose agent looks at this; `None` when it is for this one to do.
     pub fn elsewhere(&self, key: &Key, asset: &str, now: Timestamp) -> Option<String> {
         let state = self.state();
@@ -122,6 +132,10 @@ mod tests {
         assert!(!holds("s"), "nothing of it was seen to fail");
         told(&[("r", Outcome::Unknown)]);
         assert!(holds("r"));
+        let restarted = Duties::default();
+        restarted.hold(duties.held());
+        restarted.assign(to("es-1", &[1]), at(0));
+        assert_eq!(restarted.elsewhere(&[1; 32], "r", at(1)), None, "it is not forgotten");
         told(&[("r", Outcome::Pass), ("r", Outcome::NotApplicable)]);
         assert!(!holds("r"));
     }

@@ -34,7 +34,7 @@ use crate::transport::spool::frame;
 use crate::transport::tls;
 use crate::{
     config, core_dumps, crypttab, dm_table, drift, filesystem, fstab, host, ini, layer, luks,
-    mounts, node_api, nsswitch, pipeline, secrets, swaps, zfs,
+    mounts, nfs, node_api, nsswitch, pipeline, secrets, swaps, zfs,
 };
 
 /// The name of a target, and what it does with the bytes.
@@ -64,6 +64,7 @@ pub static TARGETS: &[Target] = &[
     ("elastic_agent_store", |bytes| drop(elastic_agent_store::parse(bytes))),
     ("elasticsearch_keystore", |bytes| drop(elasticsearch::parse(bytes))),
     ("enrollment_token", enrollment_token),
+    ("etab", exports),
     ("ext_superblock", ext_superblock),
     ("f2fs_superblock", f2fs_superblock),
     ("fstab", fstab_lines),
@@ -178,6 +179,16 @@ fn crypttab_lines(bytes: &[u8]) {
     let table = crypttab::parse(bytes);
     // What a recording keeps of it reads the same.
     assert_eq!(crypttab::parse(&crypttab::format(&table)), table);
+}
+
+/// Every directory is absolute, and names come from directories only.
+fn exports(bytes: &[u8]) {
+    assert!(nfs::addresses::version_4(bytes).count() <= bytes.len());
+    assert!(nfs::addresses::version_6(bytes).count() <= bytes.len());
+    let exports = nfs::etab::parse(bytes);
+    assert!(exports.iter().all(|export| export.path.is_absolute()));
+    let names = nfs::etab::names(&exports, |_| model::Verdict::Encrypted);
+    assert!(names.keys().all(HostPath::is_absolute) && names.len() <= exports.len() * 2);
 }
 
 fn fstab_lines(bytes: &[u8]) {

@@ -47,6 +47,8 @@ const OPTIONS: &[&str] = &[
     "direct",
     "indirect",
     "offset",
+    // nfs
+    "addr",
     // tmpfs
     "noswap",
     // btrfs

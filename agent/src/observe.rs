@@ -19,8 +19,8 @@ use crate::memory::ServiceMemory;
 use crate::path::HostPath;
 use crate::reach::{self, Facts};
 use crate::snapshot::{
-    BlockDevice, DeviceNumber, MountTable, Namespace, Observed, Resolved, ServiceFacts, Snapshot,
-    Swap, Target, Trouble,
+    BlockDevice, DeviceNumber, FilesystemFacts, MountTable, Namespace, Observed, Resolved,
+    ServiceFacts, Snapshot, Swap, Target, Trouble,
 };
 use crate::{keystore, memory, mounts, secrets, swaps};
 
@@ -47,7 +47,10 @@ pub fn observe_again(
     let kept = kept_services(host, &discovery, &mut gaps);
     let mut mounts = mount_tables(host, &discovery, &mut gaps);
     mounts.extend(kept.mounts);
-    let filesystems = filesystem_facts::observe(host, &mounts, &devices);
+    let filesystems = FilesystemFacts {
+        vouches: discovery.vouches.clone(),
+        ..filesystem_facts::observe(host, &mounts, &devices)
+    };
     let named = names::observe(host, &mounts, &devices, &filesystems);
     let swaps = swap_areas(host);
     let mut targets: Vec<Target> =

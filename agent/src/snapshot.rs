@@ -320,6 +320,9 @@ pub struct FilesystemFacts {
     pub f2fs: BTreeMap<DeviceNumber, Observed<Vec<DeviceNumber>>>,
     /// ZFS pools and datasets; absent when no ZFS is mounted.
     pub zfs: Option<Observed<crate::zfs::Facts>>,
+    /// What other machines' agents say of the directories that are mounted from them.
+    #[serde(default)]
+    pub vouches: Vec<(crate::nfs::RemoteDirectory, crate::nfs::Vouch)>,
 }
 
 /// Where an ext3 or ext4 journal lies.

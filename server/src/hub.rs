@@ -15,6 +15,7 @@ use crate::clock::Clock;
 use crate::fleet::clash::{self, Claim, Claims, Clash, Enrolment, Machine};
 use crate::fleet::duty::{self, Duties};
 use crate::fleet::roster::{Counts, NotAdmitted, Presence, Roster};
+use crate::fleet::vouching::{Directory, Offer, Vouching, Words};
 use crate::fleet::{
     Applied, Body, Digest, FindingKey, HostId, HostState, Observation, apply, fall_silent, retire,
     return_from_silence,
@@ -77,6 +78,7 @@ pub struct Hub {
     roster: Mutex<Roster>,
     sessions: Mutex<Sessions>,
     duties: Mutex<Duties>,
+    vouching: Mutex<Vouching>,
     /// Counts the changes after which there may be something to tell.
     outbox: watch::Sender<u64>,
 }
@@ -95,6 +97,7 @@ struct Live {
     number: u64,
     end: oneshot::Sender<End>,
     duties: watch::Sender<()>,
+    vouches: watch::Sender<()>,
 }
 
 /// The one stream that speaks for a host, for as long as this is held.
@@ -107,6 +110,8 @@ pub struct Session {
     pub ended: oneshot::Receiver<End>,
     /// Changes when the host's duties may have.
     pub duties: watch::Receiver<()>,
+    /// Changes when something else may be said of what the host has mounted, and now and then otherwise.
+    pub vouches: watch::Receiver<()>,
 }
 
 impl Drop for Session {
@@ -136,6 +141,18 @@ impl Session {
         let changed = lock(&self.hub.duties).share(&self.host, self.number, hostname, keys);
         self.hub.tell_duties(&changed);
     }
+
+    /// What the host lends other machines.
+    pub fn lend(&self, hostname: &str, offer: Offer) {
+        let changed = lock(&self.hub.vouching).lend(&self.host, self.number, hostname, offer);
+        self.hub.tell_vouches(&changed);
+    }
+
+    /// What it has mounted of theirs.
+    pub fn borrow(&self, directories: BTreeSet<Directory>) {
+        lock(&self.hub.vouching).borrow(&self.host, self.number, directories);
+        self.hub.tell_vouches(&BTreeSet::from([self.host.clone()]));
+    }
 }
 
 /// A panic while it was held is a bug that is told elsewhere; what it guards is still whole.
@@ -164,6 +181,7 @@ impl Hub {
             roster: Mutex::new(roster),
             sessions: Mutex::default(),
             duties: Mutex::new(Duties::new(started_at)),
+            vouching: Mutex::default(),
             outbox: watch::Sender::new(0),
         };
         hub.tell_untold().await?;
@@ -232,6 +250,8 @@ impl Hub {
         // In this order: a stream that opens meanwhile finds the host revoked, or is found here.
         lock(&self.roster).commit(host, standing);
         self.end(host, End::Revoked);
+        let changed = lock(&self.vouching).end(host);
+        self.tell_vouches(&changed);
         self.outbox.send_modify(|changes| *changes += 1);
         Ok(true)
     }
@@ -253,6 +273,38 @@ impl Hub {
     fn unshare(&self, host: &HostId, session: u64) {
         let changed = lock(&self.duties).leave(host, session);
         self.tell_duties(&changed);
+        lock(&self.vouching).leave(host, session, self.clock.now());
+    }
+
+    /// What the agents of other machines say of what the host has mounted from them, and whether all of those that could
+    /// were heard of.
+    pub fn vouches(&self, host: &HostId) -> (Words, bool) {
+        (lock(&self.vouching).tell(host), self.is_settled(self.clock.now()))
+    }
+
+    /// After a start, everyone is given the time to come back.
+    fn is_settled(&self, now: Timestamp) -> bool {
+        crate::clock::before(now, self.settings.silent_after) >= self.started_at
+    }
+
+    fn tell_vouches(&self, changed: &BTreeSet<HostId>) {
+        let sessions = lock(&self.sessions);
+        for live in changed.iter().filter_map(|host| sessions.live.get(host)) {
+            live.vouches.send_replace(());
+        }
+    }
+
+    /// Says again what still holds, and takes back what nobody stands for any more.
+    fn renew_vouches(&self, now: Timestamp) {
+        // Bound, so that the locks are taken one after the other.
+        let concerned = {
+            let mut vouching = lock(&self.vouching);
+            let mut concerned =
+                vouching.expire(crate::clock::before(now, self.settings.silent_after));
+            concerned.extend(vouching.remind(now));
+            concerned
+        };
+        self.tell_vouches(&concerned);
     }
 
     /// What the host need not look at, with the name of who does.
@@ -303,6 +355,7 @@ impl Hub {
         let enrolment = Enrolment { fingerprint: &fingerprint, gone };
         let (end, ended) = oneshot::channel();
         let (tell, duties) = watch::channel(());
+        let (tell_vouches, vouches) = watch::channel(());
         let mut sessions = lock(&self.sessions);
         match sessions.claims.entry(host.clone()).or_default().claim(enrolment, machine, now) {
             Claim::Granted => {}
@@ -310,7 +363,7 @@ impl Hub {
         }
         sessions.last += 1;
         let number = sessions.last;
-        let live = Live { number, end, duties: tell };
+        let live = Live { number, end, duties: tell, vouches: tell_vouches };
         let older = sessions.live.insert(host.clone(), live);
         lock(&self.roster).attach(&host, number);
         drop(sessions);
@@ -319,7 +372,7 @@ impl Hub {
             // What the older stream shared is its own affair: the new one may be another version's.
             self.unshare(&host, older.number);
         }
-        Ok(Session { hub: Arc::clone(self), host, number, ended, duties })
+        Ok(Session { hub: Arc::clone(self), host, number, ended, duties, vouches })
     }
 
     /// The host was heard of. Costs no write, unless it had been missed.
@@ -363,8 +416,9 @@ impl Hub {
         let now = self.clock.now();
         let turned = lock(&self.duties).turn(now);
         self.tell_duties(&turned);
+        self.renew_vouches(now);
         let silent_after = self.settings.silent_after;
-        if crate::clock::before(now, silent_after) < self.started_at {
+        if !self.is_settled(now) {
             return;
         }
         let overdue = lock(&self.roster).overdue(silent_after, now);

@@ -6,5 +6,6 @@
 
 mod churn;
 mod golden;
+mod lending;
 mod node_api;
 mod together;

@@ -30,9 +30,9 @@ use tonic::Request;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 
 /// Longer than anything here takes, even on a loaded machine.
-const DEADLINE: Duration = Duration::from_mins(1);
+pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
 
-fn server_config(state_dir: &Path, agents_port: u16) -> anyhow::Result<Config> {
+pub(crate) fn server_config(state_dir: &Path, agents_port: u16) -> anyhow::Result<Config> {
     let text = format!(
         "state_dir = \"{}\"\n[agents]\nlisten = \"127.0.0.1:{agents_port}\"\npublic_address = \"localhost\"\n\
          heartbeat_interval = \"1s\"\n[operators]\nlisten = \"127.0.0.1:0\"\n",
@@ -41,13 +41,13 @@ fn server_config(state_dir: &Path, agents_port: u16) -> anyhow::Result<Config> {
     Config::parse(&text).map_err(|problems| anyhow::anyhow!("{problems:?}"))
 }
 
-struct Operator {
-    channel: Channel,
+pub(crate) struct Operator {
+    pub(crate) channel: Channel,
     token: String,
 }
 
 impl Operator {
-    async fn of(server: &Running) -> anyhow::Result<Self> {
+    pub(crate) async fn of(server: &Running) -> anyhow::Result<Self> {
         let authority = Certificate::from_pem(std::fs::read(server.authority_file())?);
         let tls = ClientTlsConfig::new().ca_certificate(authority).domain_name("localhost");
         let port = server.operators_addr.port();
@@ -59,13 +59,13 @@ impl Operator {
         Ok(Self { channel, token })
     }
 
-    fn request<T>(&self, message: T) -> anyhow::Result<Request<T>> {
+    pub(crate) fn request<T>(&self, message: T) -> anyhow::Result<Request<T>> {
         let mut request = Request::new(message);
         request.metadata_mut().insert("authorization", format!("Bearer {}", self.token).parse()?);
         Ok(request)
     }
 
-    async fn token(&self) -> anyhow::Result<String> {
+    pub(crate) async fn token(&self) -> anyhow::Result<String> {
         let request = self.request(v1::CreateTokenRequest::default())?;
         let created = TokenServiceClient::new(self.channel.clone()).create_token(request).await?;
         Ok(created.into_inner().pasteable)

@@ -58,7 +58,7 @@ fn judge(target: &Target, path: &PathPosture, context: &Context<'_>) -> Option<F
 fn is_judged(usage: Use) -> bool {
     match usage {
         Use::Data | Use::Logs | Use::Queue | Use::Config | Use::Repository | Use::Declared => true,
-        Use::HeapDump | Use::CoreDump | Use::Temp | Use::Swap | Use::Cache => false,
+        Use::HeapDump | Use::CoreDump | Use::Temp | Use::Swap | Use::Cache | Use::Export => false,
     }
 }
 

@@ -116,8 +116,12 @@ fn lift(reason: Reason) -> Option<&'static str> {
         Reason::Timeout => {
             Some("find out why the device or server does not answer, then scan again")
         }
-        Reason::RemoteFilesystem | Reason::ServerClaim => Some(
+        Reason::RemoteFilesystem => Some(
             "run the agent on the file server too, or keep the path on an encrypted local volume",
+        ),
+        Reason::ServerClaim => Some(
+            "accept the word of the file server's agent in the policy (accept_claims), or keep the path on an encrypted \
+             local volume",
         ),
         Reason::RemoteDevice => Some(
             "put dm-crypt on top of the network device on this host, so that only ciphertext leaves it",

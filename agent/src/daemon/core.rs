@@ -28,7 +28,7 @@ pub(super) type Opening = Pin<Box<dyn Future<Output = Result<Link, Failure>> + S
 pub(super) enum Route {
     /// Nothing is under way.
     Down,
-    Opening(Opening, Session),
+    Opening(Opening, Box<Session>),
     Up(Box<Up>),
 }
 

@@ -7,8 +7,8 @@ use atrest_proto::v1::attach_response::Message as Answer;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::Cause;
 use super::core::{Daemon, Known, Route, Up};
+use super::{Cause, Options};
 use crate::status::LinkState;
 use crate::transport::client::Link;
 use crate::transport::failure::{Failure, chain};
@@ -79,7 +79,7 @@ impl Daemon {
             self.pace,
         );
         let opening = Link::attach(identity.server.clone(), Arc::clone(tls), hello);
-        self.route = Route::Opening(Box::pin(opening), session);
+        self.route = Route::Opening(Box::pin(opening), Box::new(session));
         self.health.link(LinkState::Connecting, now);
     }
 
@@ -88,6 +88,7 @@ impl Daemon {
             (Route::Opening(_, session), Ok(link)) => {
                 let since = Instant::now();
                 let (heartbeat_interval, heartbeat_at) = (HEARTBEAT, since + HEARTBEAT);
+                let session = *session;
                 let up =
                     Up { link, session, since, heartbeat_interval, heartbeat_at, overdue_at: None };
                 self.route = Route::Up(Box::new(up));
@@ -143,6 +144,14 @@ impl Daemon {
                     self.scan(Cause::Changed);
                 }
             }
+            Ok(Heard::Vouches(words, complete)) => {
+                if self.options.lending.told(words, complete, now) {
+                    tracing::info!(
+                        "agents of other machines say something else of what is mounted from them"
+                    );
+                    self.scan(Cause::Changed);
+                }
+            }
             Err(failure) => self.down(failure),
         }
     }
@@ -168,10 +177,16 @@ impl Daemon {
         self.offer();
     }
 
-    /// Tells the server what others could look at as well.
+    /// Tells the server what others could look at as well, and what machines have of each other.
     pub(super) fn share(&mut self) {
         let Route::Up(up) = &mut self.route else { return };
-        if let Some(say) = up.session.share(self.options.duties.shared()) {
+        let Options { duties, lending, .. } = &self.options;
+        let says = [
+            up.session.share(duties.shared()),
+            up.session.lend(lending.lent()),
+            up.session.borrow(lending.borrowed()),
+        ];
+        for say in says.into_iter().flatten() {
             // A link that takes no more is noticed by what comes next on it.
             up.link.send(say);
         }

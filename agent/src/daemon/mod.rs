@@ -21,6 +21,7 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 
 use crate::duties::Duties;
+use crate::nfs::Lending;
 use crate::transport::backoff::{Bounds, Chance};
 use crate::transport::client::Link;
 use crate::transport::failure::Failure;
@@ -54,6 +55,8 @@ pub struct Options {
     pub timing: Timing,
     /// What is shared out among agents; the scan knows it too.
     pub duties: Duties,
+    /// What machines have of each other; the scan knows it too.
+    pub lending: Lending,
     pub now: fn() -> Timestamp,
     pub chance: Chance,
 }
@@ -68,6 +71,7 @@ impl Options {
             spool: Limits::default(),
             timing: Timing::default(),
             duties: Duties::default(),
+            lending: Lending::default(),
             now,
             chance: Box::new(tls::chance),
         }

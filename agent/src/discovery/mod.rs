@@ -37,7 +37,7 @@ use crate::host::Host;
 use crate::keystore::observe::Place as KeystorePlace;
 use crate::path::HostPath;
 use crate::snapshot::Namespace;
-use crate::{node_api, repository, secrets};
+use crate::{nfs, node_api, repository, secrets};
 use instance::AS_ROOT;
 use process::{Process, gap};
 use unit::Unit;
@@ -47,6 +47,8 @@ use unit::Unit;
 pub struct Declared {
     pub paths: Vec<HostPath>,
     pub repositories: Vec<repository::Registered>,
+    /// What this machine lends other machines is not looked at.
+    pub ignore_exports: bool,
 }
 
 /// Everything that was found, sorted, each thing once.
@@ -75,6 +77,10 @@ pub struct Discovery {
     pub stores: BTreeMap<String, BTreeMap<String, String>>,
     /// Disks that the provider of this machine claims to encrypt, by the kernel's name: who claims it.
     pub provider_claims: BTreeMap<String, String>,
+    /// What other machines may mount from this one.
+    pub exports: Vec<nfs::Export>,
+    /// What the agents of other machines say of the directories that are mounted from them.
+    pub vouches: Vec<(nfs::RemoteDirectory, nfs::Vouch)>,
     /// Where crashes write; not looked at without a discovery.
     pub core_dumps: Option<CoreDumps>,
     /// Only named paths are asked about: what says nothing of them need not be looked at.
@@ -194,6 +200,12 @@ pub fn discover(host: &dyn Host, declared: &Declared) -> Discovery {
     for path in &declared.paths {
         found.places.push(declare(path, Use::Declared, None, &Namespace::Host));
     }
+    if !declared.ignore_exports {
+        found.exports = exports(host, &mut found.gaps);
+    }
+    for export in &found.exports {
+        found.places.push(declare(&export.path, Use::Export, None, &Namespace::Host));
+    }
     found.registered.extend(declared.repositories.iter().cloned());
     repository::assemble(&mut found);
     core_dumps::discover(host, &mut found);
@@ -209,6 +221,19 @@ pub fn discover(host: &dyn Host, declared: &Declared) -> Discovery {
     found.gaps.sort_unstable();
     found.gaps.dedup();
     found
+}
+
+/// What the NFS server of this machine lends.
+fn exports(host: &dyn Host, gaps: &mut Vec<Gap>) -> Vec<nfs::Export> {
+    match host.read(&Namespace::Host, &nfs::etab::PATH.into(), nfs::etab::MOST) {
+        Ok(text) => nfs::etab::parse(&text),
+        // No server was ever started here.
+        Err(trouble) if trouble.reason == Reason::NotFound => Vec::new(),
+        Err(trouble) => {
+            gaps.push(gap("the exports of the NFS server", &trouble, AS_ROOT));
+            Vec::new()
+        }
+    }
 }
 
 /// Files that may say where a service writes, and could not be read: what they say is missing.

@@ -487,6 +487,16 @@ fn a_variable_without_value_is_a_gap() {
 }
 
 #[test]
+fn what_other_machines_mount_from_this_one_is_a_place_unless_that_is_not_wanted() {
+    let root = Root::new();
+    root.file("var/lib/nfs/etab", "/srv/b\t*(rw)\n/srv/b\t10.0.0.0/8(ro)\n");
+    let host = RecordedHost::new(root.path());
+    assert_eq!(places(&discover(&host, &Declared::default())), ["export /srv/b"]);
+    let declared = Declared { ignore_exports: true, ..Declared::default() };
+    assert_eq!(places(&discover(&host, &declared)), [""; 0]);
+}
+
+#[test]
 fn what_is_declared_is_added() {
     let declared = Declared {
         paths: vec![HostPath::from("/srv/extra")],
@@ -501,6 +511,7 @@ fn what_is_declared_is_added() {
             source: repository::Source::Declared,
             namespace: Namespace::Host,
         }],
+        ..Declared::default()
     };
     let found = discover(&RecordedHost::new(Root::new().path()), &declared);
     assert_eq!(places(&found), ["repository /mnt/backup", "declared /srv/extra"]);

@@ -57,7 +57,7 @@ pub fn observe(host: &dyn Host, targets: &[Target]) -> Vec<Walk> {
 fn is_walked(usage: Use) -> bool {
     match usage {
         Use::Data | Use::Logs | Use::Queue | Use::Config | Use::Repository | Use::Declared => true,
-        Use::HeapDump | Use::CoreDump | Use::Temp | Use::Swap | Use::Cache => false,
+        Use::HeapDump | Use::CoreDump | Use::Temp | Use::Swap | Use::Cache | Use::Export => false,
     }
 }
 

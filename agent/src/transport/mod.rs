@@ -12,6 +12,7 @@ pub mod client;
 pub mod enroll;
 pub mod failure;
 pub mod files;
+pub mod held;
 pub mod identity;
 pub mod outbox;
 pub mod session;
@@ -53,6 +54,11 @@ impl StateDir {
 
     pub fn spool(&self) -> PathBuf {
         self.0.join("spool")
+    }
+
+    /// What failed when this agent looked, whoever's turn it is.
+    pub fn held(&self) -> PathBuf {
+        self.0.join("held.json")
     }
 
     /// What the daemon last said of itself.

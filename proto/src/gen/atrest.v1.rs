@@ -405,7 +405,7 @@ pub struct EnrollResponse {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AttachRequest {
-    #[prost(oneof = "attach_request::Message", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "attach_request::Message", tags = "1, 2, 3, 4, 5, 6, 7")]
     pub message: ::core::option::Option<attach_request::Message>,
 }
 /// Nested message and enum types in `AttachRequest`.
@@ -422,11 +422,15 @@ pub mod attach_request {
         Renew(super::RenewRequest),
         #[prost(message, tag = "5")]
         Shares(super::Shares),
+        #[prost(message, tag = "6")]
+        Exports(super::Exports),
+        #[prost(message, tag = "7")]
+        RemoteDirectories(super::RemoteDirectories),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AttachResponse {
-    #[prost(oneof = "attach_response::Message", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "attach_response::Message", tags = "1, 2, 3, 4, 5, 6")]
     pub message: ::core::option::Option<attach_response::Message>,
 }
 /// Nested message and enum types in `AttachResponse`.
@@ -443,6 +447,8 @@ pub mod attach_response {
         Renewed(super::Renewed),
         #[prost(message, tag = "5")]
         Duties(super::Duties),
+        #[prost(message, tag = "6")]
+        Vouches(super::Vouches),
     }
 }
 /// Opens the stream.
@@ -537,6 +543,60 @@ pub struct Delegation {
     /// The host whose agent looks at it.
     #[prost(string, tag = "2")]
     pub hostname: ::prost::alloc::string::String,
+}
+/// The directories that this machine lets others mount, and how each rests. Replaces what was said before.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Exports {
+    #[prost(message, repeated, tag = "1")]
+    pub exports: ::prost::alloc::vec::Vec<Export>,
+    /// Every address of this machine that others may mount from, 4 or 16 bytes each.
+    #[prost(bytes = "vec", repeated, tag = "2")]
+    pub addresses: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Export {
+    /// The name that clients mount it by.
+    #[prost(bytes = "vec", tag = "1")]
+    pub path: ::prost::alloc::vec::Vec<u8>,
+    /// Of the contents, as this machine proves it.
+    #[prost(enumeration = "Verdict", tag = "2")]
+    pub verdict: i32,
+}
+/// The directories of other machines that this one has mounted. Replaces what was said before.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RemoteDirectories {
+    #[prost(message, repeated, tag = "1")]
+    pub directories: ::prost::alloc::vec::Vec<RemoteDirectory>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RemoteDirectory {
+    /// That the kernel speaks to, 4 or 16 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub address: ::prost::alloc::vec::Vec<u8>,
+    #[prost(bytes = "vec", tag = "2")]
+    pub path: ::prost::alloc::vec::Vec<u8>,
+}
+/// What the agents of other machines say of the directories that this one has mounted.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Vouches {
+    #[prost(message, repeated, tag = "1")]
+    pub vouches: ::prost::alloc::vec::Vec<Vouch>,
+    /// Whether what is not listed has nobody who vouches for it. Otherwise the server may not have heard of all machines
+    /// yet, as after its start: what it said before of others still stands.
+    #[prost(bool, tag = "2")]
+    pub complete: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Vouch {
+    /// As it was asked for.
+    #[prost(message, optional, tag = "1")]
+    pub directory: ::core::option::Option<RemoteDirectory>,
+    /// The host whose agent says so.
+    #[prost(string, tag = "2")]
+    pub hostname: ::prost::alloc::string::String,
+    /// Unset: nobody says any more what was said before.
+    #[prost(enumeration = "Verdict", tag = "3")]
+    pub verdict: i32,
 }
 /// Generated client implementations.
 pub mod enrollment_service_client {

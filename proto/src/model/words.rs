@@ -134,6 +134,8 @@ words! {
         Cache = "cache",
         Config = "config",
         Repository = "repository",
+        /// Other machines mount it from this one.
+        Export = "export",
         /// Named in the agent's configuration.
         Declared = "declared",
     }

@@ -14,6 +14,7 @@ mod retire;
 mod rollup;
 pub mod roster;
 mod silence;
+pub mod vouching;
 
 use std::collections::BTreeMap;
 use std::fmt;

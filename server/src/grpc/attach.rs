@@ -167,6 +167,7 @@ impl Conversation {
         let request = tokio::select! {
             request = requests.message() => heard(request)?,
             Ok(()) = session.duties.changed() => return self.assign().await,
+            Ok(()) = session.vouches.changed() => return self.vouch().await,
             end = &mut session.ended => {
                 let host_id = &self.identity.host_id;
                 let status =
@@ -185,6 +186,14 @@ impl Conversation {
             Some(Request::Renew(renew)) => self.renew(&renew).await,
             Some(Request::Shares(shares)) => {
                 session.share(&self.hostname, wire::shares(shares)?);
+                Ok(())
+            }
+            Some(Request::Exports(exports)) => {
+                session.lend(&self.hostname, wire::exports(exports)?);
+                Ok(())
+            }
+            Some(Request::RemoteDirectories(directories)) => {
+                session.borrow(wire::remote_directories(directories)?);
                 Ok(())
             }
             Some(Request::Hello(_)) => {
@@ -229,6 +238,12 @@ impl Conversation {
             .map(|(key, hostname)| v1::Delegation { key: key.to_vec(), hostname })
             .collect();
         self.answer(Answer::Duties(v1::Duties { delegated })).await
+    }
+
+    async fn vouch(&self) -> Result<(), Over> {
+        let (words, complete) = self.context.hub.vouches(&self.identity.host_id);
+        let vouches = wire::vouches(words);
+        self.answer(Answer::Vouches(v1::Vouches { vouches, complete })).await
     }
 
     async fn renew(&mut self, renew: &v1::RenewRequest) -> Result<(), Over> {

@@ -1,6 +1,7 @@
 //! Wire messages to what the server works with, and back. What comes from outside is bounded here.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use atrest_proto::convert::{timestamp_from_wire, timestamp_to_wire};
@@ -16,6 +17,7 @@ use crate::audit::{Entry, Outcome};
 use crate::enrollment::Token;
 use crate::fleet::clash::Machine;
 use crate::fleet::roster::Counts;
+use crate::fleet::vouching::{self, Directory, Offer, Words};
 use crate::fleet::{Digest, NodeState, Observation, duty};
 use crate::hub::Incoming;
 use crate::labels::GroupBy;
@@ -81,6 +83,73 @@ pub(super) fn shares(shares: v1::Shares) -> Result<BTreeSet<duty::Key>, Status> 
     }
     let keys = shares.keys.into_iter().map(duty::Key::try_from).collect::<Result<_, _>>();
     keys.map_err(|_| Status::invalid_argument("field `keys` holds what is not 32 bytes"))
+}
+
+/// What a host lends.
+pub(super) fn exports(exports: v1::Exports) -> Result<Offer, Status> {
+    let v1::Exports { exports, addresses } = exports;
+    if exports.len() > vouching::MAX_DIRECTORIES || addresses.len() > vouching::MAX_ADDRESSES {
+        return Err(Status::invalid_argument("a field of `exports` has too many items"));
+    }
+    let exports = exports.into_iter().map(|export| {
+        let verdict = v1::Verdict::try_from(export.verdict);
+        Ok((path(export.path)?, verdict.map_or(model::Verdict::Unknown, Into::into)))
+    });
+    let addresses = addresses.iter().map(|bytes| address(bytes));
+    Ok(Offer {
+        exports: exports.collect::<Result<_, Status>>()?,
+        addresses: addresses.collect::<Result<_, Status>>()?,
+    })
+}
+
+/// What it has mounted of others.
+pub(super) fn remote_directories(
+    directories: v1::RemoteDirectories,
+) -> Result<BTreeSet<Directory>, Status> {
+    let v1::RemoteDirectories { directories } = directories;
+    if directories.len() > vouching::MAX_DIRECTORIES {
+        return Err(Status::invalid_argument("field `directories` has too many items"));
+    }
+    let one = |directory: v1::RemoteDirectory| {
+        Ok(Directory { address: address(&directory.address)?, path: path(directory.path)? })
+    };
+    directories.into_iter().map(one).collect()
+}
+
+/// What a host is told of the directories that it has mounted.
+pub(super) fn vouches(words: Words) -> Vec<v1::Vouch> {
+    let said = words.vouches.into_iter().map(|vouch| v1::Vouch {
+        directory: Some(remote_directory(vouch.directory)),
+        hostname: vouch.hostname,
+        verdict: v1::Verdict::from(vouch.verdict).into(),
+    });
+    let withdrawn = words.withdrawn.into_iter().map(|directory| v1::Vouch {
+        directory: Some(remote_directory(directory)),
+        ..v1::Vouch::default()
+    });
+    said.chain(withdrawn).collect()
+}
+
+fn remote_directory(directory: Directory) -> v1::RemoteDirectory {
+    let address = match directory.address {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    };
+    v1::RemoteDirectory { address, path: directory.path }
+}
+
+fn address(bytes: &[u8]) -> Result<IpAddr, Status> {
+    let four = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
+    four.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from))
+        .map_err(|_| Status::invalid_argument("an address is of 4 or 16 bytes"))
+}
+
+/// `PATH_MAX` of Linux.
+fn path(path: Vec<u8>) -> Result<Vec<u8>, Status> {
+    if path.len() > 4096 || !path.starts_with(b"/") {
+        return Err(Status::invalid_argument("a path is absolute and of 4096 bytes at most"));
+    }
+    Ok(path)
 }
 
 /// The machine behind a stream, as it says of itself. An old agent says nothing.

@@ -18,6 +18,7 @@ use super::identity::Issued;
 use super::outbox::{Outbox, PostureDigest};
 use super::spool::{Cause, Entry, SpoolError};
 use crate::duties::Key;
+use crate::nfs::{self, Offer, RemoteDirectory, Vouch};
 
 /// So many reports may be on their way.
 pub const WINDOW_REPORTS: usize = 32;
@@ -50,6 +51,8 @@ pub enum Heard {
     Renewed(Issued),
     /// What others look at, by key, with their names.
     Duties(BTreeMap<Key, String>),
+    /// What others say of directories that are mounted from them, and whether that is all that is said.
+    Vouches(BTreeMap<RemoteDirectory, Option<Vouch>>, bool),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +78,8 @@ pub struct Session {
     renewing: bool,
     /// What the server was told on this stream.
     shared: BTreeSet<Key>,
+    lent: Offer,
+    borrowed: BTreeSet<RemoteDirectory>,
 }
 
 impl Session {
@@ -95,6 +100,8 @@ impl Session {
             heartbeat: Heartbeat::None,
             renewing: false,
             shared: BTreeSet::new(),
+            lent: Offer::default(),
+            borrowed: BTreeSet::new(),
         };
         (session, Say::Hello(hello))
     }
@@ -110,6 +117,10 @@ impl Session {
                 Ok(Heard::Renewed(Issued { certificate_chain, authorities }))
             }
             Answer::Duties(duties) => Ok(Heard::Duties(delegated(duties))),
+            Answer::Vouches(vouches) => {
+                let (words, complete) = nfs::wire::vouches(vouches);
+                Ok(Heard::Vouches(words, complete))
+            }
         }
     }
 
@@ -156,6 +167,30 @@ impl Session {
         let shares = v1::Shares { keys: keys.iter().map(|key| key.to_vec()).collect() };
         self.shared = keys;
         Some(Say::Shares(shares))
+    }
+
+    /// What this machine lends; `None` while the server knows.
+    pub fn lend(&mut self, lent: Offer) -> Option<Say> {
+        // Its addresses say nothing while nothing is lent.
+        if !self.welcomed
+            || self.lent == lent
+            || (self.lent.exports.is_empty() && lent.exports.is_empty())
+        {
+            return None;
+        }
+        let say = Say::Exports(nfs::wire::exports(&lent));
+        self.lent = lent;
+        Some(say)
+    }
+
+    /// What it has borrowed; `None` while the server knows.
+    pub fn borrow(&mut self, borrowed: BTreeSet<RemoteDirectory>) -> Option<Say> {
+        if !self.welcomed || self.borrowed == borrowed {
+            return None;
+        }
+        let say = Say::RemoteDirectories(nfs::wire::directories(&borrowed));
+        self.borrowed = borrowed;
+        Some(say)
     }
 
     pub const fn is_welcomed(&self) -> bool {

@@ -1,5 +1,6 @@
 //! The protocol against a model of the server, with losses and crashes at every step.
 
+use atrest_proto::model::Verdict;
 use proptest::prelude::*;
 
 use super::super::outbox::tests::posture;
@@ -324,5 +325,37 @@ fn what_is_shared_is_said_once_on_each_stream_and_what_is_delegated_is_heard() {
     let duties = Answer::Duties(v1::Duties { delegated: delegated.to_vec() });
     let heard = session.hear(duties, &mut outbox).unwrap();
     assert_eq!(heard, Heard::Duties(BTreeMap::from([([7; 32], "es-2".to_owned())])));
+    assert!(!session.awaits(), "nothing is owed for it");
+}
+
+#[test]
+fn what_machines_have_of_each_other_is_said_once_on_each_stream() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut outbox = outbox(&dir);
+    let (mut session, _) = begin(&outbox, Pace::Window);
+    let place = RemoteDirectory { address: "10.0.0.5".parse().unwrap(), path: "/b".into() };
+    let borrowed = BTreeSet::from([place.clone()]);
+    let addresses = BTreeSet::from([place.address]);
+    let nothing = Offer { addresses: addresses.clone(), ..Offer::default() };
+    let lent = Offer { exports: BTreeMap::from([("/b".into(), Verdict::Encrypted)]), addresses };
+    assert_eq!(session.borrow(borrowed.clone()), None, "not before the welcome");
+    session.hear(welcome(0), &mut outbox).unwrap();
+    assert_eq!(session.lend(nothing.clone()), None, "who lends nothing tells no address");
+    assert!(
+        matches!(session.lend(lent.clone()), Some(Say::Exports(said)) if said.exports.len() == 1)
+    );
+    assert_eq!(session.lend(lent), None);
+    assert!(matches!(session.lend(nothing), Some(Say::Exports(said)) if said.exports.is_empty()));
+    assert!(matches!(session.borrow(borrowed.clone()), Some(Say::RemoteDirectories(_))));
+    assert_eq!(session.borrow(borrowed), None);
+    let vouch = v1::Vouch {
+        directory: Some(v1::RemoteDirectory { address: vec![10, 0, 0, 5], path: b"/b".to_vec() }),
+        hostname: "fs-1".to_owned(),
+        verdict: v1::Verdict::Encrypted.into(),
+    };
+    let vouches = Answer::Vouches(v1::Vouches { vouches: vec![vouch], complete: true });
+    let word = Vouch { host: "fs-1".to_owned(), verdict: Verdict::Encrypted };
+    let heard = session.hear(vouches, &mut outbox).unwrap();
+    assert_eq!(heard, Heard::Vouches(BTreeMap::from([(place, Some(word))]), true));
     assert!(!session.awaits(), "nothing is owed for it");
 }
