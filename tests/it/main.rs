@@ -4,6 +4,7 @@
     reason = "tests read the clock and their own files, and run the agent's binary"
 )]
 
+mod catalogue;
 mod churn;
 mod golden;
 mod lending;

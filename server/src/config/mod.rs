@@ -2,6 +2,7 @@
 //!
 //! Every key has a default; an empty file works. Nothing is bound or made before all of it is valid.
 
+mod notify;
 mod reader;
 mod sections;
 mod values;
@@ -15,6 +16,7 @@ use atrest_proto::model::Severity;
 
 use crate::access::Role;
 use crate::logging::Format;
+pub use notify::{Http, Kind, Notifier, Notify, Webhook};
 pub use reader::Problem;
 use reader::Reader;
 use sections::config;
@@ -31,7 +33,7 @@ pub struct Config {
     pub history: History,
     pub metrics: Metrics,
     pub alerts: Alerts,
-    pub webhooks: Vec<Webhook>,
+    pub notify: Notify,
     pub log: Log,
 }
 
@@ -107,18 +109,6 @@ pub struct Alerts {
     pub min_severity: Severity,
 }
 
-/// A receiver of signed webhooks.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Webhook {
-    pub name: String,
-    pub url: reqwest::Url,
-    pub secret_file: PathBuf,
-    /// The authority of the receiver's certificate, when it is not a public one.
-    pub ca_file: Option<PathBuf>,
-    pub timeout: Duration,
-    pub max_attempts: u32,
-}
-
 /// The log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Log {
@@ -144,7 +134,7 @@ impl Config {
     /// The names of all keys that this version knows.
     pub fn known_keys() -> BTreeSet<String> {
         // The tables of lists are read only where there is one.
-        read("[[operators.token]]\n[[notify.webhook]]\n").2
+        read(&format!("[[operators.token]]\n{}", notify::one_of_each())).2
     }
 }
 
@@ -217,7 +207,7 @@ url = "ftp://example.com"
                 9: `agents.max_connections` is "many": write a number from 1 to 1000000
                 12: `alerts.min_severity` is "bad": write info, low, medium, high or critical
                 14: `notify.webhook` is not complete: give it a `name`, a `url` and a `secret_file`
-                16: `notify.webhook.url` is "ftp://example.com": write a URL that starts with https:// or http://"#]],
+                16: `notify.webhook.url` is "ftp://example.com": write a URL that starts with https:// or http://, without a user or password"#]],
         );
     }
 
@@ -240,7 +230,7 @@ timeout = "5s"
 "#,
         )
         .unwrap();
-        assert_eq!(config.webhooks.len(), 1);
-        assert_eq!(config.webhooks[0].timeout, Duration::from_secs(5));
+        assert_eq!(config.notify.notifiers.len(), 1);
+        assert_eq!(config.notify.notifiers[0].timeout, Duration::from_secs(5));
     }
 }

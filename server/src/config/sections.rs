@@ -1,17 +1,17 @@
 //! The tables of the file, one function each: their keys, defaults, and what to write instead of what is wrong.
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use atrest_proto::model::Severity;
 
+use super::notify::notify;
 use super::reader::{Reader, Section};
 use super::values::{address, count, duration, non_empty, number, path, text};
 use super::{
     Agents, Alerts, Audit, Authority, Config, Enrollment, History, Log, Metrics, OperatorToken,
-    Operators, Webhook, host_of,
+    Operators, host_of,
 };
 use crate::access::Role;
 use crate::logging::Format;
@@ -37,7 +37,7 @@ pub(super) fn config<'a>(reader: &mut Reader<'a>, root: &mut Section<'a>) -> Con
     let section = root.section(reader, "alerts");
     let alerts = alerts(reader, section);
     let section = root.section(reader, "notify");
-    let webhooks = notify(reader, section);
+    let notify = notify(reader, section);
     let section = root.section(reader, "log");
     let log = log(reader, section);
     Config {
@@ -50,7 +50,7 @@ pub(super) fn config<'a>(reader: &mut Reader<'a>, root: &mut Section<'a>) -> Con
         history,
         metrics,
         alerts,
-        webhooks,
+        notify,
         log,
     }
 }
@@ -215,50 +215,6 @@ fn alerts<'a>(reader: &mut Reader<'a>, mut section: Section<'a>) -> Alerts {
         .unwrap_or(Severity::Medium);
     section.end(reader);
     Alerts { min_severity }
-}
-
-fn notify<'a>(reader: &mut Reader<'a>, mut section: Section<'a>) -> Vec<Webhook> {
-    let mut names = BTreeSet::new();
-    let mut webhooks = Vec::new();
-    for section in section.sections(reader, "webhook") {
-        let start = section.start();
-        let Some(webhook) = webhook(reader, section) else { continue };
-        if !names.insert(webhook.name.clone()) {
-            let what = format!("two notifiers are called \"{}\"", webhook.name);
-            reader.problem(start, what, "give each its own `name`");
-        }
-        webhooks.push(webhook);
-    }
-    section.end(reader);
-    webhooks
-}
-
-fn webhook<'a>(reader: &mut Reader<'a>, mut section: Section<'a>) -> Option<Webhook> {
-    let start = section.start();
-    let name = section.value(reader, "name", "a name", non_empty);
-    let url = section.value(reader, "url", "a URL that starts with https:// or http://", |value| {
-        let url: reqwest::Url = text(value)?.parse().ok()?;
-        matches!(url.scheme(), "http" | "https").then_some(url)
-    });
-    let secret_file = section.value(reader, "secret_file", "an absolute path", path);
-    let ca_file = section.value(reader, "ca_file", "an absolute path", path);
-    let timeout = section
-        .value(reader, "timeout", "a time from 1s to 2m", |value| {
-            duration(value, Duration::from_secs(1), Duration::from_mins(2))
-        })
-        .unwrap_or(Duration::from_secs(10));
-    let max_attempts = section
-        .value(reader, "max_attempts", "a number from 1 to 1000", |value| {
-            number(value).filter(|attempts| (1..=1_000).contains(attempts))
-        })
-        .unwrap_or(20);
-    section.end(reader);
-    let (Some(name), Some(url), Some(secret_file)) = (name, url, secret_file) else {
-        let what = "`notify.webhook` is not complete".to_owned();
-        reader.problem(start, what, "give it a `name`, a `url` and a `secret_file`");
-        return None;
-    };
-    Some(Webhook { name, url, secret_file, ca_file, timeout, max_attempts })
 }
 
 fn log<'a>(reader: &mut Reader<'a>, mut section: Section<'a>) -> Log {

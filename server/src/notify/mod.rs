@@ -4,8 +4,15 @@
 //! delivered is kept and listed.
 
 pub mod backoff;
+#[cfg(test)]
+mod fixture;
+mod http;
+pub(crate) mod link;
+mod open;
 pub mod signature;
+pub mod text;
 pub mod webhook;
+pub mod why;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,12 +26,11 @@ use tracing::{debug, info, warn};
 
 use crate::alert::{Alert, AlertState};
 use crate::clock::{self, Clock};
-use crate::config::Webhook;
 use crate::drain::Drain;
 use crate::hex;
 use crate::logging::chain;
 use crate::store::{Attempt, DueDelivery, Store, StoreError};
-use webhook::WebhookError;
+pub use open::{OpenError, build, check};
 
 /// Messages that are on their way at one time, for one notifier.
 const TOGETHER: usize = 8;
@@ -101,14 +107,6 @@ pub trait Notifier: Send + Sync + std::fmt::Debug {
     fn together(&self) -> usize;
     /// Tells of all messages of a notice, or fails: then all of them are told again.
     async fn deliver(&self, notice: &Notice<'_>, clock: &Clock) -> Result<(), NotTaken>;
-}
-
-/// Makes every notifier that the configuration names.
-pub fn build(webhooks: &[Webhook]) -> Result<Vec<Arc<dyn Notifier>>, WebhookError> {
-    webhooks
-        .iter()
-        .map(|webhook| Ok(Arc::new(webhook::Notifier::open(webhook)?) as Arc<dyn Notifier>))
-        .collect()
 }
 
 /// Delivers for one notifier until `drain` turns true.

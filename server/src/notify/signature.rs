@@ -14,16 +14,35 @@ pub const SIGNATURE_HEADER: &str = "webhook-signature";
 const PREFIX: &str = "whsec_";
 const VERSION: &str = "v1,";
 /// The specification asks for 24 to 64 bytes.
-const MIN_SECRET: usize = 24;
+const SECRET: std::ops::RangeInclusive<usize> = 24..=64;
 
 /// What both ends know.
 #[derive(Clone)]
 pub struct Secret(Zeroizing<Vec<u8>>);
 
+/// The secrets of one receiver: while one takes the place of another, each signs.
+#[derive(Debug, Clone)]
+pub struct Secrets(Vec<Secret>);
+
+impl Secrets {
+    /// One a line; at least one.
+    pub fn parse(text: &str) -> Result<Self, NotASecret> {
+        let lines = text.lines().filter(|line| !line.trim().is_empty());
+        let secrets: Vec<_> = lines.map(Secret::parse).collect::<Result<_, _>>()?;
+        if secrets.is_empty() { Err(NotASecret) } else { Ok(Self(secrets)) }
+    }
+
+    /// The value of the signature header: receivers take a message that one of the signatures fits.
+    pub fn sign(&self, id: &str, timestamp: i64, body: &[u8]) -> String {
+        let signatures = self.0.iter().map(|secret| secret.sign(id, timestamp, body));
+        signatures.collect::<Vec<_>>().join(" ")
+    }
+}
+
 /// Why a text is not a secret.
 #[derive(Debug, Error)]
 #[error(
-    "not a webhook secret: it must be `whsec_` and base64 of at least 24 bytes; `atrestctl webhook secret` \
+    "not a webhook secret: it must be `whsec_` and base64 of 24 to 64 bytes; `atrestctl webhook secret` \
      makes one"
 )]
 pub struct NotASecret;
@@ -38,11 +57,8 @@ impl Secret {
     /// Reads `whsec_<base64>`; white space around it is ignored.
     pub fn parse(text: &str) -> Result<Self, NotASecret> {
         let body = text.trim().strip_prefix(PREFIX).ok_or(NotASecret)?;
-        let bytes = STANDARD.decode(body).map_err(|_| NotASecret)?;
-        if bytes.len() < MIN_SECRET {
-            return Err(NotASecret);
-        }
-        Ok(Self(Zeroizing::new(bytes)))
+        let bytes = Zeroizing::new(STANDARD.decode(body).map_err(|_| NotASecret)?);
+        if SECRET.contains(&bytes.len()) { Ok(Self(bytes)) } else { Err(NotASecret) }
     }
 
     /// A new one, as text.
@@ -101,5 +117,17 @@ mod tests {
         assert!(!format!("{secret:?}").contains(text.trim_start_matches(PREFIX)));
         assert!(Secret::parse("whsec_AAAA").is_err());
         assert!(Secret::parse("hunter2").is_err());
+    }
+
+    #[test]
+    fn while_a_secret_is_changed_both_sign() {
+        let [old, new] = [Secret::generate(), Secret::generate()];
+        let secrets = Secrets::parse(&format!("{}\n\n{}\n", *new, *old)).unwrap();
+        let header = secrets.sign("a", 1, b"{}");
+        for secret in [old, new] {
+            assert!(Secret::parse(&secret).unwrap().verify("a", 1, b"{}", &header));
+        }
+        assert!(Secrets::parse(" \n").is_err());
+        assert!(Secrets::parse("whsec_AAAA").is_err());
     }
 }

@@ -1,23 +1,28 @@
-//! Signed JSON over HTTP. Any 2xx is delivered; everything else is tried again.
-
-use std::path::PathBuf;
-use std::time::Duration;
+//! Signed JSON over HTTP, as Standard Webhooks has it. Any 2xx is delivered; everything else is tried again.
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use reqwest::Url;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
+use zeroize::Zeroizing;
 
-use super::signature::{ID_HEADER, SIGNATURE_HEADER, Secret, TIMESTAMP_HEADER};
-use super::{Message, NotTaken, Notice};
+use super::http::Client;
+use super::open::Unusable;
+use super::signature::{ID_HEADER, SIGNATURE_HEADER, Secrets, TIMESTAMP_HEADER};
+use super::text::worst_first;
+use super::{Message, NotTaken, Notice, Notifier};
 use crate::alert::{AlertEnd, AlertState};
 use crate::clock::Clock;
-use crate::config::Webhook;
-use crate::logging::chain;
-use crate::state_dir::{StateError, read_file, read_secret_file};
+use crate::config;
+use crate::state_dir::read_secret_file;
 
-/// The name and version of the body.
+/// The name and version of the body that tells of one alert.
 pub const SCHEMA: &str = "atrest.alert/1";
+/// The name and version of the body that tells of several.
+pub const GROUP_SCHEMA: &str = "atrest.alerts/1";
+/// How many alerts one body tells of where they are told together: less than a mebibyte, as a rule.
+const TOGETHER: usize = 500;
 
 /// The body. Its keys are part of the contract.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,116 +80,89 @@ impl Payload {
     }
 }
 
-/// Why a webhook cannot be used.
-#[derive(Debug, Error)]
-pub enum WebhookError {
-    #[error("webhook `{name}`: could not read its secret")]
-    Secret {
-        name: String,
-        #[source]
-        source: StateError,
-    },
-    #[error("webhook `{name}`: {file} holds no secret")]
-    NotASecret {
-        name: String,
-        file: PathBuf,
-        #[source]
-        source: super::signature::NotASecret,
-    },
-    #[error("webhook `{name}`: could not read its authority {file}")]
-    Authority {
-        name: String,
-        file: PathBuf,
-        #[source]
-        source: StateError,
-    },
-    #[error("webhook `{name}`: could not make an HTTP client")]
-    Client {
-        name: String,
-        #[source]
-        source: reqwest::Error,
-    },
+/// The body that tells of several alerts, all of one cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupPayload {
+    pub schema: String,
+    pub cluster: String,
+    pub firing: usize,
+    pub resolved: usize,
+    /// What fires first, the most severe first.
+    pub alerts: Vec<Payload>,
 }
 
-/// A receiver of webhooks.
-#[derive(Debug)]
-pub struct Notifier {
-    name: String,
-    url: reqwest::Url,
-    secret: Secret,
-    client: reqwest::Client,
-    max_attempts: u32,
-}
-
-impl Notifier {
-    pub fn open(webhook: &Webhook) -> Result<Self, WebhookError> {
-        let name = || webhook.name.clone();
-        let text = read_secret_file(&webhook.secret_file)
-            .map_err(|source| WebhookError::Secret { name: name(), source })?;
-        let secret = Secret::parse(&text).map_err(|source| WebhookError::NotASecret {
-            name: name(),
-            file: webhook.secret_file.clone(),
-            source,
-        })?;
-        let client = client(webhook)?;
-        let (url, max_attempts) = (webhook.url.clone(), webhook.max_attempts);
-        Ok(Self { name: name(), url, secret, client, max_attempts })
-    }
-
-    async fn post(&self, message: &Message<'_>, clock: &Clock) -> Result<(), NotTaken> {
-        let body = serde_json::to_vec(&Payload::of(message))
-            .map_err(|error| NotTaken::because(error.to_string()))?;
-        let (id, timestamp) = (message.id(), clock.now().as_second());
-        let signature = self.secret.sign(&id, timestamp, &body);
-        let response = self
-            .client
-            .post(self.url.clone())
-            .header("content-type", "application/json")
-            .header(ID_HEADER, id)
-            .header(TIMESTAMP_HEADER, timestamp)
-            .header(SIGNATURE_HEADER, signature)
-            .body(body)
-            .send()
-            .await
-            // URLs of webhooks are secrets, often enough.
-            .map_err(|error| NotTaken::because(chain(&error.without_url())))?;
-        let status = response.status();
-        if status.is_success() {
-            Ok(())
-        } else {
-            Err(NotTaken::because(format!("answered {status}")))
+impl GroupPayload {
+    pub fn of(notice: &Notice<'_>) -> Self {
+        let alerts: Vec<_> = worst_first(notice).into_iter().map(Payload::of).collect();
+        let firing = alerts.iter().filter(|alert| alert.state == AlertState::Firing).count();
+        Self {
+            schema: GROUP_SCHEMA.to_owned(),
+            cluster: alerts.first().map(|alert| alert.cluster.clone()).unwrap_or_default(),
+            firing,
+            resolved: alerts.len().saturating_sub(firing),
+            alerts,
         }
     }
 }
 
-fn client(webhook: &Webhook) -> Result<reqwest::Client, WebhookError> {
-    let name = || webhook.name.clone();
-    let failed = |source| WebhookError::Client { name: name(), source };
-    crate::tls::install_provider();
-    let mut builder = reqwest::Client::builder()
-        .user_agent(concat!("atrest-server/", env!("CARGO_PKG_VERSION")))
-        .timeout(webhook.timeout)
-        .connect_timeout(webhook.timeout.min(Duration::from_secs(10)))
-        // A redirect would carry the message to somebody the operator did not name.
-        .redirect(reqwest::redirect::Policy::none())
-        .no_proxy();
-    if let Some(file) = &webhook.ca_file {
-        let pem = read_file(file).map_err(|source| WebhookError::Authority {
-            name: name(),
-            file: file.clone(),
-            source,
-        })?;
-        let authority = reqwest::Certificate::from_pem(pem.as_bytes()).map_err(failed)?;
-        builder = builder.tls_certs_only([authority]);
-    } else if webhook.url.scheme() == "http" {
-        // No redirect is followed, so no certificate is ever looked at: a machine without any can serve too.
-        builder = builder.tls_certs_only(std::iter::empty());
+/// A receiver of webhooks.
+#[derive(Debug)]
+pub struct Webhook {
+    name: String,
+    max_attempts: u32,
+    url: Url,
+    secrets: Secrets,
+    group: bool,
+    client: Client,
+}
+
+impl Webhook {
+    pub(super) fn open(
+        notifier: &config::Notifier,
+        webhook: &config::Webhook,
+    ) -> Result<Self, Unusable> {
+        let file = &webhook.secret_file;
+        let text = Zeroizing::new(read_secret_file(file)?);
+        let secrets =
+            Secrets::parse(&text).map_err(|error| Unusable::content(file, error.to_string()))?;
+        let urls = std::slice::from_ref(&webhook.url);
+        let mut client = Client::open(&webhook.http, notifier.timeout, urls)?;
+        client.hide(&text);
+        client.hide(webhook.url.as_str());
+        Ok(Self {
+            name: notifier.name.clone(),
+            max_attempts: notifier.max_attempts,
+            url: webhook.url.clone(),
+            secrets,
+            group: webhook.group,
+            client,
+        })
     }
-    builder.build().map_err(failed)
+
+    async fn post(&self, id: &str, body: &impl Serialize, clock: &Clock) -> Result<(), NotTaken> {
+        let body =
+            serde_json::to_vec(body).map_err(|error| NotTaken::because(error.to_string()))?;
+        let timestamp = clock.now().as_second();
+        let signatures = self.secrets.sign(id, timestamp, &body);
+        let mut headers = HeaderMap::new();
+        let values = [
+            (ID_HEADER, id),
+            (TIMESTAMP_HEADER, &timestamp.to_string()),
+            (SIGNATURE_HEADER, &signatures),
+        ];
+        for (name, value) in values {
+            let value = HeaderValue::from_str(value)
+                .map_err(|_| NotTaken::because(format!("{name} cannot be sent")))?;
+            headers.insert(HeaderName::from_static(name), value);
+        }
+        let url = self.url.clone();
+        let answer = self.client.post(url, "application/json", headers, body).await?;
+        self.client.judge(&answer, clock.now())
+    }
 }
 
 #[async_trait]
-impl super::Notifier for Notifier {
+impl Notifier for Webhook {
     fn name(&self) -> &str {
         &self.name
     }
@@ -193,14 +171,17 @@ impl super::Notifier for Notifier {
         self.max_attempts
     }
 
-    /// One: programs deduplicate on the id of an alert.
+    /// One, unless it is asked for more: programs deduplicate on the id of an alert.
     fn together(&self) -> usize {
-        1
+        if self.group { TOGETHER } else { 1 }
     }
 
     async fn deliver(&self, notice: &Notice<'_>, clock: &Clock) -> Result<(), NotTaken> {
+        if self.group {
+            return self.post(&notice.id(), &GroupPayload::of(notice), clock).await;
+        }
         for message in &notice.messages {
-            self.post(message, clock).await?;
+            self.post(&message.id(), &Payload::of(message), clock).await?;
         }
         Ok(())
     }
@@ -208,39 +189,15 @@ impl super::Notifier for Notifier {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
-    use atrest_proto::model::{Finding, Outcome, Severity};
     use expect_test::expect;
 
+    use super::super::fixture;
     use super::*;
-    use crate::alert::Alert;
 
     #[test]
     fn the_body_is_the_contract() {
-        let alert = Alert {
-            alert_id: "0123".to_owned(),
-            host_id: "11111111-2222-4333-8444-555555555555".to_owned(),
-            hostname: "es-1".to_owned(),
-            cluster: "prod".to_owned(),
-            finding: Finding {
-                check: "volume_encrypted".to_owned(),
-                asset: "data:/srv/es".to_owned(),
-                outcome: Outcome::Fail,
-                severity: Severity::Critical,
-                summary: "/srv/es rests in plaintext on /dev/sdb".to_owned(),
-                remedy: "put dm-crypt under it".to_owned(),
-                reasons: Vec::new(),
-                evidence: BTreeMap::new(),
-                affects: Vec::new(),
-            },
-            path: "/srv/es".to_owned(),
-            devices: vec!["/dev/sdb".to_owned()],
-            episode: 1,
-            started_at: Timestamp::from_second(0).unwrap(),
-            ended_at: Some(Timestamp::from_second(60).unwrap()),
-            end: Some(AlertEnd::HostRetired),
-        };
+        let mut alert = fixture::alert("0123");
+        alert.end = Some(AlertEnd::HostRetired);
         let message = Message { alert: &alert, state: AlertState::Firing };
         assert_eq!(message.id(), "0123-firing");
         expect![[r#"
@@ -249,18 +206,19 @@ mod tests {
               "alert_id": "0123",
               "state": "firing",
               "check": "volume_encrypted",
-              "severity": "critical",
+              "severity": "high",
               "host_id": "11111111-2222-4333-8444-555555555555",
               "host": "es-1",
               "cluster": "prod",
               "asset": "data:/srv/es",
               "path": "/srv/es",
               "devices": [
-                "/dev/sdb"
+                "/dev/sdb",
+                "/dev/sdc"
               ],
               "summary": "/srv/es rests in plaintext on /dev/sdb",
-              "remedy": "put dm-crypt under it",
-              "started_at": "1970-01-01T00:00:00Z",
+              "remedy": "put dm-crypt under it:\n  cryptsetup luksFormat /dev/sdb",
+              "started_at": "2023-11-14T22:13:20Z",
               "ended_at": null,
               "end": null
             }"#]]
@@ -269,7 +227,22 @@ mod tests {
         let over = serde_json::to_value(over).unwrap();
         assert_eq!(
             (&over["ended_at"], &over["end"]),
-            (&"1970-01-01T00:01:00Z".into(), &"host_retired".into())
+            (&"2023-11-14T23:14:21Z".into(), &"host_retired".into())
         );
+    }
+
+    #[test]
+    fn several_are_told_with_their_counts_and_an_id_of_their_own() {
+        let alerts = [fixture::alert("0"), fixture::alert("1")];
+        let notice = Notice {
+            messages: vec![
+                Message { alert: &alerts[0], state: AlertState::Resolved },
+                Message { alert: &alerts[1], state: AlertState::Firing },
+            ],
+        };
+        let body = GroupPayload::of(&notice);
+        assert_eq!((body.schema.as_str(), body.cluster.as_str()), ("atrest.alerts/1", "prod"));
+        assert_eq!((body.firing, body.resolved), (1, 1));
+        assert_eq!(body.alerts[0].alert_id, "1", "what fires comes first");
     }
 }

@@ -27,7 +27,7 @@ use crate::grpc::{self, Context, Limits};
 use crate::hub::{Hub, Settings};
 use crate::journal::{Journal, Retention};
 use crate::logging::chain;
-use crate::notify::{self, webhook::WebhookError};
+use crate::notify::{self, OpenError as NotifierError};
 use crate::state_dir::{StateDir, StateError};
 use crate::store::sqlite::{OpenError, Sqlite};
 use crate::store::{Store, StoreError};
@@ -61,7 +61,7 @@ pub enum StartError {
     #[error("could not read the fleet")]
     Fleet(#[from] StoreError),
     #[error(transparent)]
-    Webhook(#[from] WebhookError),
+    Notifier(#[from] NotifierError),
     #[error("operator `{name}`: no token")]
     OperatorToken {
         name: String,
@@ -158,7 +158,7 @@ pub async fn start_with(
     let state = StateDir::open(&config.state_dir)?;
     let authority = Arc::new(Authority::open(&state, now)?);
     let configured = operators(&state, &config.operators.tokens)?;
-    let notifiers = notify::build(&config.webhooks)?;
+    let notifiers = notify::build(&config.notify)?;
     let store = open_store(&state.path(DATABASE_FILE))?;
     let settings = Settings {
         policy: Policy { min_severity: config.alerts.min_severity },

@@ -40,12 +40,8 @@ fn operator(token: &OperatorToken) -> Result<Operator, StartError> {
 /// What is wrong with the files that a configuration names: everything, and nothing is made or bound.
 pub fn check_files(config: &Config) -> Vec<StartError> {
     let tokens = config.operators.tokens.iter().filter_map(|token| operator(token).err());
-    let webhooks = config
-        .webhooks
-        .iter()
-        .filter_map(|webhook| notify::build(std::slice::from_ref(webhook)).err())
-        .map(StartError::from);
-    tokens.chain(webhooks).collect()
+    let notifiers = notify::check(&config.notify).map(StartError::from);
+    tokens.chain(notifiers).collect()
 }
 
 /// The hash is what counts, so that the token's file may be moved away. It is written last: a cut between the two

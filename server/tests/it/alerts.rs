@@ -18,7 +18,7 @@ use axum::routing::post;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
-use crate::harness::{Server, config, directory, report, until, within};
+use crate::harness::{Server, config, directory, report, until, webhook, within};
 
 /// A receiver that answers as it is told to.
 struct Receiver {
@@ -61,14 +61,7 @@ impl Receiver {
     }
 
     fn add_to(&self, config: &mut Config) {
-        config.webhooks.push(atrest_server::config::Webhook {
-            name: "ops".to_owned(),
-            url: self.url.parse().unwrap(),
-            secret_file: self.secret_file.clone(),
-            ca_file: None,
-            timeout: Duration::from_secs(10),
-            max_attempts: 3,
-        });
+        config.notify.notifiers.push(webhook("ops", &self.url, &self.secret_file));
     }
 
     async fn next(&mut self) -> Received {

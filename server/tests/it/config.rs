@@ -37,7 +37,7 @@ fn the_reference_is_the_default() {
 fn the_reference_names_every_key_and_its_examples_are_valid() {
     let text = switched_on(true);
     let config = Config::parse(&text).unwrap();
-    assert_eq!((config.webhooks.len(), config.operators.tokens.len()), (1, 1));
+    assert_eq!((config.notify.notifiers.len(), config.operators.tokens.len()), (1, 1));
     let mut tables = vec![String::new()];
     let mut named = std::collections::BTreeSet::new();
     for line in text.lines() {

@@ -222,14 +222,7 @@ async fn its_receiver_checks_signatures_and_prints_alerts() {
 
     // A receiver judges timestamps by the machine's clock.
     let mut config = config(&state);
-    config.webhooks.push(atrest_server::config::Webhook {
-        name: "listener".to_owned(),
-        url: url.parse().unwrap(),
-        secret_file,
-        ca_file: None,
-        timeout: crate::harness::DEADLINE,
-        max_attempts: 3,
-    });
+    config.notify.notifiers.push(crate::harness::webhook("listener", url, &secret_file));
     let server = Server::start_at(config, atrest_server::clock::Clock::system()).await;
     let agent = server.agent("es-1").await;
     let mut stream = server.attach(&agent).await;

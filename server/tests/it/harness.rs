@@ -20,7 +20,7 @@ use atrest_proto::v1::node_service_client::NodeServiceClient;
 use atrest_proto::v1::operator_service_client::OperatorServiceClient;
 use atrest_proto::v1::token_service_client::TokenServiceClient;
 use atrest_server::clock::Clock;
-use atrest_server::config::Config;
+use atrest_server::config::{Config, Http, Kind, Notifier, Webhook};
 use atrest_server::serve::{Running, start_with};
 use atrest_server::store::Store;
 use atrest_server::store::sqlite::Sqlite;
@@ -70,6 +70,18 @@ filter = "debug"
         state_dir.display()
     );
     Config::parse(&text).expect("a valid configuration")
+}
+
+/// A receiver of webhooks, as the configuration has it.
+pub(crate) fn webhook(name: &str, url: &str, secret_file: &Path) -> Notifier {
+    let webhook = Webhook {
+        url: url.parse().unwrap(),
+        secret_file: secret_file.to_owned(),
+        group: false,
+        http: Http::default(),
+    };
+    let kind = Kind::Webhook(webhook);
+    Notifier { name: name.to_owned(), timeout: DEADLINE, max_attempts: 3, kind }
 }
 
 pub(crate) struct Server {

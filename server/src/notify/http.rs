@@ -1,0 +1,237 @@
+//! What notifiers that speak HTTP share: the client, who the server says it is, and what to make of answers.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, RETRY_AFTER};
+use reqwest::{Body, Method, StatusCode, Url};
+use zeroize::Zeroizing;
+
+use super::open::{Unusable, authority};
+use super::{NotTaken, text};
+use crate::config::Http;
+use crate::logging::chain;
+
+/// More than any answer that is worth reading.
+const MAX_ANSWER: usize = 4 << 20;
+/// What of an answer people are shown, in characters.
+const EXCERPT: usize = 200;
+
+/// A client for the receivers of one notifier.
+#[derive(Debug)]
+pub(super) struct Client {
+    inner: reqwest::Client,
+    secrets: Secrets,
+}
+
+/// What must not be told, whoever says it.
+#[derive(Default)]
+struct Secrets(Vec<Zeroizing<String>>);
+
+impl std::fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Secrets({})", self.0.len())
+    }
+}
+
+/// What a receiver said.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    /// The receiver's own clock.
+    pub(super) date: Option<Timestamp>,
+    pub(super) body: Vec<u8>,
+    retry_after: Option<RetryAfter>,
+}
+
+/// How long to leave a receiver alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum RetryAfter {
+    For(Duration),
+    Until(Timestamp),
+}
+
+impl Client {
+    pub(super) fn open(http: &Http, timeout: Duration, urls: &[Url]) -> Result<Self, Unusable> {
+        crate::tls::install_provider();
+        let mut builder = reqwest::Client::builder()
+            .user_agent(concat!("atrest-server/", env!("CARGO_PKG_VERSION")))
+            .timeout(timeout)
+            .connect_timeout(timeout.min(Duration::from_secs(10)))
+            // A redirect would carry the message to somebody the operator did not name.
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy();
+        if let Some(proxy) = &http.proxy {
+            builder = builder.proxy(reqwest::Proxy::all(proxy.clone())?);
+        }
+        if let Some(file) = &http.ca_file {
+            let pem = authority(file)?;
+            let authorities = reqwest::Certificate::from_pem_bundle(pem.as_bytes())?;
+            if authorities.is_empty() {
+                return Err(Unusable::content(file, "it must hold certificates as PEM"));
+            }
+            builder = builder.tls_certs_only(authorities);
+        } else if urls.iter().all(|url| url.scheme() == "http") {
+            // No redirect is followed, so no certificate is ever looked at: a machine without any can serve too.
+            builder = builder.tls_certs_only(std::iter::empty());
+        }
+        let inner = builder.build()?;
+        Ok(Self { inner, secrets: Secrets::default() })
+    }
+
+    /// Keeps a secret out of what is told of answers.
+    pub(super) fn hide(&mut self, secret: &str) {
+        // What is as short as this is in any text.
+        let words = secret.split_whitespace().filter(|word| word.len() > 3);
+        self.secrets.0.extend(words.map(|word| Zeroizing::new(word.to_owned())));
+    }
+
+    pub(super) async fn post(
+        &self,
+        url: Url,
+        content_type: &'static str,
+        headers: HeaderMap,
+        body: impl Into<Body>,
+    ) -> Result<Answer, NotTaken> {
+        let request = self
+            .inner
+            .request(Method::POST, url)
+            .headers(headers)
+            .header(CONTENT_TYPE, content_type)
+            .body(body);
+        // URLs are secrets, often enough.
+        let failed = |error: reqwest::Error| NotTaken::because(chain(&error.without_url()));
+        let mut response = request.send().await.map_err(failed)?;
+        let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+        let mut answer = Answer {
+            status: response.status(),
+            date: header(DATE).and_then(http_date),
+            body: Vec::new(),
+            retry_after: header(RETRY_AFTER).and_then(retry_after),
+        };
+        // What was taken is taken, even if the rest of the answer is lost: its reader says whether that matters.
+        while let Ok(Some(chunk)) = response.chunk().await {
+            if answer.body.len().saturating_add(chunk.len()) > MAX_ANSWER {
+                break;
+            }
+            answer.body.extend_from_slice(&chunk);
+        }
+        Ok(answer)
+    }
+
+    /// Any 2xx is taken.
+    pub(super) fn judge(&self, answer: &Answer, now: Timestamp) -> Result<(), NotTaken> {
+        if answer.status.is_success() { Ok(()) } else { Err(self.refused(answer, now)) }
+    }
+
+    /// What was answered, in the receiver's own words as far as it has some.
+    fn refused(&self, answer: &Answer, now: Timestamp) -> NotTaken {
+        let mut why = format!("answered {}", answer.status);
+        let said = self.excerpt(&String::from_utf8_lossy(&answer.body));
+        if !said.is_empty() {
+            why.push_str(": ");
+            why.push_str(&said);
+        }
+        NotTaken { why, retry_after: answer.wait(now) }
+    }
+
+    /// The beginning of what somebody said, in one line, without our secrets.
+    pub(super) fn excerpt(&self, said: &str) -> String {
+        let mut said = said.to_owned();
+        for secret in &self.secrets.0 {
+            said = said.replace(secret.as_str(), "…");
+        }
+        // A page for browsers says nothing in its first line.
+        if said.trim_start().starts_with('<') {
+            return String::new();
+        }
+        text::short(&text::line(&said), EXCERPT)
+    }
+}
+
+impl Answer {
+    /// How long the receiver asked to be left alone.
+    pub(super) fn wait(&self, now: Timestamp) -> Option<Duration> {
+        match self.retry_after? {
+            RetryAfter::For(wait) => Some(wait),
+            // By the receiver's own clock, where it tells what time it is.
+            RetryAfter::Until(until) => {
+                let now = self.date.unwrap_or(now);
+                Duration::try_from(until.duration_since(now)).ok()
+            }
+        }
+    }
+}
+
+/// Seconds, or a date.
+fn retry_after(value: &str) -> Option<RetryAfter> {
+    if let Ok(seconds) = value.trim().parse() {
+        return Some(RetryAfter::For(Duration::from_secs(seconds)));
+    }
+    http_date(value).map(RetryAfter::Until)
+}
+
+/// As RFC 9110 has it: `Sun, 06 Nov 1994 08:49:37 GMT`.
+fn http_date(value: &str) -> Option<Timestamp> {
+    jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(value.trim()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn client(secret: &str) -> Client {
+        let urls = ["http://localhost".parse().unwrap()];
+        let mut client = Client::open(&Http::default(), Duration::from_secs(1), &urls).unwrap();
+        client.hide(secret);
+        client
+    }
+
+    fn answer(status: u16, body: &str, retry_after_value: Option<&str>) -> Answer {
+        Answer {
+            status: StatusCode::from_u16(status).unwrap(),
+            date: None,
+            body: body.as_bytes().to_vec(),
+            retry_after: retry_after_value.and_then(retry_after),
+        }
+    }
+
+    #[test]
+    fn what_is_not_2xx_is_told_in_the_receivers_words_without_secrets() {
+        let client = client("hunter2");
+        let now = Timestamp::UNIX_EPOCH;
+        assert!(client.judge(&answer(204, "", None), now).is_ok());
+        let refused =
+            client.judge(&answer(429, "slow\r\ndown, hunter2", Some("30")), now).unwrap_err();
+        assert_eq!(refused.why, "answered 429 Too Many Requests: slow down, …");
+        assert_eq!(refused.retry_after, Some(Duration::from_secs(30)));
+        let page = client.judge(&answer(502, "<html>oh</html>", None), now).unwrap_err();
+        assert_eq!(page.why, "answered 502 Bad Gateway");
+        let moved = client.judge(&answer(302, "", None), now).unwrap_err();
+        assert_eq!(moved.why, "answered 302 Found");
+    }
+
+    #[test]
+    fn a_date_to_wait_for_is_read_by_the_receivers_clock() {
+        let now = Timestamp::from_second(784_111_777).unwrap();
+        let mut answer = answer(503, "", Some("Sun, 06 Nov 1994 08:50:37 GMT"));
+        assert_eq!(answer.wait(now), Some(Duration::from_secs(60)));
+        answer.date = http_date("Sun, 06 Nov 1994 08:50:27 GMT");
+        assert_eq!(answer.wait(now), Some(Duration::from_secs(10)));
+        answer.date = http_date("Sun, 06 Nov 1994 09:00:00 GMT");
+        assert_eq!(answer.wait(now), None, "that is over");
+    }
+
+    proptest! {
+        #[test]
+        fn any_header_and_any_body_can_be_read(value in "\\PC*", body in any::<Vec<u8>>()) {
+            let client = client("hunter2");
+            let answer = Answer { body, ..answer(500, "", Some(&value)) };
+            let refused = client.judge(&answer, Timestamp::UNIX_EPOCH).unwrap_err();
+            prop_assert!(refused.why.chars().count() < EXCERPT + 50);
+            prop_assert!(!refused.why.contains(char::is_control));
+        }
+    }
+}
