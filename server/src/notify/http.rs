@@ -217,7 +217,7 @@ mod tests {
     fn a_date_to_wait_for_is_read_by_the_receivers_clock() {
         let now = Timestamp::from_second(784_111_777).unwrap();
         let mut answer = answer(503, "", Some("Sun, 06 Nov 1994 08:50:37 GMT"));
-        assert_eq!(answer.wait(now), Some(Duration::from_secs(60)));
+        assert_eq!(answer.wait(now), Some(Duration::from_mins(1)));
         answer.date = http_date("Sun, 06 Nov 1994 08:50:27 GMT");
         assert_eq!(answer.wait(now), Some(Duration::from_secs(10)));
         answer.date = http_date("Sun, 06 Nov 1994 09:00:00 GMT");
