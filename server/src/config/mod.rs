@@ -16,7 +16,10 @@ use atrest_proto::model::Severity;
 
 use crate::access::Role;
 use crate::logging::Format;
-pub use notify::{Http, Kind, Notifier, Notify, Webhook};
+pub use notify::{
+    Alertmanager, Auth, Elasticsearch, Email, Facility, Http, Kind, MailTls, Notifier, Notify,
+    Pagerduty, Slack, Syslog, Transport, Webhook,
+};
 pub use reader::Problem;
 use reader::Reader;
 use sections::config;

@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
-use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, RETRY_AFTER};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Body, Method, StatusCode, Url};
 use zeroize::Zeroizing;
 
-use super::open::{Unusable, authority};
+use super::open::{Unusable, authority, secret};
 use super::{NotTaken, text};
-use crate::config::Http;
+use crate::config::{Auth, Http};
 use crate::logging::chain;
 
 /// More than any answer that is worth reading.
@@ -21,6 +23,7 @@ const EXCERPT: usize = 200;
 #[derive(Debug)]
 pub(super) struct Client {
     inner: reqwest::Client,
+    authorization: Option<HeaderValue>,
     secrets: Secrets,
 }
 
@@ -76,7 +79,44 @@ impl Client {
             builder = builder.tls_certs_only(std::iter::empty());
         }
         let inner = builder.build()?;
-        Ok(Self { inner, secrets: Secrets::default() })
+        Ok(Self { inner, authorization: None, secrets: Secrets::default() })
+    }
+
+    /// Says with every request who the server is.
+    pub(super) fn authorize(mut self, auth: &Auth) -> Result<Self, Unusable> {
+        let (file, value) = match auth {
+            Auth::None => return Ok(self),
+            Auth::Basic { username, password_file } => {
+                let password = secret(password_file)?;
+                let pair = Zeroizing::new(format!("{username}:{}", *password));
+                let encoded = Zeroizing::new(STANDARD.encode(pair.as_bytes()));
+                self.hide(&password);
+                (password_file, Zeroizing::new(format!("Basic {}", *encoded)))
+            }
+            Auth::Bearer { token_file } => {
+                let token = secret(token_file)?;
+                let value = Zeroizing::new(format!("Bearer {}", *token));
+                self.hide(&token);
+                (token_file, value)
+            }
+            Auth::ApiKey { file } => {
+                let key = secret(file)?;
+                // As Kibana shows it, which is encoded, or as `id:api_key`.
+                let value = if key.contains(':') {
+                    let encoded = Zeroizing::new(STANDARD.encode(key.as_bytes()));
+                    Zeroizing::new(format!("ApiKey {}", *encoded))
+                } else {
+                    Zeroizing::new(format!("ApiKey {}", *key))
+                };
+                self.hide(&key);
+                (file, value)
+            }
+        };
+        let mut header = HeaderValue::from_str(&value)
+            .map_err(|_| Unusable::content(file, "it holds what cannot stand in a header"))?;
+        header.set_sensitive(true);
+        self.authorization = Some(header);
+        Ok(self)
     }
 
     /// Keeps a secret out of what is told of answers.
@@ -86,6 +126,13 @@ impl Client {
         self.secrets.0.extend(words.map(|word| Zeroizing::new(word.to_owned())));
     }
 
+    /// Whoever knows the path of a URL can post to it, often enough.
+    pub(super) fn hide_url(&mut self, url: &Url) {
+        let parts = [url.path().trim_matches('/'), url.query().unwrap_or_default()];
+        // What is shorter is a word, and no secret.
+        parts.into_iter().filter(|part| part.len() > 7).for_each(|part| self.hide(part));
+    }
+
     pub(super) async fn post(
         &self,
         url: Url,
@@ -93,12 +140,15 @@ impl Client {
         headers: HeaderMap,
         body: impl Into<Body>,
     ) -> Result<Answer, NotTaken> {
-        let request = self
+        let mut request = self
             .inner
             .request(Method::POST, url)
             .headers(headers)
             .header(CONTENT_TYPE, content_type)
             .body(body);
+        if let Some(authorization) = &self.authorization {
+            request = request.header(AUTHORIZATION, authorization.clone());
+        }
         // URLs are secrets, often enough.
         let failed = |error: reqwest::Error| NotTaken::because(chain(&error.without_url()));
         let mut response = request.send().await.map_err(failed)?;
@@ -176,6 +226,23 @@ fn http_date(value: &str) -> Option<Timestamp> {
     jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(value.trim()).ok()
 }
 
+/// `base` with `path` after what it has.
+pub(super) fn join(base: &Url, path: &str) -> Url {
+    let mut url = base.clone();
+    let whole = format!("{}/{path}", url.path().trim_end_matches('/'));
+    url.set_path(&whole);
+    url
+}
+
+/// How a receiver is called in errors, among others: its host and port, and nothing else of its URL.
+pub(super) fn place(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    match url.port() {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -222,6 +289,16 @@ mod tests {
         assert_eq!(answer.wait(now), Some(Duration::from_secs(10)));
         answer.date = http_date("Sun, 06 Nov 1994 09:00:00 GMT");
         assert_eq!(answer.wait(now), None, "that is over");
+    }
+
+    #[test]
+    fn a_path_is_joined_and_a_place_tells_no_path() {
+        let base: Url = "https://es.example.com:9200/behind/proxy/".parse().unwrap();
+        assert_eq!(
+            join(&base, "x/_bulk").as_str(),
+            "https://es.example.com:9200/behind/proxy/x/_bulk"
+        );
+        assert_eq!(place(&base), "es.example.com:9200");
     }
 
     proptest! {

@@ -3,13 +3,20 @@
 //! At least once, with the same id each time; a message of an alert waits for the one before it. What cannot be
 //! delivered is kept and listed.
 
+pub mod alertmanager;
 pub mod backoff;
+pub mod elasticsearch;
+pub mod email;
 #[cfg(test)]
 mod fixture;
 mod http;
 pub(crate) mod link;
 mod open;
+pub mod pagerduty;
+pub mod resend;
 pub mod signature;
+pub mod slack;
+pub mod syslog;
 pub mod text;
 pub mod webhook;
 pub mod why;
@@ -107,6 +114,14 @@ pub trait Notifier: Send + Sync + std::fmt::Debug {
     fn together(&self) -> usize;
     /// Tells of all messages of a notice, or fails: then all of them are told again.
     async fn deliver(&self, notice: &Notice<'_>, clock: &Clock) -> Result<(), NotTaken>;
+    /// How often to call `resend`; `None` where once is enough.
+    fn resend_every(&self) -> Option<Duration> {
+        None
+    }
+    /// Tells again of everything that fires and that it was told of.
+    async fn resend(&self, _: &dyn Store, _: &Clock) -> Result<(), NotTaken> {
+        Ok(())
+    }
 }
 
 /// Delivers for one notifier until `drain` turns true.

@@ -128,7 +128,7 @@ impl Webhook {
         let urls = std::slice::from_ref(&webhook.url);
         let mut client = Client::open(&webhook.http, notifier.timeout, urls)?;
         client.hide(&text);
-        client.hide(webhook.url.as_str());
+        client.hide_url(&webhook.url);
         Ok(Self {
             name: notifier.name.clone(),
             max_attempts: notifier.max_attempts,

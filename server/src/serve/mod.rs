@@ -32,7 +32,8 @@ use crate::state_dir::{StateDir, StateError};
 use crate::store::sqlite::{OpenError, Sqlite};
 use crate::store::{Store, StoreError};
 use crate::tls::{self, ServerCertificate};
-use names::{hostname, public_address, server_names};
+pub(crate) use names::hostname;
+use names::{public_address, server_names};
 pub use operators::check_files;
 use operators::operators;
 
@@ -243,6 +244,12 @@ pub async fn start_with(
     for notifier in notifiers {
         let outbox = hub.outbox();
         let (store, clock, drain) = (Arc::clone(&store), clock.clone(), draining.clone());
+        tasks.push(tokio::spawn(notify::resend::run(
+            Arc::clone(&notifier),
+            Arc::clone(&store),
+            clock.clone(),
+            drain.clone(),
+        )));
         tasks.push(tokio::spawn(notify::run(notifier, store, outbox, clock, drain)));
     }
     info!(

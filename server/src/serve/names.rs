@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use crate::config::{Config, host_of};
 
-pub(super) fn hostname() -> String {
+pub(crate) fn hostname() -> String {
     nix::unistd::gethostname()
         .ok()
         .and_then(|name| name.into_string().ok())
