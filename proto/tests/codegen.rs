@@ -15,6 +15,7 @@ use prost::Message as _;
 const PROTOS: &[&str] = &[
     "atrest/v1/posture.proto",
     "atrest/v1/agent_service.proto",
+    "atrest/v1/alert_service.proto",
     "atrest/v1/audit_service.proto",
     "atrest/v1/fleet_service.proto",
     "atrest/v1/node_service.proto",

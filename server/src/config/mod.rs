@@ -4,6 +4,7 @@
 
 mod notify;
 mod reader;
+mod routing;
 mod sections;
 mod values;
 
@@ -22,6 +23,7 @@ pub use notify::{
 };
 pub use reader::Problem;
 use reader::Reader;
+pub use routing::{QuietTime, Routing};
 use sections::config;
 
 /// The whole configuration.
@@ -37,6 +39,7 @@ pub struct Config {
     pub metrics: Metrics,
     pub alerts: Alerts,
     pub notify: Notify,
+    pub routing: Routing,
     pub log: Log,
 }
 
@@ -137,7 +140,8 @@ impl Config {
     /// The names of all keys that this version knows.
     pub fn known_keys() -> BTreeSet<String> {
         // The tables of lists are read only where there is one.
-        read(&format!("[[operators.token]]\n{}", notify::one_of_each())).2
+        let routing = "[[notify.route]]\n[[notify.quiet]]\n";
+        read(&format!("[[operators.token]]\n{routing}{}", notify::one_of_each())).2
     }
 }
 

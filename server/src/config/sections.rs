@@ -37,7 +37,7 @@ pub(super) fn config<'a>(reader: &mut Reader<'a>, root: &mut Section<'a>) -> Con
     let section = root.section(reader, "alerts");
     let alerts = alerts(reader, section);
     let section = root.section(reader, "notify");
-    let notify = notify(reader, section);
+    let (notify, routing) = notify(reader, section);
     let section = root.section(reader, "log");
     let log = log(reader, section);
     Config {
@@ -51,6 +51,7 @@ pub(super) fn config<'a>(reader: &mut Reader<'a>, root: &mut Section<'a>) -> Con
         metrics,
         alerts,
         notify,
+        routing,
         log,
     }
 }

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod apply;
+pub mod certificate;
 pub mod clash;
 pub mod duty;
 mod lifecycle;
@@ -31,7 +32,8 @@ pub use rollup::NodeState;
 pub use silence::{NODE_SILENT, fall_silent, return_from_silence};
 
 /// Checks that only the server runs. Agents may not report them, and absence does not touch them.
-pub const SERVER_CHECKS: &[&str] = &[NODE_SILENT, clash::IDENTITY_CLASH];
+pub const SERVER_CHECKS: &[&str] =
+    &[NODE_SILENT, clash::IDENTITY_CLASH, certificate::CERTIFICATE_ENDING];
 
 /// The identity of a host: what its certificate says. Made by the server, never by a host.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -16,6 +16,7 @@ use tracing::{debug, error, info};
 use super::{Context, identify, status, wire};
 use crate::authority::{Csr, Identity};
 use crate::fleet::Digest;
+use crate::fleet::certificate::Validity;
 use crate::fleet::roster::Presence;
 use crate::hub::Session;
 use crate::logging::chain;
@@ -138,6 +139,8 @@ impl Conversation {
             .map_err(|why| status::not_now(why, host_id))?;
         // Its place may have been taken between the handshake and now, or its enrolment ended.
         self.admitted()?;
+        let validity = Validity { from: self.identity.not_before, until: self.valid_until };
+        session.certify(validity).await.map_err(|error| status::of_store(&error))?;
         let presence = self.heard(None).await?;
         let host = hello.host.unwrap_or_default();
         let version = host.agent_version;
@@ -183,7 +186,7 @@ impl Conversation {
         match request.message {
             Some(Request::Report(report)) => self.report(report).await,
             Some(Request::Heartbeat(heartbeat)) => self.heartbeat(heartbeat).await,
-            Some(Request::Renew(renew)) => self.renew(&renew).await,
+            Some(Request::Renew(renew)) => self.renew(&renew, session).await,
             Some(Request::Shares(shares)) => {
                 session.share(&self.hostname, wire::shares(shares)?);
                 Ok(())
@@ -246,7 +249,7 @@ impl Conversation {
         self.answer(Answer::Vouches(v1::Vouches { vouches, complete })).await
     }
 
-    async fn renew(&mut self, renew: &v1::RenewRequest) -> Result<(), Over> {
+    async fn renew(&mut self, renew: &v1::RenewRequest, session: &Session) -> Result<(), Over> {
         self.admitted()?;
         let Context { authority, clock, limits, .. } = &self.context;
         let csr = Csr::parse(&renew.csr).map_err(|error| status::of_csr(&error))?;
@@ -266,6 +269,8 @@ impl Conversation {
         info!(host_id = %host_id, not_after = %certificate.not_after, "renewed a certificate");
         self.context.counters.certificate();
         self.valid_until = certificate.not_after;
+        let validity = Validity { from: clock.now(), until: certificate.not_after };
+        session.certify(validity).await.map_err(|error| status::of_store(&error))?;
         let authorities = vec![authority.certificate().to_vec()];
         self.answer(Answer::Renewed(v1::Renewed {
             certificate_chain: certificate.chain,

@@ -19,7 +19,7 @@ use crate::access::METRICS;
 use crate::fleet::{HostId, NodeState};
 use crate::logging::chain;
 use crate::metrics::{CONTENT_TYPE, Kind, Text, labels};
-use crate::store::{HostFilter, HostRow, PageRequest, StoreError};
+use crate::store::{DeliveryCounts, HostFilter, HostRow, PageRequest, StoreError};
 
 /// Postures that one scrape reads: after a start, the cache is filled in several.
 const MAX_READS: usize = 500;
@@ -70,17 +70,32 @@ impl Scrape {
         let failing = "Failures that were not seen to pass.";
         text.gauge("atrest_findings_failing", failing, counts.failing);
         text.gauge("atrest_alerts_firing", "Alerts that are not over.", counts.firing);
-        let (pending, failed) = store.delivery_counts().await?;
-        let help = "Messages to notifiers: still to be told, and given up.";
-        text.family("atrest_deliveries", Kind::Gauge, help);
-        text.sample("atrest_deliveries", &labels(&[("status", "pending")]), pending);
-        text.sample("atrest_deliveries", &labels(&[("status", "failed")]), failed);
+        self.deliveries(&mut text).await?;
         text.gauge("atrest_store_waiting", "Calls that wait for the store.", store.waiting());
         counters.write(&mut text);
         if limits.max_path_series > 0 {
             self.paths(&mut text, limits.max_path_series).await?;
         }
         Ok(text.finish())
+    }
+
+    /// What is to be told, what was given up, and what became of attempts.
+    async fn deliveries(&self, text: &mut Text) -> Result<(), StoreError> {
+        let Context { store, notifiers, deliveries, .. } = &self.context;
+        let mut counts = store.delivery_counts().await?;
+        for notifier in notifiers.iter() {
+            counts.entry(notifier.name().to_owned()).or_default();
+        }
+        let help = "Messages to notifiers: still to be told, and given up.";
+        text.family("atrest_deliveries", Kind::Gauge, help);
+        for (notifier, DeliveryCounts { pending, failed }) in &counts {
+            for (status, count) in [("pending", pending), ("failed", failed)] {
+                let labels = labels(&[("notifier", notifier), ("status", status)]);
+                text.sample("atrest_deliveries", &labels, count);
+            }
+        }
+        deliveries.write(text);
+        Ok(())
     }
 
     /// The verdict of each path, the worst hosts first, and how many hosts are not told of.

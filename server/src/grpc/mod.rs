@@ -1,5 +1,6 @@
 //! The two gRPC ports: thin handlers over the hub and the store, behind one chain of middleware each.
 
+mod alerts;
 mod attach;
 mod audit;
 mod enroll;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use atrest_proto::v1::agent_service_server::AgentServiceServer;
+use atrest_proto::v1::alert_service_server::AlertServiceServer;
 use atrest_proto::v1::audit_service_server::AuditServiceServer;
 use atrest_proto::v1::enrollment_service_server::EnrollmentServiceServer;
 use atrest_proto::v1::fleet_service_server::FleetServiceServer;
@@ -34,7 +36,8 @@ use crate::directory::Directory;
 use crate::drain::Drain;
 use crate::hub::Hub;
 use crate::journal::Journal;
-use crate::metrics::Counters;
+use crate::metrics::{Counters, Deliveries};
+use crate::notify::Notifier;
 use crate::store::Store;
 use crate::tls::Connection;
 
@@ -57,6 +60,9 @@ pub(crate) struct Context {
     pub(crate) clock: Clock,
     pub(crate) drain: Drain,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) deliveries: Arc<Deliveries>,
+    /// Everyone who is told of alerts.
+    pub(crate) notifiers: Arc<[Arc<dyn Notifier>]>,
     pub(crate) limits: Limits,
 }
 
@@ -106,6 +112,7 @@ pub(crate) async fn serve_operators(
 ) -> Result<(), tonic::transport::Error> {
     let mut drain = context.drain.clone();
     health.set_serving::<FleetServiceServer<fleet::Handler>>().await;
+    health.set_serving::<AlertServiceServer<alerts::Handler>>().await;
     health.set_serving::<AuditServiceServer<audit::Handler>>().await;
     health.set_serving::<NodeServiceServer<nodes::Handler>>().await;
     health.set_serving::<OperatorServiceServer<operators::Handler>>().await;
@@ -131,6 +138,7 @@ pub(crate) async fn serve_operators(
         .add_optional_service(reflection().build_v1().ok())
         .add_optional_service(reflection().build_v1alpha().ok())
         .add_service(FleetServiceServer::new(fleet::Handler::new(context.clone())))
+        .add_service(AlertServiceServer::new(alerts::Handler::new(context.clone())))
         .add_service(AuditServiceServer::new(audit::Handler::new(context.clone())))
         .add_service(NodeServiceServer::new(nodes::Handler::new(context.clone())))
         .add_service(OperatorServiceServer::new(operators::Handler::new(context.clone())))

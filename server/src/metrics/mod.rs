@@ -1,10 +1,12 @@
 //! What the server counts of itself, and how it is told to Prometheus.
 
+mod deliveries;
 mod text;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+pub(crate) use deliveries::Deliveries;
 pub(crate) use text::{CONTENT_TYPE, Kind, Text, labels};
 
 /// Upper bounds of the time that a report takes, in microseconds. From one commit on a fast disk to a server in need.

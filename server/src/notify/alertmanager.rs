@@ -269,7 +269,8 @@ impl Notifier for Alertmanager {
                 .iter()
                 .filter(|row| knows(row, &self.name))
                 .map(|row| {
-                    let message = Message { alert: &row.alert, state: AlertState::Firing };
+                    let message =
+                        Message { alert: &row.alert, state: AlertState::Firing, repeat: 0 };
                     Postable::of(&message, self.link.as_deref(), clock.now())
                 })
                 .collect();
@@ -299,7 +300,7 @@ mod tests {
     fn what_fires_ends_far_away_and_its_labels_stay_the_same() {
         let alert = fixture::alert("0123");
         let now = at(1_700_000_100);
-        let message = |state| Message { alert: &alert, state };
+        let message = |state| Message { alert: &alert, state, repeat: 0 };
         let fires = Postable::of(&message(AlertState::Firing), Some("https://wiki/{check}"), now);
         expect![[r#"
             {
@@ -335,7 +336,7 @@ mod tests {
     fn what_is_over_ends_by_the_clock_of_who_is_told() {
         let alert = fixture::alert("0123");
         let ended_at = alert.ended_at.unwrap();
-        let message = |state| Message { alert: &alert, state };
+        let message = |state| Message { alert: &alert, state, repeat: 0 };
         let over = Postable::of(&message(AlertState::Resolved), None, ended_at);
         assert_eq!(over.over_by(ended_at), None);
         // A second behind, and so far behind that it has not begun.

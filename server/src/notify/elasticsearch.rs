@@ -229,7 +229,7 @@ mod tests {
     #[test]
     fn a_document_follows_the_common_schema() {
         let alert = fixture::alert("0123");
-        let message = Message { alert: &alert, state: AlertState::Resolved };
+        let message = Message { alert: &alert, state: AlertState::Resolved, repeat: 0 };
         let document = document(&message, None);
         expect![[r#"
             {

@@ -56,13 +56,13 @@ pub(super) fn told(alerts: &[Alert]) -> Notice<'_> {
     let message = |(number, alert)| {
         let is_over = number % 10 == 9;
         let state = if is_over { AlertState::Resolved } else { AlertState::Firing };
-        Message { alert, state }
+        Message { alert, state, repeat: 0 }
     };
     Notice { messages: alerts.iter().enumerate().map(message).collect() }
 }
 
 pub(super) fn one(alert: &Alert, state: AlertState) -> Notice<'_> {
-    Notice { messages: vec![Message { alert, state }] }
+    Notice { messages: vec![Message { alert, state, repeat: 0 }] }
 }
 
 /// Alerts of hosts that lie: any text in every field.

@@ -80,7 +80,7 @@ mod tests {
     fn a_field_cannot_leave_its_place() {
         let mut alert = fixture::alert("0123");
         alert.hostname = "es-1/../?a=b#c é".to_owned();
-        let message = Message { alert: &alert, state: AlertState::Firing };
+        let message = Message { alert: &alert, state: AlertState::Firing, repeat: 0 };
         assert_eq!(
             fill("https://x/{host}/{alert_id}", &message),
             "https://x/es-1%2F..%2F%3Fa%3Db%23c%20%C3%A9/0123"

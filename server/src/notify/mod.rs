@@ -1,10 +1,11 @@
-//! Telling people: takes what is due from the outbox, delivers it, and tries again until it is delivered.
+//! Telling people: what is due in the outbox is grouped, delivered, and tried again until it is delivered.
 //!
-//! At least once, with the same id each time; a message of an alert waits for the one before it. What cannot be
-//! delivered is kept and listed.
+//! At least once, with the same id each time; messages of one asset go out in their order. What cannot be delivered is
+//! kept and listed. [`schedule`], [`rate`], [`quiet`] and [`backoff`] are pure; [`courier`] does what they say.
 
 pub mod alertmanager;
 pub mod backoff;
+pub mod courier;
 pub mod elasticsearch;
 pub mod email;
 #[cfg(test)]
@@ -13,7 +14,10 @@ mod http;
 pub(crate) mod link;
 mod open;
 pub mod pagerduty;
+pub mod quiet;
+pub mod rate;
 pub mod resend;
+pub mod schedule;
 pub mod signature;
 pub mod slack;
 pub mod syslog;
@@ -21,32 +25,17 @@ pub mod text;
 pub mod webhook;
 pub mod why;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::StreamExt as _;
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
-use tokio::sync::{Mutex, watch};
-use tracing::{debug, info, warn};
 
 use crate::alert::{Alert, AlertState};
-use crate::clock::{self, Clock};
-use crate::drain::Drain;
+use crate::clock::Clock;
 use crate::hex;
-use crate::logging::chain;
-use crate::store::{Attempt, DueDelivery, Store, StoreError};
+use crate::store::Store;
 pub use open::{OpenError, build, check};
-
-/// Messages that are on their way at one time, for one notifier.
-const TOGETHER: usize = 8;
-/// Messages that are taken from the outbox at one time.
-const BATCH: usize = 64;
-/// The longest pause that a receiver may ask for.
-const LONGEST_PAUSE: Duration = Duration::from_hours(1);
-/// How long to leave a store alone that does not answer.
-const STORE_PAUSE: Duration = Duration::from_secs(5);
 
 /// Something to tell.
 #[derive(Debug)]
@@ -54,12 +43,15 @@ pub struct Message<'a> {
     pub alert: &'a Alert,
     /// What is told of it; the alert may have moved on since.
     pub state: AlertState,
+    /// How often it was told before, as a reminder of what goes on; 0 for the first time.
+    pub repeat: u32,
 }
 
 impl Message<'_> {
     /// The same for every attempt: receivers deduplicate on it.
     pub fn id(&self) -> String {
-        format!("{}-{}", self.alert.alert_id, self.state.as_str())
+        let first = format!("{}-{}", self.alert.alert_id, self.state.as_str());
+        if self.repeat == 0 { first } else { format!("{first}-{}", self.repeat) }
     }
 }
 
@@ -121,95 +113,5 @@ pub trait Notifier: Send + Sync + std::fmt::Debug {
     /// Tells again of everything that fires and that it was told of.
     async fn resend(&self, _: &dyn Store, _: &Clock) -> Result<(), NotTaken> {
         Ok(())
-    }
-}
-
-/// Delivers for one notifier until `drain` turns true.
-pub async fn run(
-    notifier: Arc<dyn Notifier>,
-    store: Arc<dyn Store>,
-    mut outbox: watch::Receiver<u64>,
-    clock: Clock,
-    mut drain: Drain,
-) {
-    // What was done but could not be written down: it is not done again.
-    let unrecorded = Mutex::new(Vec::<(i64, Attempt)>::new());
-    while !drain.is_draining() {
-        outbox.mark_unchanged();
-        let due = match take(&*notifier, &*store, &unrecorded, &clock).await {
-            Ok(due) => due,
-            Err(error) => {
-                debug!(notifier = notifier.name(), error = chain(&error), "the outbox waits");
-                tokio::select! {
-                    () = tokio::time::sleep(STORE_PAUSE) => {}
-                    () = drain.wait() => {}
-                }
-                continue;
-            }
-        };
-        if due.deliveries.is_empty() {
-            let next = async {
-                match due.next_at {
-                    Some(at) => clock.sleep_until(at).await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                () = next => {}
-                changed = outbox.changed() => if changed.is_err() { break },
-                () = drain.wait() => {}
-            }
-            continue;
-        }
-        futures_util::stream::iter(due.deliveries)
-            .for_each_concurrent(TOGETHER, |delivery| async {
-                let id = delivery.delivery_id;
-                let attempt = attempt(&*notifier, delivery, &clock).await;
-                if store.delivery_record(id, attempt.clone()).await.is_err() {
-                    unrecorded.lock().await.push((id, attempt));
-                }
-            })
-            .await;
-    }
-}
-
-async fn take(
-    notifier: &dyn Notifier,
-    store: &dyn Store,
-    unrecorded: &Mutex<Vec<(i64, Attempt)>>,
-    clock: &Clock,
-) -> Result<crate::store::Due, StoreError> {
-    let mut unrecorded = unrecorded.lock().await;
-    while let Some((id, attempt)) = unrecorded.last() {
-        store.delivery_record(*id, attempt.clone()).await?;
-        unrecorded.pop();
-    }
-    store.delivery_due(notifier.name().to_owned(), BATCH, clock.now()).await
-}
-
-async fn attempt(notifier: &dyn Notifier, delivery: DueDelivery, clock: &Clock) -> Attempt {
-    let DueDelivery { state, attempts, alert, .. } = delivery;
-    let notice = Notice { messages: vec![Message { alert: &alert, state }] };
-    let taken = notifier.deliver(&notice, clock).await;
-    let (notifier_name, now) = (notifier.name(), clock.now());
-    let alert_id = &alert.alert_id;
-    let attempts = attempts.saturating_add(1);
-    match taken {
-        Ok(()) => {
-            let state = state.as_str();
-            info!(notifier = notifier_name, alert_id, state, attempts, "delivered an alert");
-            Attempt::Delivered { at: now }
-        }
-        Err(error) if attempts >= notifier.max_attempts() => {
-            warn!(notifier = notifier_name, alert_id, attempts, error = %error, "gave up on an alert");
-            Attempt::GivenUp { error: error.to_string() }
-        }
-        Err(error) => {
-            let delay = backoff::delay(attempts, rand::random());
-            let delay =
-                error.retry_after.map_or(delay, |asked| delay.max(asked.min(LONGEST_PAUSE)));
-            debug!(notifier = notifier_name, alert_id, attempts, error = %error, "will try again");
-            Attempt::RetryAt { next_at: clock::after(now, delay), error: error.to_string() }
-        }
     }
 }

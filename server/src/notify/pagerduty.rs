@@ -185,7 +185,7 @@ mod tests {
     #[test]
     fn an_alert_opens_an_incident_and_its_end_closes_it() {
         let alert = fixture::alert("0123");
-        let message = Message { alert: &alert, state: AlertState::Firing };
+        let message = Message { alert: &alert, state: AlertState::Firing, repeat: 0 };
         let story = Story::of(&message, Some("https://wiki.example.com/{check}"));
         let event = Event::of(&message, "KEY", &story);
         expect![[r#"
@@ -225,7 +225,7 @@ mod tests {
                 }
               }
             }"#]].assert_eq(&serde_json::to_string_pretty(&event).unwrap());
-        let message = Message { alert: &alert, state: AlertState::Resolved };
+        let message = Message { alert: &alert, state: AlertState::Resolved, repeat: 0 };
         let story = Story::of(&message, None);
         let event = Event::of(&message, "KEY", &story);
         assert_eq!((event.action, event.dedup_key), ("resolve", "0123"));

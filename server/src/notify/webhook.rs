@@ -198,7 +198,7 @@ mod tests {
     fn the_body_is_the_contract() {
         let mut alert = fixture::alert("0123");
         alert.end = Some(AlertEnd::HostRetired);
-        let message = Message { alert: &alert, state: AlertState::Firing };
+        let message = Message { alert: &alert, state: AlertState::Firing, repeat: 0 };
         assert_eq!(message.id(), "0123-firing");
         expect![[r#"
             {
@@ -223,7 +223,8 @@ mod tests {
               "end": null
             }"#]]
         .assert_eq(&serde_json::to_string_pretty(&Payload::of(&message)).unwrap());
-        let over = Payload::of(&Message { alert: &alert, state: AlertState::Resolved });
+        assert_eq!(Message { repeat: 2, ..message }.id(), "0123-firing-2");
+        let over = Payload::of(&Message { alert: &alert, state: AlertState::Resolved, repeat: 0 });
         let over = serde_json::to_value(over).unwrap();
         assert_eq!(
             (&over["ended_at"], &over["end"]),
@@ -236,8 +237,8 @@ mod tests {
         let alerts = [fixture::alert("0"), fixture::alert("1")];
         let notice = Notice {
             messages: vec![
-                Message { alert: &alerts[0], state: AlertState::Resolved },
-                Message { alert: &alerts[1], state: AlertState::Firing },
+                Message { alert: &alerts[0], state: AlertState::Resolved, repeat: 0 },
+                Message { alert: &alerts[1], state: AlertState::Firing, repeat: 0 },
             ],
         };
         let body = GroupPayload::of(&notice);

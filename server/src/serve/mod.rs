@@ -27,6 +27,8 @@ use crate::grpc::{self, Context, Limits};
 use crate::hub::{Hub, Settings};
 use crate::journal::{Journal, Retention};
 use crate::logging::chain;
+use crate::metrics::Deliveries;
+use crate::notify::courier::Courier;
 use crate::notify::{self, OpenError as NotifierError};
 use crate::state_dir::{StateDir, StateError};
 use crate::store::sqlite::{OpenError, Sqlite};
@@ -159,11 +161,13 @@ pub async fn start_with(
     let state = StateDir::open(&config.state_dir)?;
     let authority = Arc::new(Authority::open(&state, now)?);
     let configured = operators(&state, &config.operators.tokens)?;
-    let notifiers = notify::build(&config.notify)?;
+    let notifiers: Arc<[_]> = notify::build(&config.notify)?.into();
+    let names: Vec<_> = notifiers.iter().map(|notifier| notifier.name().to_owned()).collect();
+    let deliveries = Arc::new(Deliveries::of(names.iter().map(String::as_str)));
     let store = open_store(&state.path(DATABASE_FILE))?;
     let settings = Settings {
         policy: Policy { min_severity: config.alerts.min_severity },
-        notifiers: notifiers.iter().map(|notifier| notifier.name().to_owned()).collect(),
+        routes: Arc::new(config.routing.routes(names)),
         silent_after: config.agents.silent_after,
     };
     let operators = Arc::new(Directory::open(Arc::clone(&store), configured).await?);
@@ -195,6 +199,8 @@ pub async fn start_with(
         clock: clock.clone(),
         drain: draining.clone(),
         counters: Arc::default(),
+        deliveries: Arc::clone(&deliveries),
+        notifiers: Arc::clone(&notifiers),
         limits: Limits {
             public_address: public_address.clone(),
             heartbeat_interval: config.agents.heartbeat_interval,
@@ -241,16 +247,21 @@ pub async fn start_with(
         }),
         renew(authority, certificate, names, lifetime, clock.clone(), draining.clone()),
     ];
-    for notifier in notifiers {
-        let outbox = hub.outbox();
-        let (store, clock, drain) = (Arc::clone(&store), clock.clone(), draining.clone());
+    for notifier in notifiers.iter() {
         tasks.push(tokio::spawn(notify::resend::run(
-            Arc::clone(&notifier),
+            Arc::clone(notifier),
             Arc::clone(&store),
             clock.clone(),
-            drain.clone(),
+            draining.clone(),
         )));
-        tasks.push(tokio::spawn(notify::run(notifier, store, outbox, clock, drain)));
+        let courier = Courier {
+            notifier: Arc::clone(notifier),
+            terms: config.routing.terms(notifier.name()),
+            store: Arc::clone(&store),
+            clock: clock.clone(),
+            tally: Arc::clone(&deliveries),
+        };
+        tasks.push(tokio::spawn(courier.run(hub.outbox(), draining.clone())));
     }
     info!(
         agents = %agents_addr,

@@ -8,6 +8,7 @@ mod conformance;
 mod page;
 pub mod sqlite;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -16,7 +17,7 @@ use jiff::Timestamp;
 use thiserror::Error;
 
 use crate::access::Account;
-use crate::alert::{Alert, AlertChange, AlertEnd, AlertState};
+use crate::alert::{Ack, Alert, AlertChange, AlertEnd, AlertState, Routes};
 use crate::audit::Entry;
 use crate::enrollment::{Application, Refusal, Token};
 use crate::fleet::roster::{Enrolled, Sighting, Standing};
@@ -66,7 +67,7 @@ pub struct Change {
     pub transitions: Vec<Transition>,
     pub alerts: Vec<AlertChange>,
     /// Who is to be told of the alerts.
-    pub notifiers: Arc<[String]>,
+    pub routes: Arc<Routes>,
     pub at: Timestamp,
 }
 
@@ -182,6 +183,8 @@ pub struct ExposureFilter {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AlertRow {
     pub alert: Alert,
+    /// The last one, whether or not it still holds.
+    pub ack: Option<Ack>,
     pub deliveries: Vec<DeliveryRow>,
 }
 
@@ -207,12 +210,37 @@ impl DeliveryStatus {
 /// One message to one notifier.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeliveryRow {
+    pub delivery_id: i64,
     pub notifier: String,
     pub state: AlertState,
     pub status: DeliveryStatus,
     pub attempts: u32,
     pub last_error: String,
     pub delivered_at: Option<Timestamp>,
+    /// How often it was told again, as a reminder.
+    pub repeat: u32,
+}
+
+/// A message that was given up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetter {
+    pub delivery_id: i64,
+    pub notifier: String,
+    pub state: AlertState,
+    pub attempts: u32,
+    pub error: String,
+    /// `None` for those of earlier versions.
+    pub failed_at: Option<Timestamp>,
+    pub alert: Alert,
+}
+
+/// Messages of one notifier.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DeliveryCounts {
+    /// Still to be told.
+    pub pending: u64,
+    /// Given up.
+    pub failed: u64,
 }
 
 /// A message that is due.
@@ -223,6 +251,9 @@ pub struct DueDelivery {
     pub state: AlertState,
     /// How often it has been tried.
     pub attempts: u32,
+    /// How often it was told before.
+    pub repeat: u32,
+    pub due_at: Timestamp,
     pub alert: Alert,
 }
 
@@ -238,7 +269,7 @@ pub struct Due {
 pub enum Attempt {
     Delivered { at: Timestamp },
     RetryAt { next_at: Timestamp, error: String },
-    GivenUp { error: String },
+    GivenUp { at: Timestamp, error: String },
 }
 
 /// Where the fleet is kept. Everything that returns `Ok` is durable.
@@ -322,25 +353,63 @@ pub trait Store: Send + Sync + std::fmt::Debug {
         state: AlertState,
         page: PageRequest,
     ) -> Result<Page<AlertRow>, StoreError>;
-    /// At most `limit` due messages. A message waits while an earlier one of the same alert does.
+    /// Alerts whose id begins so, at most two.
+    async fn alert_find(&self, prefix: String) -> Result<Vec<AlertRow>, StoreError>;
+    /// Whether there is such an alert and it is firing: nothing was written otherwise. The last one counts.
+    async fn alert_acknowledge(
+        &self,
+        alert_id: String,
+        ack: Ack,
+        entry: Entry,
+    ) -> Result<bool, StoreError>;
+
+    /// At most `limit` due messages of at least this severity. A message waits while an earlier one of the same check
+    /// and asset does, which goes out with it whatever its own severity is.
     async fn delivery_due(
         &self,
         notifier: String,
+        least: Severity,
         limit: usize,
         now: Timestamp,
     ) -> Result<Due, StoreError>;
-    /// How many messages are to be told, and how many were given up.
-    async fn delivery_counts(&self) -> Result<(u64, u64), StoreError>;
+    /// What became of messages: of all of them, or of none.
+    async fn delivery_record(&self, attempts: Vec<(i64, Attempt)>) -> Result<(), StoreError>;
+    /// Makes messages of a notifier due that would be tried after `later_than` only.
+    async fn delivery_hasten(
+        &self,
+        notifier: String,
+        later_than: Timestamp,
+        at: Timestamp,
+    ) -> Result<(), StoreError>;
+    /// Tells a notifier again of what is firing, was last told before `told_before`, and is not acknowledged. Whether
+    /// there was any.
+    async fn delivery_repeat(
+        &self,
+        notifier: String,
+        told_before: Timestamp,
+        at: Timestamp,
+    ) -> Result<bool, StoreError>;
+    /// By notifier; those without any are left out.
+    async fn delivery_counts(&self) -> Result<BTreeMap<String, DeliveryCounts>, StoreError>;
+    /// What was given up, the newest message first.
+    async fn delivery_dead(&self, page: PageRequest) -> Result<Page<DeadLetter>, StoreError>;
+    /// Takes up what was given up, of these notifiers: one message, or all. The end of an alert goes out again after
+    /// its beginning. How many messages that are; no entry is written for none.
+    async fn delivery_retry(
+        &self,
+        which: Option<i64>,
+        notifiers: Vec<String>,
+        at: Timestamp,
+        entry: Entry,
+    ) -> Result<u64, StoreError>;
+    /// Tells notifiers of what is firing and they were not told of, and gives up what is for notifiers that are gone.
+    async fn delivery_join(&self, routes: Arc<Routes>, at: Timestamp) -> Result<(), StoreError>;
     /// How many calls wait for the store.
     fn waiting(&self) -> usize;
-    /// Tells a notifier of every alert that is firing and that it has not been told of.
-    async fn delivery_join(&self, notifier: String, at: Timestamp) -> Result<(), StoreError>;
     /// Writes all of them, or none.
     async fn audit_append(&self, entries: Vec<Entry>) -> Result<(), StoreError>;
     /// Newest first.
     async fn audit_list(&self, page: PageRequest) -> Result<Page<Entry>, StoreError>;
     /// Throws away some of what is older than `before`, or more than the newest `keep`. `true` when there is more.
     async fn audit_prune(&self, before: Timestamp, keep: u64) -> Result<bool, StoreError>;
-
-    async fn delivery_record(&self, delivery_id: i64, attempt: Attempt) -> Result<(), StoreError>;
 }

@@ -21,16 +21,16 @@ use tokio::sync::mpsc;
 use crate::harness::{Server, config, directory, report, until, webhook, within};
 
 /// A receiver that answers as it is told to.
-struct Receiver {
+pub(crate) struct Receiver {
     url: String,
     secret_file: std::path::PathBuf,
-    answer: Arc<AtomicU16>,
-    received: mpsc::UnboundedReceiver<Received>,
+    pub(crate) answer: Arc<AtomicU16>,
+    pub(crate) received: mpsc::UnboundedReceiver<Received>,
 }
 
-struct Received {
-    id: String,
-    payload: Payload,
+pub(crate) struct Received {
+    pub(crate) id: String,
+    pub(crate) payload: Payload,
 }
 
 struct Shared {
@@ -40,7 +40,7 @@ struct Shared {
 }
 
 impl Receiver {
-    async fn start(dir: &std::path::Path) -> Self {
+    pub(crate) async fn start(dir: &std::path::Path) -> Self {
         use std::os::unix::fs::PermissionsExt as _;
         let text = Secret::generate();
         let secret_file = dir.join("webhook.secret");
@@ -60,11 +60,11 @@ impl Receiver {
         Self { url, secret_file, answer, received }
     }
 
-    fn add_to(&self, config: &mut Config) {
+    pub(crate) fn add_to(&self, config: &mut Config) {
         config.notify.notifiers.push(webhook("ops", &self.url, &self.secret_file));
     }
 
-    async fn next(&mut self) -> Received {
+    pub(crate) async fn next(&mut self) -> Received {
         within(self.received.recv()).await.expect("the receiver runs")
     }
 }
@@ -238,5 +238,39 @@ async fn a_rule_or_a_receiver_that_is_switched_on_is_told_of_what_fails_now() {
     let received = receiver.next().await;
     assert_eq!(received.payload.path, "/srv");
     assert_eq!(received.payload.devices, ["/dev/sdb"]);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_silence_of_a_host_is_one_alert_more_and_touches_no_other() {
+    let (dir, state) = directory();
+    let mut receiver = Receiver::start(dir.path()).await;
+    let mut config = config(&state);
+    receiver.add_to(&mut config);
+    let server = Server::start(config).await;
+    let agent = server.agent("es-1").await;
+    let mut stream = server.attach(&agent).await;
+    let plain = agent.posture(&[("/srv", Verdict::Unencrypted)]);
+    stream.report(report(1, plain.clone())).await.unwrap();
+    let volume = receiver.next().await.payload;
+    assert_eq!(volume.check, "volume_encrypted");
+
+    drop(stream);
+    // Past the grace of the start first, and then past what a host may be silent for.
+    for _ in 0..2 {
+        server.clock.advance(Duration::from_mins(6));
+    }
+    let silent = receiver.next().await.payload;
+    assert_eq!((&*silent.check, silent.state), ("node_silent", AlertState::Firing));
+    assert_eq!(server.operator().await.status().await.firing_alerts, 2);
+
+    // Heard of again, as it was before: the silence is over, and nothing else is told.
+    let mut stream = server.attach(&agent).await;
+    let heard = receiver.next().await.payload;
+    assert_eq!((&heard.alert_id, heard.state), (&silent.alert_id, AlertState::Resolved));
+    stream.report(report(2, plain)).await.unwrap();
+    stream.report(report(3, agent.posture(&[("/srv", Verdict::Encrypted)]))).await.unwrap();
+    let fixed = receiver.next().await.payload;
+    assert_eq!((&fixed.alert_id, fixed.state), (&volume.alert_id, AlertState::Resolved));
     server.stop().await;
 }

@@ -39,6 +39,10 @@ fn the_reference_names_every_key_and_its_examples_are_valid() {
     let config = Config::parse(&text).unwrap();
     // One of each kind.
     assert_eq!((config.notify.notifiers.len(), config.operators.tokens.len()), (7, 1));
+    assert_eq!((config.routing.routes.len(), config.routing.quiet.len()), (1, 1));
+    // What the example says of every notifier is what a webhook has when nothing is said.
+    let terms = config.routing.terms.get("ops").unwrap();
+    assert_eq!(terms.group_wait, Some(std::time::Duration::ZERO));
     let mut tables = vec![String::new()];
     let mut named = std::collections::BTreeSet::new();
     for line in text.lines() {

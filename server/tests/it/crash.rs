@@ -12,14 +12,14 @@ use crate::harness::{Agent, Operator, report, within};
 const KILLS: u64 = 10;
 
 /// A server process. Killed, not stopped, when it is dropped.
-struct Process {
+pub(crate) struct Process {
     child: Child,
-    agents_port: u16,
-    operators_port: u16,
+    pub(crate) agents_port: u16,
+    pub(crate) operators_port: u16,
 }
 
 impl Process {
-    fn start(config: &Path) -> Self {
+    pub(crate) fn start(config: &Path) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_atrest-server"))
             .args(["serve", "--config"])
             .arg(config)
@@ -55,7 +55,7 @@ impl Process {
     }
 
     /// SIGKILL.
-    fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
@@ -68,7 +68,7 @@ impl Drop for Process {
     }
 }
 
-fn configure(dir: &tempfile::TempDir) -> (PathBuf, PathBuf) {
+pub(crate) fn configure(dir: &tempfile::TempDir) -> (PathBuf, PathBuf) {
     let state = dir.path().join("state");
     let config = dir.path().join("server.toml");
     let text = format!(

@@ -9,7 +9,7 @@ use atrest_proto::token::EnrollmentToken;
 use crate::harness::{Server, config, directory, report, within};
 
 /// Runs `atrestctl` beside the server, as its admin unless the arguments say otherwise.
-async fn ctl(server: &Server, args: &[&str]) -> (Option<i32>, String, String) {
+pub(crate) async fn ctl(server: &Server, args: &[&str]) -> (Option<i32>, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_atrestctl"));
     command
         .env("ATREST_SERVER", format!("https://localhost:{}", server.running.operators_addr.port()))

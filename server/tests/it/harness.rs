@@ -11,6 +11,7 @@ use atrest_proto::model::{
 use atrest_proto::token::EnrollmentToken;
 use atrest_proto::v1;
 use atrest_proto::v1::agent_service_client::AgentServiceClient;
+use atrest_proto::v1::alert_service_client::AlertServiceClient;
 use atrest_proto::v1::attach_request::Message as Say;
 use atrest_proto::v1::attach_response::Message as Hear;
 use atrest_proto::v1::audit_service_client::AuditServiceClient;
@@ -174,6 +175,7 @@ impl tonic::service::Interceptor for Bearer {
 
 pub(crate) struct Operator {
     pub(crate) channel: Channel,
+    pub(crate) alert: AlertServiceClient<Authorised>,
     pub(crate) audit: AuditServiceClient<Authorised>,
     pub(crate) fleet: FleetServiceClient<Authorised>,
     pub(crate) nodes: NodeServiceClient<Authorised>,
@@ -187,6 +189,7 @@ impl Operator {
         let bearer = Bearer(token.to_owned());
         Self {
             channel: channel.clone(),
+            alert: AlertServiceClient::with_interceptor(channel.clone(), bearer.clone()),
             audit: AuditServiceClient::with_interceptor(channel.clone(), bearer.clone()),
             fleet: FleetServiceClient::with_interceptor(channel.clone(), bearer.clone()),
             nodes: NodeServiceClient::with_interceptor(channel.clone(), bearer.clone()),

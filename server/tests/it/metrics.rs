@@ -7,6 +7,7 @@ use atrest_proto::model::Verdict;
 use atrest_proto::v1;
 use reqwest::StatusCode;
 
+use crate::alerts::Receiver;
 use crate::harness::{Server, config, directory, report, until, within};
 
 /// An answer to `GET /metrics`.
@@ -106,8 +107,10 @@ fn verdicts(samples: &BTreeMap<(String, Labels), String>) -> Vec<(String, String
 
 #[tokio::test]
 async fn the_fleet_is_told_in_numbers_to_who_may_read() {
-    let (_dir, state) = directory();
+    let (dir, state) = directory();
+    let mut receiver = Receiver::start(dir.path()).await;
     let mut config = config(&state);
+    receiver.add_to(&mut config);
     config.agents.heartbeat_interval = Duration::from_secs(30);
     let silent_after = config.agents.silent_after;
     let server = Server::start(config).await;
@@ -136,7 +139,15 @@ async fn the_fleet_is_told_in_numbers_to_who_may_read() {
     let mut stream = server.attach(&agent).await;
     let posture = agent.posture(&[(hostile, Verdict::Unencrypted), ("/a", Verdict::Encrypted)]);
     stream.report(report(1, posture)).await.unwrap();
-    let samples = read(false).await;
+    receiver.next().await;
+    let samples = until(async || {
+        let samples = read(false).await;
+        let told = [("notifier", "ops"), ("result", "delivered")];
+        (value(&samples, "atrest_delivery_attempts_total", &told) == "1").then_some(samples)
+    })
+    .await;
+    let told = [("notifier", "ops")];
+    assert_eq!(value(&samples, "atrest_alert_latency_seconds_count", &told), "1");
     assert_eq!(value(&samples, "atrest_nodes", &[("state", "unencrypted")]), "1");
     for (name, wanted) in [
         ("atrest_agents_connected", "1"),
@@ -149,7 +160,8 @@ async fn the_fleet_is_told_in_numbers_to_who_may_read() {
         assert_eq!(value(&samples, name, &[]), wanted, "{name}");
     }
     assert_eq!(value(&samples, "atrest_report_seconds_bucket", &[("le", "+Inf")]), "1");
-    assert_eq!(value(&samples, "atrest_deliveries", &[("status", "pending")]), "0");
+    let failed = [("notifier", "ops"), ("status", "failed")];
+    assert_eq!(value(&samples, "atrest_deliveries", &failed), "0");
     let of = |path: &str, verdict: &str| ("es-1".to_owned(), path.to_owned(), verdict.to_owned());
     assert_eq!(verdicts(&samples), [of("/a", "encrypted"), of(hostile, "unencrypted")]);
 

@@ -146,6 +146,9 @@ enum Command {
         #[arg(long)]
         resolved: bool,
     },
+    /// What is to be done about an alert, and about telling people of it
+    #[command(subcommand)]
+    Alert(AlertCommand),
     /// Enrolment tokens
     #[command(subcommand)]
     Token(TokenCommand),
@@ -161,6 +164,41 @@ enum Command {
     /// Try webhooks out
     #[command(subcommand)]
     Webhook(WebhookCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum AlertCommand {
+    /// One alert: what, where, since when, what to do, and who was told
+    Show {
+        /// Its id, or the beginning of it, as `alerts` shows it
+        alert_id: String,
+    },
+    /// Say that you take care of an alert: it is not repeated any more; its end is told
+    Ack {
+        /// Its id, or the beginning of it, as `alerts` shows it
+        alert_id: String,
+        /// For those who ask later
+        #[arg(long, default_value = "")]
+        comment: String,
+        /// How long that holds, such as 8h, 7d or 2026-01-31T12:00:00Z [default: as long as the alert goes on]
+        #[arg(long, value_name = "TIME", value_parser = alerts::until)]
+        until: Option<alerts::Until>,
+    },
+    /// Send a message that is marked as a test through a notifier, at once
+    Test {
+        /// Its name in the server's configuration
+        notifier: String,
+    },
+    /// Messages that were tried as often as their notifier says, and given up
+    Dead,
+    /// Try again what was given up
+    Retry {
+        /// One message, as `alert dead` shows it
+        message: Option<i64>,
+        /// All of them
+        #[arg(long)]
+        all: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -286,6 +324,7 @@ async fn dispatch(cli: Cli, screen: &mut Screen) -> anyhow::Result<()> {
             history::run(&mut connect().await?, screen, ask, csv).await
         }
         Command::Alerts { resolved } => alerts::run(&mut connect().await?, screen, resolved).await,
+        Command::Alert(command) => alert(command, &mut connect().await?, screen).await,
         Command::Token(TokenCommand::Create { cluster, uses, ttl, replace, labels }) => {
             let ask = tokens::Ask { cluster, uses, ttl, replace, labels };
             tokens::create(&mut connect().await?, screen, ask).await
@@ -310,6 +349,24 @@ async fn dispatch(cli: Cli, screen: &mut Screen) -> anyhow::Result<()> {
         Command::Webhook(WebhookCommand::Secret) => {
             screen.line(&webhook::secret());
             Ok(())
+        }
+    }
+}
+
+async fn alert(
+    command: AlertCommand,
+    connection: &mut Connection,
+    screen: &mut Screen,
+) -> anyhow::Result<()> {
+    match command {
+        AlertCommand::Show { alert_id } => alerts::show(connection, screen, alert_id).await,
+        AlertCommand::Ack { alert_id, comment, until } => {
+            alerts::acknowledge(connection, screen, alert_id, comment, until).await
+        }
+        AlertCommand::Test { notifier } => alerts::test(connection, screen, notifier).await,
+        AlertCommand::Dead => alerts::dead(connection, screen).await,
+        AlertCommand::Retry { message, all } => {
+            alerts::retry(connection, screen, message, all).await
         }
     }
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
+use atrest_proto::v1::alert_service_client::AlertServiceClient;
 use atrest_proto::v1::audit_service_client::AuditServiceClient;
 use atrest_proto::v1::fleet_service_client::FleetServiceClient;
 use atrest_proto::v1::node_service_client::NodeServiceClient;
@@ -29,6 +30,7 @@ type Authorised = InterceptedService<Channel, Bearer>;
 /// The services that operators call.
 #[derive(Debug)]
 pub(crate) struct Connection {
+    pub(crate) alerts: AlertServiceClient<Authorised>,
     pub(crate) audit: AuditServiceClient<Authorised>,
     pub(crate) fleet: FleetServiceClient<Authorised>,
     pub(crate) nodes: NodeServiceClient<Authorised>,
@@ -74,6 +76,8 @@ impl Connection {
             .map_err(|error| explain_connect(&error, args))?;
         let limit = MAX_ANSWER;
         Ok(Self {
+            alerts: AlertServiceClient::with_interceptor(channel.clone(), bearer.clone())
+                .max_decoding_message_size(limit),
             audit: AuditServiceClient::with_interceptor(channel.clone(), bearer.clone())
                 .max_decoding_message_size(limit),
             fleet: FleetServiceClient::with_interceptor(channel.clone(), bearer.clone())

@@ -12,6 +12,7 @@ use std::time::Duration;
 use reqwest::Url;
 
 use super::reader::{Reader, Section};
+use super::routing::{Draft, Routing, terms};
 use super::values::{duration, non_empty, number};
 pub use email::{Email, MailTls};
 pub use kinds::{Alertmanager, Elasticsearch, Pagerduty, Slack, Webhook};
@@ -107,26 +108,29 @@ pub(super) fn one_of_each() -> String {
     KINDS.iter().map(|(name, _)| format!("[[notify.{name}]]\n")).collect()
 }
 
-pub(super) fn notify<'a>(reader: &mut Reader<'a>, mut section: Section<'a>) -> Notify {
+pub(super) fn notify<'a>(reader: &mut Reader<'a>, mut section: Section<'a>) -> (Notify, Routing) {
     let expected =
         "a URL, with {alert_id}, {check}, {cluster}, {host} or {host_id} where they belong";
     let link =
         section.value(reader, "link", expected, values::link).filter(|link| !link.is_empty());
+    let mut draft = Draft::read(reader, &mut section);
     let mut names = BTreeSet::new();
     let mut notifiers = Vec::new();
     for (kind, read) in KINDS {
-        for section in section.sections(reader, kind) {
+        for mut section in section.sections(reader, kind) {
             let start = section.start();
+            let terms = terms(reader, &mut section);
             let Some(notifier) = notifier(reader, section, kind, read) else { continue };
             if !names.insert(notifier.name.clone()) {
                 let what = format!("two notifiers are called \"{}\"", notifier.name);
                 reader.problem(start, what, "give each its own `name`");
             }
+            draft.terms(&notifier.name, terms);
             notifiers.push(notifier);
         }
     }
     section.end(reader);
-    Notify { link, notifiers }
+    (Notify { link, notifiers }, draft.finish(reader, &names))
 }
 
 fn notifier<'a>(

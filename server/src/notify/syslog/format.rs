@@ -123,9 +123,9 @@ mod tests {
     fn a_message_has_all_fields_as_structured_data() {
         let mut alert = fixture::alert("0123");
         alert.cluster = "a\"b\\c]d\ne".to_owned();
-        let message = Message { alert: &alert, state: AlertState::Firing };
+        let message = Message { alert: &alert, state: AlertState::Firing, repeat: 0 };
         expect![[r#"<83>1 2023-11-14T22:14:20.250000Z atrest.example.com atrest - volume_encrypted [atrest@32473 alert_id="0123" state="firing" check="volume_encrypted" severity="high" cluster="a\"b\\c\]d e" host="es-1" host_id="11111111-2222-4333-8444-555555555555" asset="data:/srv/es" path="/srv/es" devices="/dev/sdb,/dev/sdc" id="0123-firing"] FIRING es-1: /srv/es rests in plaintext on /dev/sdb"#]].assert_eq(&header().message(&message, now(), 2_048));
-        let over = Message { alert: &alert, state: AlertState::Resolved };
+        let over = Message { alert: &alert, state: AlertState::Resolved, repeat: 0 };
         let over = header().message(&over, now(), 2_048);
         assert!(over.starts_with("<85>1 "), "{over}");
     }
@@ -134,7 +134,7 @@ mod tests {
     fn a_text_that_is_not_ascii_is_announced() {
         let mut alert = fixture::alert("0123");
         alert.finding.summary = "/srv/é".to_owned();
-        let message = Message { alert: &alert, state: AlertState::Firing };
+        let message = Message { alert: &alert, state: AlertState::Firing, repeat: 0 };
         let said = header().message(&message, now(), 2_048);
         assert!(said.ends_with("] \u{feff}FIRING es-1: /srv/é"), "{said}");
     }
@@ -171,7 +171,7 @@ mod tests {
             alert in fixture::any_alert(),
             limit in 480_usize..4_000,
         ) {
-            let message = Message { alert: &alert, state: AlertState::Firing };
+            let message = Message { alert: &alert, state: AlertState::Firing, repeat: 0 };
             let said = header().message(&message, now(), limit);
             prop_assert!(said.len() <= limit, "{} bytes", said.len());
             prop_assert!(!said.contains(char::is_control));

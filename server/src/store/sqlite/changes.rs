@@ -121,7 +121,7 @@ fn write(connection: &Connection, host: i64, change: &Change) -> Result<Standing
             ))?;
     }
     for alert in &change.alerts {
-        alerts::put(connection, host, alert, &change.notifiers, change.at)?;
+        alerts::put(connection, host, alert, &change.routes, change.at)?;
     }
     Ok(standing)
 }

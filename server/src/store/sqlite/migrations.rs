@@ -15,6 +15,7 @@ pub(super) const STEPS: &[&str] = &[
     include_str!("../../../migrations/sqlite/0005_labels.sql"),
     include_str!("../../../migrations/sqlite/0006_history.sql"),
     include_str!("../../../migrations/sqlite/0007_metrics.sql"),
+    include_str!("../../../migrations/sqlite/0008_alerting.sql"),
 ];
 
 /// "atrs": tells our files from other people's.

@@ -8,6 +8,7 @@ mod history;
 mod hosts;
 mod migrations;
 mod operators;
+mod outbox;
 mod rows;
 mod safety;
 #[cfg(test)]
@@ -15,21 +16,24 @@ mod tests;
 mod tokens;
 mod worker;
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use atrest_proto::model::Severity;
 use jiff::Timestamp;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use thiserror::Error;
 
 use super::{
-    Admitted, AlertRow, Attempt, Due, Exposure, ExposureFilter, FindingFilter, FindingRow,
-    HostFilter, HostRow, Page, PageRequest, Revocation, Step, Store, StoreError,
+    Admitted, AlertRow, Attempt, DeadLetter, DeliveryCounts, Due, Exposure, ExposureFilter,
+    FindingFilter, FindingRow, HostFilter, HostRow, Page, PageRequest, Revocation, Step, Store,
+    StoreError,
 };
 use crate::access::Account;
-use crate::alert::AlertState;
+use crate::alert::{Ack, AlertState, Routes};
 use crate::audit::Entry;
 use crate::enrollment::{Application, Refusal, Token};
 use crate::fleet::roster::{Enrolled, Sighting, Standing};
@@ -325,25 +329,97 @@ impl Store for Sqlite {
         self.writer.run(move |connection| history::prune(connection, before)).await
     }
 
+    async fn alert_find(&self, prefix: String) -> Result<Vec<AlertRow>, StoreError> {
+        self.reader.run(move |connection| alerts::find(connection, &prefix)).await
+    }
+
+    async fn alert_acknowledge(
+        &self,
+        alert_id: String,
+        ack: Ack,
+        entry: Entry,
+    ) -> Result<bool, StoreError> {
+        self.writer
+            .run(move |connection| {
+                let found = alerts::acknowledge(connection, &alert_id, &ack)?;
+                if found {
+                    audit::append(connection, &entry)?;
+                }
+                Ok(found)
+            })
+            .await
+    }
+
     async fn delivery_due(
         &self,
         notifier: String,
+        least: Severity,
         limit: usize,
         now: Timestamp,
     ) -> Result<Due, StoreError> {
-        self.reader.run(move |connection| alerts::due(connection, &notifier, limit, now)).await
+        self.reader
+            .run(move |connection| outbox::due(connection, &notifier, least, limit, now))
+            .await
     }
 
-    async fn delivery_counts(&self) -> Result<(u64, u64), StoreError> {
-        self.reader.run(alerts::counts).await
+    async fn delivery_record(&self, attempts: Vec<(i64, Attempt)>) -> Result<(), StoreError> {
+        self.writer.run(move |connection| outbox::record(connection, &attempts)).await
+    }
+
+    async fn delivery_hasten(
+        &self,
+        notifier: String,
+        later_than: Timestamp,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.writer
+            .run(move |connection| outbox::hasten(connection, &notifier, later_than, at))
+            .await
+    }
+
+    async fn delivery_repeat(
+        &self,
+        notifier: String,
+        told_before: Timestamp,
+        at: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.writer
+            .run(move |connection| outbox::repeat(connection, &notifier, told_before, at))
+            .await
+    }
+
+    async fn delivery_counts(&self) -> Result<BTreeMap<String, DeliveryCounts>, StoreError> {
+        self.reader.run(outbox::counts).await
+    }
+
+    async fn delivery_dead(&self, page: PageRequest) -> Result<Page<DeadLetter>, StoreError> {
+        self.reader.run(move |connection| outbox::dead(connection, &page)).await
+    }
+
+    async fn delivery_retry(
+        &self,
+        which: Option<i64>,
+        notifiers: Vec<String>,
+        at: Timestamp,
+        entry: Entry,
+    ) -> Result<u64, StoreError> {
+        self.writer
+            .run(move |connection| {
+                let taken = outbox::retry(connection, which, &notifiers, at)?;
+                if taken > 0 {
+                    audit::append(connection, &entry)?;
+                }
+                Ok(taken)
+            })
+            .await
+    }
+
+    async fn delivery_join(&self, routes: Arc<Routes>, at: Timestamp) -> Result<(), StoreError> {
+        self.writer.run(move |connection| outbox::join(connection, &routes, at)).await
     }
 
     fn waiting(&self) -> usize {
         self.writer.waiting().saturating_add(self.reader.waiting())
-    }
-
-    async fn delivery_join(&self, notifier: String, at: Timestamp) -> Result<(), StoreError> {
-        self.writer.run(move |connection| alerts::join(connection, &notifier, at)).await
     }
 
     async fn audit_append(&self, entries: Vec<Entry>) -> Result<(), StoreError> {
@@ -360,9 +436,5 @@ impl Store for Sqlite {
 
     async fn audit_prune(&self, before: Timestamp, keep: u64) -> Result<bool, StoreError> {
         self.writer.run(move |connection| audit::prune(connection, before, keep)).await
-    }
-
-    async fn delivery_record(&self, delivery_id: i64, attempt: Attempt) -> Result<(), StoreError> {
-        self.writer.run(move |connection| alerts::record(connection, delivery_id, &attempt)).await
     }
 }

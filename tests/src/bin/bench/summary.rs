@@ -56,7 +56,7 @@ async fn fill(database: &Path, secret: &str) -> anyhow::Result<()> {
     let store: Arc<dyn Store> = Arc::new(Sqlite::open(database)?);
     let settings = Settings {
         policy: Policy { min_severity: Severity::Critical },
-        notifiers: Arc::from([]),
+        routes: Arc::default(),
         silent_after: std::time::Duration::from_hours(1),
     };
     let hub = Hub::open(Arc::clone(&store), settings, Clock::system()).await?;

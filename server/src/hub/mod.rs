@@ -1,6 +1,9 @@
 //! The live fleet: the roster in memory and the store behind it. The one place that changes hosts.
 
+mod certificates;
+
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,9 +12,10 @@ use jiff::Timestamp;
 use tokio::sync::{oneshot, watch};
 use tracing::{debug, info, warn};
 
-use crate::alert::{Policy, decide};
+use crate::alert::{Policy, Routes, decide};
 use crate::audit::Entry;
 use crate::clock::Clock;
+use crate::fleet::certificate::Validity;
 use crate::fleet::clash::{self, Claim, Claims, Clash, Enrolment, Machine};
 use crate::fleet::duty::{self, Duties};
 use crate::fleet::roster::{Counts, NotAdmitted, Presence, Roster};
@@ -34,7 +38,7 @@ const TOGETHER: usize = 256;
 pub struct Settings {
     pub policy: Policy,
     /// Who is told of alerts.
-    pub notifiers: Arc<[String]>,
+    pub routes: Arc<Routes>,
     pub silent_after: Duration,
 }
 
@@ -79,6 +83,8 @@ pub struct Hub {
     sessions: Mutex<Sessions>,
     duties: Mutex<Duties>,
     vouching: Mutex<Vouching>,
+    /// Hosts whose certificate is known to be ending.
+    ending: Mutex<BTreeSet<HostId>>,
     /// Counts the changes after which there may be something to tell.
     outbox: watch::Sender<u64>,
 }
@@ -98,6 +104,8 @@ struct Live {
     end: oneshot::Sender<End>,
     duties: watch::Sender<()>,
     vouches: watch::Sender<()>,
+    /// Of the certificate that it speaks with.
+    validity: Option<Validity>,
 }
 
 /// The one stream that speaks for a host, for as long as this is held.
@@ -173,6 +181,7 @@ impl Hub {
         }
         let started_at = clock.now();
         info!(hosts = roster.counts().enrolled, "read the fleet");
+        let ending = certificates::known(&*store).await?;
         let hub = Self {
             store,
             settings,
@@ -182,6 +191,7 @@ impl Hub {
             sessions: Mutex::default(),
             duties: Mutex::new(Duties::new(started_at)),
             vouching: Mutex::default(),
+            ending: Mutex::new(ending),
             outbox: watch::Sender::new(0),
         };
         hub.tell_untold().await?;
@@ -244,15 +254,17 @@ impl Hub {
         revocation: Revocation,
         entry: Entry,
     ) -> Result<bool, StoreError> {
-        let step = self.step(retire, None);
+        let (step, alerted) = self.step(retire, None);
         let standing = self.store.host_revoke(host.clone(), revocation, step, entry).await?;
         let Some(standing) = standing else { return Ok(false) };
         // In this order: a stream that opens meanwhile finds the host revoked, or is found here.
         lock(&self.roster).commit(host, standing);
+        // It ended with the host.
+        lock(&self.ending).remove(host);
         self.end(host, End::Revoked);
         let changed = lock(&self.vouching).end(host);
         self.tell_vouches(&changed);
-        self.outbox.send_modify(|changes| *changes += 1);
+        self.tell(&alerted);
         Ok(true)
     }
 
@@ -363,7 +375,7 @@ impl Hub {
         }
         sessions.last += 1;
         let number = sessions.last;
-        let live = Live { number, end, duties: tell, vouches: tell_vouches };
+        let live = Live { number, end, duties: tell, vouches: tell_vouches, validity: None };
         let older = sessions.live.insert(host.clone(), live);
         lock(&self.roster).attach(&host, number);
         drop(sessions);
@@ -417,6 +429,7 @@ impl Hub {
         let turned = lock(&self.duties).turn(now);
         self.tell_duties(&turned);
         self.renew_vouches(now);
+        self.look_at_certificates().await;
         let silent_after = self.settings.silent_after;
         if !self.is_settled(now) {
             return;
@@ -452,26 +465,41 @@ impl Hub {
         step: impl FnOnce(HostState, Timestamp) -> Option<Applied> + Send + 'static,
         report: Option<StoredReport>,
     ) -> Result<(), StoreError> {
-        let step = self.step(step, report);
+        let (step, alerted) = self.step(step, report);
         if let Some(standing) = self.store.host_change(host.clone(), step).await? {
             lock(&self.roster).commit(host, standing);
-            self.outbox.send_modify(|changes| *changes += 1);
+            self.tell(&alerted);
         }
         Ok(())
     }
 
-    /// What a pure step decides, with the alerts that follow.
+    /// Wakes who delivers, when there is something to deliver: most reports tell nothing.
+    fn tell(&self, alerted: &AtomicBool) {
+        if alerted.load(Ordering::Acquire) {
+            self.wake_notifiers();
+        }
+    }
+
+    /// There may be something to tell.
+    pub fn wake_notifiers(&self) {
+        self.outbox.send_modify(|changes| *changes += 1);
+    }
+
+    /// What a pure step decides, with the alerts that follow, and whether there were any.
     fn step(
         &self,
         step: impl FnOnce(HostState, Timestamp) -> Option<Applied> + Send + 'static,
         report: Option<StoredReport>,
-    ) -> Step {
+    ) -> (Step, Arc<AtomicBool>) {
         let now = self.clock.now();
         let policy = self.settings.policy;
-        let notifiers = Arc::clone(&self.settings.notifiers);
-        Box::new(move |state| {
+        let routes = Arc::clone(&self.settings.routes);
+        let alerted = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&alerted);
+        let step: Step = Box::new(move |state| {
             let mut applied = step(state, now)?;
             let alerts = decide(&mut applied, policy);
+            told.store(!alerts.is_empty(), Ordering::Release);
             let Applied { state, touched, removed, transitions } = applied;
             let findings = touched
                 .into_iter()
@@ -481,17 +509,9 @@ impl Hub {
                 })
                 .collect();
             let removed = removed.into_iter().collect();
-            Some(Change {
-                state,
-                report,
-                findings,
-                removed,
-                transitions,
-                alerts,
-                notifiers,
-                at: now,
-            })
-        })
+            Some(Change { state, report, findings, removed, transitions, alerts, routes, at: now })
+        });
+        (step, alerted)
     }
 
     /// Fires the alerts that a stricter policy wants for what has long been open.
@@ -515,9 +535,6 @@ impl Hub {
             }
             page = PageRequest::new(0, found.next);
         }
-        for notifier in self.settings.notifiers.iter() {
-            self.store.delivery_join(notifier.clone(), self.clock.now()).await?;
-        }
-        Ok(())
+        self.store.delivery_join(Arc::clone(&self.settings.routes), self.clock.now()).await
     }
 }

@@ -2,17 +2,19 @@
 //!
 //! Fails by panicking, so that a test of one line calls it: `conformance::run(&store).await`.
 
+mod outbox;
+
 use std::collections::BTreeMap;
 
 use atrest_proto::model::{Finding, Host, Outcome, Severity};
 use jiff::Timestamp;
 
 use super::{
-    Attempt, Change, DeliveryStatus, ExposureFilter, FindingFilter, HostFilter, PageRequest,
+    Attempt, Change, DueDelivery, ExposureFilter, FindingFilter, HostFilter, PageRequest,
     Revocation, Step, Store, StoreError, StoredReport,
 };
 use crate::access::{Account, Role};
-use crate::alert::{AlertChange, AlertEnd, AlertState, Policy, decide};
+use crate::alert::{AlertChange, AlertEnd, AlertState, Policy, Routes, decide};
 use crate::audit::Entry;
 use crate::enrollment::{Application, Refusal, Token};
 use crate::fleet::roster::{Sighting, Standing};
@@ -33,7 +35,7 @@ pub(crate) async fn run(store: &dyn Store) {
     revoking_changes_all_or_nothing(store).await;
     a_step_that_decides_nothing_writes_nothing(store).await;
     sightings_only_move_forward(store).await;
-    messages_go_out_in_order(store).await;
+    outbox::run(store).await;
     a_change_and_its_entry_are_one(store).await;
     the_audit_log_is_read_and_pruned_from_its_ends(store).await;
     history_is_windows_and_only_what_is_over_is_thrown_away(store).await;
@@ -149,7 +151,7 @@ fn change(applied: Applied, alerts: Vec<AlertChange>, now: Timestamp) -> Change 
         removed: removed.into_iter().collect(),
         transitions,
         alerts,
-        notifiers: ["ops".to_owned()].into(),
+        routes: Routes::everybody(["ops".to_owned()]).into(),
         at: now,
     }
 }
@@ -474,51 +476,6 @@ async fn sightings_only_move_forward(store: &dyn Store) {
     assert_eq!((row.last_seen_at, row.observed_at), (at(60), Some(at(40))));
 }
 
-async fn messages_go_out_in_order(store: &dyn Store) {
-    let host = enrol(store, "told").await;
-    let due = async |now| {
-        let due = store.delivery_due("ops".to_owned(), 100, at(now)).await.unwrap();
-        let of_host = |id: &str| id == host.as_str();
-        due.deliveries.into_iter().filter(|due| of_host(&due.alert.host_id)).collect::<Vec<_>>()
-    };
-    store.host_change(host.clone(), step(1, vec![body("a", Outcome::Fail)])).await.unwrap();
-    store.host_change(host.clone(), step(2, vec![body("a", Outcome::Pass)])).await.unwrap();
-    let first = due(200).await;
-    assert_eq!(first.len(), 1, "the end waits for the beginning");
-    assert_eq!((first[0].state, first[0].attempts), (AlertState::Firing, 0));
-    assert_eq!(first[0].alert.devices, ["/dev/sdb"]);
-    assert!(first[0].alert.ended_at.is_some(), "the alert itself has moved on");
-
-    let later = Attempt::RetryAt { next_at: at(300), error: "busy".to_owned() };
-    store.delivery_record(first[0].delivery_id, later).await.unwrap();
-    assert!(due(299).await.is_empty());
-    let waiting = store.delivery_due("ops".to_owned(), 0, at(299)).await.unwrap();
-    assert_eq!(waiting.next_at, Some(at(300)));
-    assert_eq!(due(300).await[0].attempts, 1);
-    let taken = Attempt::Delivered { at: at(300) };
-    store.delivery_record(first[0].delivery_id, taken).await.unwrap();
-    let second = due(300).await;
-    assert_eq!(second[0].state, AlertState::Resolved);
-    let given_up = Attempt::GivenUp { error: "gone".to_owned() };
-    store.delivery_record(second[0].delivery_id, given_up).await.unwrap();
-    assert!(due(10_000).await.is_empty());
-
-    let page = PageRequest::default();
-    let over = store.alert_list(AlertState::Resolved, page.clone()).await.unwrap().items;
-    let told = &over.iter().find(|row| row.alert.host_id == host.as_str()).unwrap().deliveries;
-    let statuses: Vec<_> = told.iter().map(|row| (row.status, row.attempts)).collect();
-    assert_eq!(statuses, [(DeliveryStatus::Delivered, 2), (DeliveryStatus::Failed, 1)]);
-
-    // A notifier that joins is told of what is firing, once.
-    store.host_change(host.clone(), step(3, vec![body("a", Outcome::Fail)])).await.unwrap();
-    for _ in 0..2 {
-        store.delivery_join("late".to_owned(), at(400)).await.unwrap();
-    }
-    let joined = store.delivery_due("late".to_owned(), 100, at(400)).await.unwrap().deliveries;
-    let of_host = joined.iter().filter(|due| due.alert.host_id == host.as_str());
-    assert_eq!(of_host.count(), 1);
-}
-
 async fn newest(store: &dyn Store) -> Entry {
     let page = store.audit_list(PageRequest::new(1, String::new())).await.unwrap();
     page.items.into_iter().next().unwrap()
@@ -632,18 +589,20 @@ async fn history_is_windows_and_only_what_is_over_is_thrown_away(store: &dyn Sto
         [a2.clone(), a1],
         "what is still to be told is not thrown away"
     );
-    let due = store.delivery_due("ops".to_owned(), 100, at(1_000)).await.unwrap();
-    for delivery in due.deliveries {
-        let done = Attempt::Delivered { at: at(1_000) };
-        store.delivery_record(delivery.delivery_id, done).await.unwrap();
+    // Whether they were told or given up, all of the asset in turn.
+    for round in 0..4 {
+        let due = store.delivery_due("ops".to_owned(), Severity::Info, 100, at(1_000));
+        for DueDelivery { delivery_id, .. } in due.await.unwrap().deliveries {
+            let done = if round % 2 == 0 {
+                Attempt::Delivered { at: at(1_000) }
+            } else {
+                Attempt::GivenUp { at: at(1_000), error: "nobody there".to_owned() }
+            };
+            store.delivery_record(vec![(delivery_id, done)]).await.unwrap();
+        }
     }
-    let due = store.delivery_due("ops".to_owned(), 100, at(1_000)).await.unwrap();
-    for delivery in due.deliveries {
-        let done = Attempt::GivenUp { error: "nobody there".to_owned() };
-        store.delivery_record(delivery.delivery_id, done).await.unwrap();
-    }
-    let (_, failed) = store.delivery_counts().await.unwrap();
-    assert!(failed >= 1, "what was given up is counted");
+    let counts = store.delivery_counts().await.unwrap();
+    assert!(counts["ops"].failed >= 1, "what was given up is counted");
     assert!(!store.history_prune(at(103)).await.unwrap());
     assert_eq!(alerts(AlertState::Resolved).await, [a2]);
     assert!(!store.history_prune(at(100_000)).await.unwrap());

@@ -3,6 +3,8 @@
 //! Decided by level, not by edge: an open finding that matters has an alert firing, one that is not
 //! open has none, whatever was missed in between. Firing and resolved alternate per asset.
 
+mod routes;
+
 use std::str::FromStr;
 
 use atrest_proto::model::{Finding, Severity};
@@ -12,6 +14,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::fleet::{Applied, Body, FindingKey, FindingState, HostState};
 use crate::hex;
+
+pub use routes::{Route, Routes, Subject};
 
 /// What is worth an alert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +85,24 @@ pub struct Alert {
     pub ended_at: Option<Timestamp>,
     /// Set with `ended_at`.
     pub end: Option<AlertEnd>,
+}
+
+/// An operator has seen an alert and takes care of it. It is not repeated, and its end is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ack {
+    pub at: Timestamp,
+    /// The operator's name.
+    pub by: String,
+    /// For people; may be empty.
+    pub comment: String,
+    /// From then on it counts as not seen; `None`: never.
+    pub until: Option<Timestamp>,
+}
+
+impl Ack {
+    pub fn holds(&self, now: Timestamp) -> bool {
+        self.until.is_none_or(|until| now < until)
+    }
 }
 
 impl Alert {

@@ -1,5 +1,7 @@
 //! Wire messages to what the server works with, and back. What comes from outside is bounded here.
 
+mod alerts;
+
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -12,7 +14,6 @@ use subtle::ConstantTimeEq as _;
 use tonic::Status;
 
 use crate::access::{Account, Operator, Role};
-use crate::alert::{AlertEnd, AlertState};
 use crate::audit::{Entry, Outcome};
 use crate::enrollment::Token;
 use crate::fleet::clash::Machine;
@@ -21,7 +22,10 @@ use crate::fleet::vouching::{self, Directory, Offer, Words};
 use crate::fleet::{Digest, NodeState, Observation, duty};
 use crate::hub::Incoming;
 use crate::labels::GroupBy;
-use crate::store::{AlertRow, DeliveryRow, Exposure, FindingRow, HostRow};
+use crate::store::{Exposure, FindingRow, HostRow};
+
+use alerts::alert_end;
+pub(super) use alerts::{alert, alert_filter, dead_letter};
 
 /// The most findings of one report: a node has dozens.
 const MAX_FINDINGS: usize = 10_000;
@@ -253,15 +257,6 @@ pub(super) fn outcome_filter(outcome: i32) -> Result<Option<model::Outcome>, Sta
     }
 }
 
-/// A state of alerts to list; firing ones when none was given.
-pub(super) fn alert_filter(state: i32) -> Result<AlertState, Status> {
-    match v1::AlertState::try_from(state) {
-        Ok(v1::AlertState::Unspecified | v1::AlertState::Firing) => Ok(AlertState::Firing),
-        Ok(v1::AlertState::Resolved) => Ok(AlertState::Resolved),
-        Err(_) => Err(Status::invalid_argument("field `state` is not a state of an alert")),
-    }
-}
-
 pub(super) fn node(row: HostRow, connected: bool) -> v1::Node {
     let revoked_at = row.revocation.as_ref().map(|revocation| time(revocation.at));
     let (revoked_by, revoked_reason) =
@@ -310,46 +305,6 @@ pub(super) fn exposure(row: Exposure) -> v1::Exposure {
         ended_at: row.ended.map(|(at, _)| time(at)),
         end: row.ended.map_or(v1::AlertEnd::Unspecified, |(_, end)| alert_end(end)).into(),
         absent_at: row.absent_at.map(time),
-    }
-}
-
-fn alert_state(state: AlertState) -> v1::AlertState {
-    match state {
-        AlertState::Firing => v1::AlertState::Firing,
-        AlertState::Resolved => v1::AlertState::Resolved,
-    }
-}
-
-pub(super) fn alert(row: AlertRow) -> v1::Alert {
-    let AlertRow { alert, deliveries } = row;
-    v1::Alert {
-        state: alert_state(alert.state()).into(),
-        alert_id: alert.alert_id,
-        host_id: alert.host_id,
-        hostname: alert.hostname,
-        finding: Some(alert.finding.into()),
-        started_at: Some(time(alert.started_at)),
-        ended_at: alert.ended_at.map(time),
-        deliveries: deliveries.into_iter().map(delivery).collect(),
-        end: alert.end.map_or(v1::AlertEnd::Unspecified, alert_end).into(),
-    }
-}
-
-fn alert_end(end: AlertEnd) -> v1::AlertEnd {
-    match end {
-        AlertEnd::Passed => v1::AlertEnd::Passed,
-        AlertEnd::HostRetired => v1::AlertEnd::HostRetired,
-    }
-}
-
-fn delivery(row: DeliveryRow) -> v1::Delivery {
-    v1::Delivery {
-        notifier: row.notifier,
-        state: alert_state(row.state).into(),
-        status: row.status.as_str().to_owned(),
-        attempts: row.attempts,
-        last_error: row.last_error,
-        delivered_at: row.delivered_at.map(time),
     }
 }
 

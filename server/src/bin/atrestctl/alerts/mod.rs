@@ -1,4 +1,10 @@
-//! `atrestctl alerts`: what people were told, and whether they were.
+//! `atrestctl alerts`: what people were told, and whether they were. `atrestctl alert`: what is done about one.
+
+mod act;
+mod dead;
+
+pub(crate) use act::{Until, acknowledge, show, test, until};
+pub(crate) use dead::{list as dead, retry};
 
 use atrest_proto::model::Finding;
 use atrest_proto::v1;
@@ -15,12 +21,40 @@ struct Entry {
     state: &'static str,
     host_id: String,
     hostname: String,
+    cluster: String,
+    path: String,
+    devices: Vec<String>,
     started_at: Option<Timestamp>,
     ended_at: Option<Timestamp>,
     /// Why it is over: `passed` or `host_retired`.
     end: Option<&'static str>,
     finding: Option<Finding>,
+    /// The last acknowledgement, whether or not it still holds.
+    ack: Option<Ack>,
     deliveries: Vec<Delivery>,
+}
+
+#[derive(Debug, Serialize)]
+struct Ack {
+    at: Option<Timestamp>,
+    by: String,
+    comment: String,
+    /// Absent: as long as the alert goes on.
+    until: Option<Timestamp>,
+}
+
+impl Ack {
+    fn holds(&self, now: Timestamp) -> bool {
+        self.until.is_none_or(|until| now < until)
+    }
+
+    /// Who takes care of it, in words.
+    fn words(&self) -> String {
+        let Self { at, by, comment, until } = self;
+        let until = until.map(|until| format!(", until {until:.0}")).unwrap_or_default();
+        let comment = if comment.is_empty() { String::new() } else { format!(": {comment}") };
+        format!("acknowledged by {by} at {}{until}{comment}", exact(*at))
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -31,6 +65,8 @@ struct Delivery {
     attempts: u32,
     last_error: String,
     delivered_at: Option<Timestamp>,
+    /// How often it was told again since.
+    repeat: u32,
 }
 
 #[derive(Debug, Serialize)]
@@ -61,6 +97,15 @@ impl From<v1::Alert> for Entry {
             state: word(alert.state),
             host_id: alert.host_id,
             hostname: alert.hostname,
+            cluster: alert.cluster,
+            path: alert.path,
+            devices: alert.devices,
+            ack: alert.ack.map(|ack| Ack {
+                at: time(ack.at),
+                by: ack.by,
+                comment: ack.comment,
+                until: time(ack.until),
+            }),
             started_at: time(alert.started_at),
             end: end(alert.end),
             ended_at: time(alert.ended_at),
@@ -75,6 +120,7 @@ impl From<v1::Alert> for Entry {
                     attempts: delivery.attempts,
                     last_error: delivery.last_error,
                     delivered_at: time(delivery.delivered_at),
+                    repeat: delivery.repeat,
                 })
                 .collect(),
         }
@@ -116,42 +162,55 @@ fn print(screen: &mut Screen, alerts: &[Entry], resolved: bool, now: Timestamp) 
         return;
     }
     for alert in alerts {
-        let mut cells = vec![Cell::word(alert.state)];
-        if let Some(finding) = &alert.finding {
-            cells.push(Cell::word(finding.severity.as_str()));
-            cells.push(Cell::new(alert.hostname.as_str(), Tone::Heading));
-            cells.push(finding.check.as_str().into());
-            cells.push(finding.asset.as_str().into());
-        }
-        screen.row(&cells);
-        if let Some(finding) = &alert.finding {
-            screen.line(&format!("     {}", finding.summary));
-        }
-        let until = match alert.ended_at {
-            Some(ended_at) if alert.end == Some("host_retired") => {
-                format!(" until the host was revoked at {}", exact(Some(ended_at)))
-            }
-            Some(ended_at) => format!(" until {}", exact(Some(ended_at))),
-            None => String::new(),
-        };
-        let since = exact(alert.started_at);
-        let since = format!("     since {since}{until} ({})", ago(alert.started_at, now));
-        screen.row(&[Cell::new(since, Tone::Faint)]);
-        for delivery in &alert.deliveries {
-            print_delivery(screen, delivery);
-        }
+        print_alert(screen, alert, now);
     }
     screen.line("");
     screen.line(&count(u64::try_from(alerts.len()).unwrap_or(u64::MAX), "alert"));
 }
 
+fn print_alert(screen: &mut Screen, alert: &Entry, now: Timestamp) {
+    let mut cells = vec![Cell::word(alert.state)];
+    if let Some(finding) = &alert.finding {
+        cells.push(Cell::word(finding.severity.as_str()));
+        cells.push(Cell::new(alert.hostname.as_str(), Tone::Heading));
+        cells.push(finding.check.as_str().into());
+        cells.push(finding.asset.as_str().into());
+    }
+    // As much of the id as tells it from others, for `alert show` and `alert ack`.
+    let short: String = alert.alert_id.chars().take(12).collect();
+    cells.push(Cell::new(short, Tone::Faint));
+    screen.row(&cells);
+    if let Some(finding) = &alert.finding {
+        screen.line(&format!("     {}", finding.summary));
+    }
+    let until = match alert.ended_at {
+        Some(ended_at) if alert.end == Some("host_retired") => {
+            format!(" until the host was revoked at {}", exact(Some(ended_at)))
+        }
+        Some(ended_at) => format!(" until {}", exact(Some(ended_at))),
+        None => String::new(),
+    };
+    let since = exact(alert.started_at);
+    let since = format!("     since {since}{until} ({})", ago(alert.started_at, now));
+    screen.row(&[Cell::new(since, Tone::Faint)]);
+    if let Some(ack) = alert.ack.as_ref().filter(|ack| ack.holds(now)) {
+        screen.row(&[Cell::new(format!("     {}", ack.words()), Tone::Good)]);
+    }
+    for delivery in &alert.deliveries {
+        print_delivery(screen, delivery);
+    }
+}
+
 fn print_delivery(screen: &mut Screen, delivery: &Delivery) {
-    let Delivery { notifier, state, status, attempts, last_error, .. } = delivery;
+    let Delivery { notifier, state, status, attempts, last_error, repeat, .. } = delivery;
     let mut cells = vec![
         Cell::from(format!("     {notifier}: {state}")),
         Cell::word(status.as_str()),
         Cell::new(format!("after {}", count(u64::from(*attempts), "attempt")), Tone::Faint),
     ];
+    if *repeat > 0 {
+        cells.push(Cell::new(format!("(reminder {repeat})"), Tone::Faint));
+    }
     if !last_error.is_empty() {
         cells.push(Cell::new(format!("({last_error})"), Tone::Doubt));
     }
