@@ -76,6 +76,9 @@ impl Notifier for People {
     }
 }
 
+/// A host, and the number of its last report.
+type Host = (Agent, HostId, u64);
+
 /// A fleet without its ports, and some people who are told of it.
 struct Scene {
     hub: Arc<Hub>,
@@ -83,7 +86,7 @@ struct Scene {
     clock: Clock,
     told: mpsc::UnboundedReceiver<Told>,
     people: Arc<People>,
-    hosts: Vec<(Agent, HostId, u64)>,
+    hosts: Vec<Host>,
     drainer: drain::Drainer,
     courier: JoinHandle<()>,
     _dir: tempfile::TempDir,
@@ -110,7 +113,7 @@ impl Scene {
         }
         let (send, told) = mpsc::unbounded_channel();
         let people = Arc::new(People {
-            together: 100,
+            together: 1_000,
             told: send,
             answers: Mutex::default(),
             poison: poison.iter().copied().collect(),
@@ -123,14 +126,14 @@ impl Scene {
 
     /// A host reports.
     async fn report(&mut self, host: usize, paths: &[(&str, Verdict)]) {
-        let (agent, id, sequence) = &mut self.hosts[host];
-        *sequence += 1;
-        let posture = Posture { observed_at: self.clock.now(), ..agent.posture(paths) };
-        let mut digest = [0; 32];
-        digest[..8].copy_from_slice(&sequence.to_be_bytes());
-        let observation = Observation::new(*sequence, digest, posture);
-        let incoming = Incoming { observation, posture: Vec::new() };
-        self.hub.report(id, incoming).await.unwrap();
+        report(&self.hub, &mut self.hosts[host], paths, self.clock.now()).await;
+    }
+
+    /// All hosts report at one time.
+    async fn all_report(&mut self, paths: &[(&str, Verdict)]) {
+        let (hub, now) = (&self.hub, self.clock.now());
+        let reports = self.hosts.iter_mut().map(|host| report(hub, host, paths, now));
+        futures_util::future::join_all(reports).await;
     }
 
     async fn next(&mut self) -> Told {
@@ -142,7 +145,7 @@ impl Scene {
         within(async {
             loop {
                 // What is due now is read and told before the clock moves on.
-                for _ in 0..50 {
+                for _ in 0..20 {
                     tokio::time::sleep(Duration::from_micros(100)).await;
                     if let Ok(told) = self.told.try_recv() {
                         return told;
@@ -172,6 +175,16 @@ impl Scene {
         self.drainer.drain();
         within(self.courier).await.unwrap();
     }
+}
+
+async fn report(hub: &Hub, host: &mut Host, paths: &[(&str, Verdict)], now: Timestamp) {
+    let (agent, id, sequence) = host;
+    *sequence += 1;
+    let posture = Posture { observed_at: now, ..agent.posture(paths) };
+    let mut digest = [0; 32];
+    digest[..8].copy_from_slice(&sequence.to_be_bytes());
+    let observation = Observation::new(*sequence, digest, posture);
+    hub.report(id, Incoming { observation, posture: Vec::new() }).await.unwrap();
 }
 
 async fn enrol(hub: &Hub, store: &dyn Store, agent: &Agent, at: Timestamp) -> HostId {
@@ -215,15 +228,19 @@ async fn enrol(hub: &Hub, store: &dyn Store, agent: &Agent, at: Timestamp) -> Ho
 const PLAIN: Verdict = Verdict::Unencrypted;
 
 #[tokio::test]
-async fn a_storm_is_one_notice_for_people() {
-    let mut scene = Scene::new(40, Terms::default(), &[]).await;
-    for host in 0..40 {
-        scene.report(host, &[("/srv/a", PLAIN), ("/srv/b", PLAIN)]).await;
-    }
+async fn a_storm_of_a_thousand_hosts_is_one_notice_for_people() {
+    let mut scene = Scene::new(1_000, Terms::default(), &[]).await;
+    scene.all_report(&[("/srv", PLAIN)]).await;
     let told = scene.next_after(Duration::from_millis(100)).await;
-    assert_eq!((told.cluster.as_str(), told.messages.len()), ("prod", 80));
+    assert_eq!((told.cluster.as_str(), told.messages.len()), ("prod", 1_000));
     scene.settled().await;
     assert_eq!(scene.counts().await, (0, 0));
+    // It is over as it began.
+    scene.all_report(&[("/srv", Verdict::Encrypted)]).await;
+    let told = scene.next_after(Duration::from_millis(100)).await;
+    let over = |(_, state, _): &(String, AlertState, u32)| *state == AlertState::Resolved;
+    assert_eq!(told.messages.iter().filter(|message| over(message)).count(), 1_000);
+    scene.settled().await;
     assert!(scene.told.try_recv().is_err());
     scene.end().await;
 }
@@ -240,7 +257,7 @@ async fn what_is_not_taken_stays_together_and_has_the_same_id() {
     }
     let first = scene.next_after(Duration::from_millis(100)).await;
     let failed_at = scene.clock.now();
-    let again = scene.next_after(Duration::from_secs(1)).await;
+    let again = scene.next_after(Duration::from_secs(30)).await;
     assert_eq!(again, first, "the same id, the same messages");
     let waited = scene.waited_since(failed_at);
     assert!(waited >= SignedDuration::from_mins(5), "{waited}");
@@ -282,7 +299,7 @@ async fn no_more_than_the_rate_and_nothing_is_dropped() {
         }
     }
     let used_up = scene.clock.now();
-    told.push(scene.next_after(Duration::from_mins(1)).await);
+    told.push(scene.next_after(Duration::from_mins(5)).await);
     let waited = scene.waited_since(used_up);
     assert!(waited >= SignedDuration::from_mins(30), "{waited}");
     let messages: Vec<_> = told.iter().map(|told| told.messages.len()).collect();
@@ -328,13 +345,13 @@ async fn what_goes_on_is_told_again_with_an_id_of_its_own() {
     let first = scene.next_after(Duration::from_millis(100)).await;
     scene.settled().await;
     let told_at = scene.clock.now();
-    let again = scene.next_after(Duration::from_mins(1)).await;
+    let again = scene.next_after(Duration::from_mins(20)).await;
     let waited = scene.waited_since(told_at);
     assert!(waited >= SignedDuration::from_hours(4), "{waited}");
     assert_eq!(again.messages, [("/srv".to_owned(), AlertState::Firing, 1)]);
     assert_ne!(again.id, first.id, "it would be taken for the first one");
     let mut ids = BTreeMap::from([(first.id, 0), (again.id, 1)]);
-    let third = scene.next_after(Duration::from_mins(1)).await;
+    let third = scene.next_after(Duration::from_mins(20)).await;
     assert!(ids.insert(third.id, 2).is_none());
     scene.end().await;
 }

@@ -217,6 +217,11 @@ async fn routes_say_who_is_told_and_the_end_follows_the_beginning(store: &dyn St
     let dead = dead.iter().find(|letter| letter.notifier == "lab-mail").unwrap();
     assert_eq!((dead.state, dead.failed_at), (resolved, Some(at(700))));
     assert!(dead.error.contains("no such notifier"), "{}", dead.error);
+    // It was an oversight: what was for it is told after all.
+    let back = Routes::everybody(names(&["ops", "lab-chat", "lab-pager", "lab-mail"]));
+    store.delivery_join(back.into(), at(800)).await.unwrap();
+    assert_eq!(to("lab-mail", &hosts[0]).await, [resolved]);
+    assert_eq!(to("lab-mail", &hosts[1]).await, [firing], "and of what is firing");
 }
 
 async fn what_was_given_up_is_taken_up_in_order(store: &dyn Store) {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use atrest_proto::model::Severity;
 use jiff::Timestamp;
-use rusqlite::{Connection, Row, named_params};
+use rusqlite::{Connection, OptionalExtension as _, Row, named_params};
 
 use super::alerts::{ALERT, alert};
 use super::rows::{Columns, json, severity, time};
@@ -138,6 +138,16 @@ const LOUD: &str = "(deliveries.severity >= ?3 OR EXISTS (
     AND later.notifier = deliveries.notifier AND later.subject = deliveries.subject
     AND later.delivery_id > deliveries.delivery_id AND later.severity >= ?3))";
 
+/// By the index, in its order: however many wait, as many are read as are asked for.
+pub(super) fn due_query() -> String {
+    format!(
+        "SELECT delivery_id, state, attempts, repeat, next_at, {ALERT}
+         FROM deliveries JOIN alerts ON alerts.id = deliveries.alert
+           JOIN hosts ON hosts.id = alerts.host
+         WHERE {IN_TURN} AND next_at <= ?2 AND {LOUD} ORDER BY next_at, delivery_id LIMIT ?4"
+    )
+}
+
 pub(super) fn due(
     connection: &Connection,
     notifier: &str,
@@ -147,23 +157,18 @@ pub(super) fn due(
 ) -> Result<Due, StoreError> {
     let least = severity(least);
     let read = || {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let deliveries = connection
-            .prepare_cached(&format!(
-                "SELECT delivery_id, state, attempts, repeat, next_at, {ALERT}
-                 FROM deliveries JOIN alerts ON alerts.id = deliveries.alert
-                   JOIN hosts ON hosts.id = alerts.host
-                 WHERE {IN_TURN} AND next_at <= ?2 AND {LOUD} ORDER BY delivery_id LIMIT ?4"
-            ))?
-            .query_map(
-                (notifier, time(now), least, i64::try_from(limit).unwrap_or(i64::MAX)),
-                due_row,
-            )?
+            .prepare_cached(&due_query())?
+            .query_map((notifier, time(now), least, limit), due_row)?
             .collect::<Result<_, _>>()?;
         let next_at = connection
             .prepare_cached(&format!(
-                "SELECT min(next_at) FROM deliveries WHERE {IN_TURN} AND next_at > ?2 AND {LOUD}"
+                "SELECT next_at FROM deliveries
+                 WHERE {IN_TURN} AND next_at > ?2 AND {LOUD} ORDER BY next_at LIMIT 1"
             ))?
-            .query_row((notifier, time(now), least), |row| Columns::of(row).maybe_time())?;
+            .query_row((notifier, time(now), least), |row| Columns::of(row).time())
+            .optional()?;
         Ok(Due { deliveries, next_at })
     };
     read().map_err(|source| StoreError::of("read the outbox", source))
@@ -204,42 +209,81 @@ pub(super) fn counts(
     read().map_err(|source| StoreError::of("count the messages", source))
 }
 
+/// Why a message is given up whose notifier is gone.
+const GONE: &str = "the configuration names no such notifier any more";
+
 /// Makes the outbox fit the routes: what is firing is told to who was not told of it, and what is for a notifier that
-/// is gone is given up.
+/// is gone is given up until there is one of that name again.
 pub(super) fn join(
     connection: &Connection,
     routes: &Routes,
     at: Timestamp,
 ) -> Result<(), StoreError> {
     let write = || {
+        let notifiers = json(&routes.notifiers())?;
         connection
             .prepare_cached(
-                "UPDATE deliveries SET status = 'failed', failed_at = ?2,
-                   last_error = 'the configuration names no such notifier any more'
+                "UPDATE deliveries SET status = 'failed', failed_at = ?2, last_error = ?3
                  WHERE status = 'pending' AND notifier NOT IN (SELECT value FROM json_each(?1))",
             )?
-            .execute((json(&routes.notifiers())?, time(at)))?;
-        let mut select = connection.prepare_cached(
-            "SELECT alert_id, finding ->> '$.check', finding ->> '$.severity', alerts.cluster, labels
-             FROM alerts JOIN hosts ON hosts.id = alerts.host WHERE ended_at IS NULL",
-        )?;
-        let firing: Vec<(String, String, Severity, String, Labels)> = select
-            .query_map([], |row| {
-                let mut columns = Columns::of(row);
-                let (alert_id, check) = (columns.get()?, columns.get()?);
-                Ok((alert_id, check, columns.word()?, columns.get()?, columns.json()?))
-            })?
-            .collect::<Result<_, rusqlite::Error>>()?;
-        for (alert_id, check, severity, cluster, labels) in &firing {
-            let (severity, check) = (*severity, check.as_str());
-            let subject = Subject { check, severity, cluster, labels };
-            for notifier in routes.of(&subject) {
-                tell(connection, alert_id, notifier, severity, at)?;
-            }
-        }
-        Ok(())
+            .execute((&notifiers, time(at), GONE))?;
+        connection
+            .prepare_cached(
+                "UPDATE deliveries SET status = 'pending', failed_at = NULL, last_error = '', next_at = ?2
+                 WHERE status = 'failed' AND last_error = ?3
+                   AND notifier IN (SELECT value FROM json_each(?1))",
+            )?
+            .execute((&notifiers, time(at), GONE))?;
+        routes.notifiers().iter().try_for_each(|notifier| {
+            untold(connection, notifier)?
+                .into_iter()
+                .filter(|alert| routes.of(&alert.subject()).contains(notifier.as_str()))
+                .try_for_each(|alert| {
+                    tell(connection, &alert.alert_id, notifier, alert.severity, at)
+                })
+        })
     };
     write().map_err(|source| StoreError::of("tell notifiers of what is firing", source))
+}
+
+/// What routes go by, of an alert that is firing.
+struct Firing {
+    alert_id: String,
+    check: String,
+    severity: Severity,
+    cluster: String,
+    labels: Labels,
+}
+
+impl Firing {
+    fn subject(&self) -> Subject<'_> {
+        let Self { check, severity, cluster, labels, .. } = self;
+        Subject { check, severity: *severity, cluster, labels }
+    }
+}
+
+/// What is firing and a notifier was not told of. Few, but for notifiers that are new or that routes leave out.
+fn untold(connection: &Connection, notifier: &str) -> Result<Vec<Firing>, rusqlite::Error> {
+    connection
+        .prepare_cached(
+            "SELECT alert_id, finding ->> '$.check', finding ->> '$.severity', alerts.cluster, labels
+             FROM alerts JOIN hosts ON hosts.id = alerts.host
+             WHERE ended_at IS NULL AND NOT EXISTS (
+               SELECT 1 FROM deliveries WHERE deliveries.alert = alerts.id
+                 AND deliveries.notifier = ?1 AND deliveries.state = 'firing')
+             ORDER BY alerts.id",
+        )?
+        .query_map([notifier], |row| {
+            let mut columns = Columns::of(row);
+            Ok(Firing {
+                alert_id: columns.get()?,
+                check: columns.get()?,
+                severity: columns.word()?,
+                cluster: columns.get()?,
+                labels: columns.json()?,
+            })
+        })?
+        .collect()
 }
 
 /// What became of messages that were told together.

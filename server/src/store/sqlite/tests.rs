@@ -59,6 +59,31 @@ async fn a_machine_is_looked_for_by_an_index_however_many_hosts_there_are() {
 }
 
 #[tokio::test]
+async fn what_is_due_is_read_by_an_index_however_much_waits() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Sqlite::open(&path(&dir)).unwrap();
+    let plan = store.writer.run(|connection| {
+        let explain = format!("EXPLAIN QUERY PLAN {}", outbox::due_query());
+        let fail = |source| StoreError::of("ask", source);
+        let mut select = connection.prepare(&explain).map_err(fail)?;
+        let steps = select
+            .query_map(("ops", 0, 0, 9), |row| row.get::<_, String>("detail"))
+            .and_then(Iterator::collect::<Result<Vec<_>, _>>);
+        steps.map_err(fail)
+    });
+    let plan = plan.await.unwrap();
+    let by = |index: &str| {
+        plan.iter().any(|step| {
+            step.contains(&format!("USING INDEX {index}"))
+                || step.contains(&format!("USING COVERING INDEX {index}"))
+        })
+    };
+    assert!(by("deliveries_pending") && by("deliveries_in_turn"), "{plan:#?}");
+    let sorts = |step: &String| step.contains("TEMP B-TREE") || step.contains("SCAN");
+    assert!(!plan.iter().any(sorts), "{plan:#?}");
+}
+
+#[tokio::test]
 async fn its_file_is_private_and_durable() {
     use std::os::unix::fs::MetadataExt as _;
     let dir = tempfile::tempdir().unwrap();
