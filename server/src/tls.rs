@@ -29,6 +29,7 @@ use tracing::{debug, warn};
 use crate::authority::Identity;
 use crate::clock::Clock;
 use crate::drain::Drain;
+use crate::fleet::certificate::Validity;
 
 /// A handshake that takes longer is somebody holding a socket open.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -53,6 +54,12 @@ pub(crate) struct ServerCertificate(RwLock<Arc<CertifiedKey>>);
 impl ServerCertificate {
     pub(crate) fn new(key: Arc<CertifiedKey>) -> Self {
         Self(RwLock::new(key))
+    }
+
+    /// How long the present one holds.
+    pub(crate) fn validity(&self) -> Option<Validity> {
+        let key = Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner));
+        crate::authority::validity(key.end_entity_cert().ok()?)
     }
 
     pub(crate) fn renew(&self, key: Arc<CertifiedKey>) {

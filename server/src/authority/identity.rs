@@ -7,6 +7,7 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::parse_x509_certificate;
 
 use super::pin_of;
+use crate::fleet::certificate::Validity;
 use crate::fleet::{Digest, HostId};
 
 /// Hosts of every atrest server; which server is said by who signed.
@@ -69,6 +70,14 @@ pub struct Identity {
     pub key_pin: Digest,
     pub not_before: Timestamp,
     pub not_after: Timestamp,
+}
+
+/// How long a certificate holds; `None` when it is none.
+pub fn validity(der: &[u8]) -> Option<Validity> {
+    let (_, certificate) = parse_x509_certificate(der).ok()?;
+    let time = |at: x509_parser::time::ASN1Time| Timestamp::from_second(at.timestamp()).ok();
+    let validity = certificate.validity();
+    Some(Validity { from: time(validity.not_before)?, until: time(validity.not_after)? })
 }
 
 /// Why a certificate speaks for no agent.

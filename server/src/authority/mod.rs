@@ -28,7 +28,7 @@ use crate::fleet::{Digest, HostId};
 use crate::hex;
 use crate::state_dir::{StateDir, StateError};
 
-pub use identity::{Csr, CsrError, Identity, IdentityError};
+pub use identity::{Csr, CsrError, Identity, IdentityError, validity};
 
 const KEY_FILE: &str = "ca.key";
 /// The certificate that operators trust.

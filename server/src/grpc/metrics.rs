@@ -55,7 +55,7 @@ async fn scrape(State(scrape): State<Scrape>) -> Response {
 
 impl Scrape {
     async fn text(&self) -> Result<String, StoreError> {
-        let Context { hub, store, counters, limits, .. } = &self.context;
+        let Context { hub, store, counters, limits, own, .. } = &self.context;
         let mut text = Text::default();
         let counts = hub.counts();
         let help = "Hosts that are enrolled, by what may be said of them.";
@@ -71,6 +71,13 @@ impl Scrape {
         text.gauge("atrest_findings_failing", failing, counts.failing);
         text.gauge("atrest_alerts_firing", "Alerts that are not over.", counts.firing);
         self.deliveries(&mut text).await?;
+        let help = "When a certificate of the server itself ends, in seconds since 1970.";
+        text.family("atrest_certificate_not_after_seconds", Kind::Gauge, help);
+        for (which, validity) in own.validities() {
+            let labels = labels(&[("certificate", which.as_str())]);
+            let until = validity.until.as_second();
+            text.sample("atrest_certificate_not_after_seconds", &labels, until);
+        }
         text.gauge("atrest_store_waiting", "Calls that wait for the store.", store.waiting());
         counters.write(&mut text);
         if limits.max_path_series > 0 {

@@ -38,6 +38,7 @@ use crate::hub::Hub;
 use crate::journal::Journal;
 use crate::metrics::{Counters, Deliveries};
 use crate::notify::Notifier;
+use crate::serve::OwnCertificates;
 use crate::store::Store;
 use crate::tls::Connection;
 
@@ -61,6 +62,7 @@ pub(crate) struct Context {
     pub(crate) drain: Drain,
     pub(crate) counters: Arc<Counters>,
     pub(crate) deliveries: Arc<Deliveries>,
+    pub(crate) own: OwnCertificates,
     /// Everyone who is told of alerts.
     pub(crate) notifiers: Arc<[Arc<dyn Notifier>]>,
     pub(crate) limits: Limits,

@@ -6,7 +6,7 @@ use tracing::{debug, warn};
 
 use super::{Hub, Session, lock};
 use crate::fleet::HostId;
-use crate::fleet::certificate::{self, CERTIFICATE_ENDING, Validity};
+use crate::fleet::certificate::{self, CERTIFICATE_ENDING, Own, Validity};
 use crate::logging::chain;
 use crate::store::{FindingFilter, PageRequest, Store, StoreError};
 
@@ -56,6 +56,21 @@ impl Hub {
             lock(&self.ending).insert(host.clone());
         } else {
             lock(&self.ending).remove(host);
+        }
+        Ok(())
+    }
+
+    /// Finds certificates of the server itself that are ending.
+    pub async fn look_at_own_certificates(
+        &self,
+        hostname: &str,
+        certificates: &[(Own, Validity)],
+    ) -> Result<(), StoreError> {
+        let server = self.store.host_own(hostname.to_owned(), self.clock.now()).await?;
+        for (own, validity) in certificates {
+            let (own, validity) = (*own, *validity);
+            let look = move |state, now| certificate::look_at_own(state, own, validity, now);
+            self.change(&server, look, None).await?;
         }
         Ok(())
     }

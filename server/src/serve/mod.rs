@@ -2,6 +2,7 @@
 
 mod names;
 mod operators;
+mod own;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -38,6 +39,7 @@ pub(crate) use names::hostname;
 use names::{public_address, server_names};
 pub use operators::check_files;
 use operators::operators;
+pub(crate) use own::OwnCertificates;
 
 /// The admin token that is made at first start.
 pub const ADMIN_TOKEN_FILE: &str = "admin.token";
@@ -47,6 +49,8 @@ pub const DATABASE_FILE: &str = "atrest.db";
 const FLUSH: Duration = Duration::from_secs(15);
 /// How often what is too old is thrown away.
 const PRUNE: Duration = Duration::from_hours(1);
+/// How often the server looks at its own certificates.
+const LOOK: Duration = Duration::from_hours(1);
 /// How often at most, and at least, it is looked who has fallen silent.
 const SWEEPS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(15));
 /// How long streams and deliveries may take to end.
@@ -189,6 +193,10 @@ pub async fn start_with(
     let certificate =
         Arc::new(ServerCertificate::new(authority.issue_server(&names, lifetime, now)?));
 
+    let own =
+        OwnCertificates { authority: Arc::clone(&authority), server: Arc::clone(&certificate) };
+    own.look(&hub, &hostname).await;
+
     let (drain, draining) = drain::channel();
     let context = Context {
         hub: Arc::clone(&hub),
@@ -200,6 +208,7 @@ pub async fn start_with(
         drain: draining.clone(),
         counters: Arc::default(),
         deliveries: Arc::clone(&deliveries),
+        own: own.clone(),
         notifiers: Arc::clone(&notifiers),
         limits: Limits {
             public_address: public_address.clone(),
@@ -244,6 +253,10 @@ pub async fn start_with(
         tokio::spawn(async move { archive.prune().await }),
         every(sweep_interval(config.agents.silent_after), &clock, &draining, Arc::clone(&hub), {
             |hub| async move { hub.sweep().await }
+        }),
+        every(LOOK, &clock, &draining, Arc::clone(&hub), move |hub| {
+            let (own, hostname) = (own.clone(), hostname.clone());
+            async move { own.look(&hub, &hostname).await }
         }),
         renew(authority, certificate, names, lifetime, clock.clone(), draining.clone()),
     ];

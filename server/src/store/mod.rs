@@ -320,6 +320,9 @@ pub trait Store: Send + Sync + std::fmt::Debug {
         step: Step,
         entry: Entry,
     ) -> Result<Option<Standing>, StoreError>;
+    /// The server itself, of which findings are kept as of hosts. Called so from now on; made when there is none yet. It
+    /// is in no list of hosts.
+    async fn host_own(&self, hostname: String, at: Timestamp) -> Result<HostId, StoreError>;
     /// Notes when hosts were last heard of.
     async fn host_sightings(&self, sightings: Vec<Sighting>) -> Result<(), StoreError>;
     /// Every host, for the roster.

@@ -7,7 +7,7 @@ use atrest_proto::model::Verdict;
 use atrest_proto::v1;
 use atrest_proto::v1::attach_request::Message as Say;
 use atrest_server::alert::AlertState;
-use atrest_server::store::Store as _;
+use atrest_server::store::{HostFilter, PageRequest, Store as _};
 use tonic::Code;
 
 use crate::alerts::Receiver;
@@ -196,5 +196,40 @@ async fn a_certificate_that_is_not_renewed_is_an_alert_until_it_is() {
     stream.say(Say::Renew(v1::RenewRequest { csr: agent.csr() })).await;
     let resolved = receiver.next().await.payload;
     assert_eq!((resolved.state, resolved.alert_id), (AlertState::Resolved, fired.alert_id));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn an_authority_that_ends_is_an_alert_of_the_server_itself() {
+    let (dir, state) = directory();
+    let mut receiver = Receiver::start(dir.path()).await;
+    let mut config = config(&state);
+    receiver.add_to(&mut config);
+    let server = Server::start(config.clone()).await;
+    let agent = server.agent("es-1").await;
+    assert_eq!(server.operator().await.status().await.enrolled, 1);
+    let clock = server.clock.clone();
+    server.stop().await;
+
+    // Ten years are nearly over.
+    clock.advance(Duration::from_hours(24 * (3_650 - 20)));
+    let server = Server::start_at(config.clone(), clock.clone()).await;
+    let fired = receiver.next().await.payload;
+    assert_eq!((&*fired.check, &*fired.asset), ("certificate_ending", "authority"));
+    assert!(fired.remedy.contains("ca.pem"), "{}", fired.remedy);
+    // It is in no list of hosts, and is not counted.
+    let page = PageRequest::default;
+    let hosts = server.store.host_list(HostFilter::default(), page()).await.unwrap().items;
+    let ids: Vec<_> = hosts.iter().map(|host| host.host_id.as_str()).collect();
+    assert_eq!(ids, [agent.host_id.as_str()]);
+    assert_eq!(server.store.host_roster().await.unwrap().len(), 1);
+    assert_eq!(server.running.hub.counts().enrolled, 1);
+    server.stop().await;
+
+    // Told once; and what the remedy says ends it.
+    std::fs::remove_file(state.join("ca.pem")).unwrap();
+    let server = Server::start_at(config, clock).await;
+    let over = receiver.next().await.payload;
+    assert_eq!((over.state, over.alert_id), (AlertState::Resolved, fired.alert_id));
     server.stop().await;
 }

@@ -160,6 +160,12 @@ async fn the_fleet_is_told_in_numbers_to_who_may_read() {
         assert_eq!(value(&samples, name, &[]), wanted, "{name}");
     }
     assert_eq!(value(&samples, "atrest_report_seconds_bucket", &[("le", "+Inf")]), "1");
+    for certificate in ["authority", "server"] {
+        let of = [("certificate", certificate)];
+        let ends: i64 =
+            value(&samples, "atrest_certificate_not_after_seconds", &of).parse().unwrap();
+        assert!(ends > server.clock.now().as_second());
+    }
     let failed = [("notifier", "ops"), ("status", "failed")];
     assert_eq!(value(&samples, "atrest_deliveries", &failed), "0");
     let of = |path: &str, verdict: &str| ("es-1".to_owned(), path.to_owned(), verdict.to_owned());

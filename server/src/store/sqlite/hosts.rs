@@ -1,5 +1,6 @@
 //! Hosts: admission, lists, and when they were last heard of.
 
+use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row, named_params};
 
 use super::rows::{Columns, json, time};
@@ -38,7 +39,7 @@ pub(super) fn enroll(
         }
     };
     let host = connection
-        .prepare_cached(&format!("{ROSTER} WHERE host_id = ?1"))
+        .prepare_cached(&format!("{ROSTER} AND host_id = ?1"))
         .and_then(|mut select| select.query_row([host_id.as_str()], enrolled))
         .map_err(fail)?;
     Ok(Ok(Admitted { host, cluster: token.cluster }))
@@ -142,9 +143,45 @@ fn replace(
         .map(|rows| rows > 0)
 }
 
+/// The server itself, whose own certificates have findings as those of hosts do, and which is in no list of hosts: it
+/// is the one that no token let in.
+pub(super) fn own(
+    connection: &Connection,
+    hostname: &str,
+    at: Timestamp,
+) -> Result<HostId, StoreError> {
+    let find = || {
+        let known = connection
+            .prepare_cached("SELECT host_id, hostname FROM hosts WHERE token_id = ''")?
+            .query_row([], |row| {
+                let mut columns = Columns::of(row);
+                Ok((columns.host_id()?, columns.get::<String>()?))
+            })
+            .optional()?;
+        if let Some((host_id, known)) = known {
+            if known != hostname {
+                connection
+                    .prepare_cached("UPDATE hosts SET hostname = ?2 WHERE host_id = ?1")?
+                    .execute((host_id.as_str(), hostname))?;
+            }
+            return Ok(host_id);
+        }
+        let host_id = HostId::random();
+        connection
+            .prepare_cached(
+                "INSERT INTO hosts (host_id, hostname, machine_fingerprint, cluster, token_id, key_pin,
+                   facts, enrolled_at, last_seen_at, rank)
+                 VALUES (?1, ?2, '', '', '', zeroblob(32), '{}', ?3, ?3, ?4)",
+            )?
+            .execute((host_id.as_str(), hostname, time(at), NodeState::Unknown.rank()))?;
+        Ok(host_id)
+    };
+    find().map_err(|source| StoreError::of("find the server itself", source))
+}
+
 const ROSTER: &str =
     "SELECT host_id, key_pin, machine_fingerprint, cluster, labels, last_seen_at, observed_at, revision, verdict, silent,
-  revoked_at IS NOT NULL, failing, firing, sequence, digest FROM hosts";
+  revoked_at IS NOT NULL, failing, firing, sequence, digest FROM hosts WHERE token_id <> ''";
 
 fn enrolled(row: &Row<'_>) -> Result<Enrolled, rusqlite::Error> {
     let mut columns = Columns::of(row);
@@ -212,7 +249,7 @@ pub(super) fn list(
                    observed_at, sequence, failing, facts ->> 'agent_version', labels, revoked_at,
                    revoked_by, revoked_reason
                  FROM hosts
-                 WHERE (rank = :state
+                 WHERE token_id <> '' AND (rank = :state
                      OR (:state IS NULL AND (revoked_at IS NULL OR :node IS NOT NULL)))
                    AND NOT EXISTS (
                      SELECT 1 FROM json_each(:labels) AS wanted WHERE NOT EXISTS (

@@ -281,6 +281,10 @@ impl Store for Sqlite {
             .await
     }
 
+    async fn host_own(&self, hostname: String, at: Timestamp) -> Result<HostId, StoreError> {
+        self.writer.run(move |connection| hosts::own(connection, &hostname, at)).await
+    }
+
     async fn host_sightings(&self, sightings: Vec<Sighting>) -> Result<(), StoreError> {
         self.writer.run(move |connection| hosts::sightings(connection, &sightings)).await
     }

@@ -87,7 +87,9 @@ fn inspect_with(path: &Path, connection: &Connection) -> Result<Inspection, Open
     let page = count("SELECT page_size FROM pragma_page_size")?;
     Ok(Inspection {
         schema,
-        hosts: count("SELECT count(*) FROM hosts")?.try_into().unwrap_or_default(),
+        hosts: count("SELECT count(*) FROM hosts WHERE token_id <> ''")?
+            .try_into()
+            .unwrap_or_default(),
         bytes: pages.saturating_mul(page).try_into().unwrap_or_default(),
     })
 }
