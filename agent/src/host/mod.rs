@@ -24,6 +24,7 @@ pub mod recorded;
 mod rooted;
 mod settings;
 mod stuck_mounts;
+pub mod way;
 mod zfs_tools;
 
 use atrest_proto::model::Reason;

@@ -1,6 +1,6 @@
 //! Who may do what with a file, and the directories that a path leads through.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 
 use atrest_proto::model::Reason;
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,7 @@ use super::Account;
 use super::acl::{self, Entry, Who};
 use super::ids::{self, Map, Maps};
 use crate::accounts::Accounts;
-use crate::host::{FileKind, Host, Metadata};
+use crate::host::{Host, Metadata, way};
 use crate::path::HostPath;
 use crate::snapshot::{Namespace, Trouble};
 
@@ -62,12 +62,6 @@ pub struct Directory {
     pub path: HostPath,
     pub access: Access,
 }
-
-/// As the kernel's `MAXSYMLINKS`, in `include/linux/namei.h`.
-const MAX_LINKS: usize = 40;
-
-/// `PATH_MAX` has room for as many components.
-const MAX_STEPS: usize = 2048;
 
 /// A look at files as a process sees them, with its accounts. What fails is kept.
 pub struct Looker<'a> {
@@ -224,10 +218,10 @@ impl<'a> Looker<'a> {
 
     /// Every directory that a lookup of `path` goes through, those of symbolic links as well: the last one first.
     pub fn way(&mut self, path: &HostPath) -> Vec<Directory> {
-        let mut seen: Vec<HostPath> = self.steps(path);
-        seen.reverse();
+        let way = way::walk(self.host, self.seen_by, path);
+        self.troubles.extend(way.trouble);
         let mut directories: Vec<Directory> = Vec::new();
-        for path in seen {
+        for path in way.steps.into_iter().rev().map(|step| step.directory) {
             // The root of a recording is a directory of whoever keeps it, not the host's.
             let is_elsewhere = path == HostPath::root() && !self.host.is_live();
             if is_elsewhere || directories.iter().any(|known| known.path == path) {
@@ -242,51 +236,5 @@ impl<'a> Looker<'a> {
             }
         }
         directories
-    }
-
-    /// The directories in which each component is looked up, in order.
-    fn steps(&mut self, path: &HostPath) -> Vec<HostPath> {
-        let mut todo: VecDeque<Vec<u8>> = path.components().map(<[u8]>::to_vec).collect();
-        let (mut at, mut steps, mut links) = (HostPath::root(), Vec::new(), 0);
-        while let Some(part) = todo.pop_front() {
-            if part == b".." {
-                at = at.parent().unwrap_or_else(HostPath::root);
-                continue;
-            }
-            steps.push(at.clone());
-            let next = at.join(&part);
-            let is_link = match self.host.metadata(self.seen_by, &next, false) {
-                Ok(metadata) => metadata.kind == FileKind::Symlink,
-                Err(trouble) => {
-                    self.troubles.push(trouble);
-                    break;
-                }
-            };
-            if !is_link {
-                at = next;
-                continue;
-            }
-            links += 1;
-            if links > MAX_LINKS || steps.len() > MAX_STEPS {
-                let detail = format!("{path}: more than {MAX_LINKS} symbolic links");
-                self.troubles.push(Trouble::new(Reason::Unreadable, detail));
-                break;
-            }
-            match self.host.read_link(self.seen_by, &next) {
-                Ok(target) => {
-                    if target.is_absolute() {
-                        at = HostPath::root();
-                    }
-                    for part in target.components().rev() {
-                        todo.push_front(part.to_vec());
-                    }
-                }
-                Err(trouble) => {
-                    self.troubles.push(trouble);
-                    break;
-                }
-            }
-        }
-        steps
     }
 }
