@@ -18,6 +18,7 @@ use crate::report::Style;
 use crate::snapshot::Namespace;
 use crate::transport::StateDir;
 use crate::transport::enroll::Existing;
+use crate::watch::Watch;
 use crate::{
     check, config, daemon, leavable, node_api, object_store, observe, posture, report, resident,
     status, transport,
@@ -292,6 +293,8 @@ fn run_daemon(cli: &Cli) -> anyhow::Result<u8> {
         "from the configuration".clone_into(&mut options.policy);
     }
     options.timing.scan_interval = config.scan_interval;
+    // A recording does not change.
+    options.watch = host.is_live().then(|| Watch::new(&cli.global.root, now));
     let scan = resident::scan(host, config, &options);
     match daemon::main(options, scan) {
         Ok(()) => Ok(0),

@@ -34,7 +34,7 @@ use crate::transport::spool::frame;
 use crate::transport::tls;
 use crate::{
     config, core_dumps, crypttab, dm_table, drift, filesystem, fstab, host, ini, layer, luks,
-    mounts, nfs, node_api, nsswitch, pipeline, secrets, swaps, zfs,
+    mounts, nfs, node_api, nsswitch, pipeline, secrets, swaps, watch, zfs,
 };
 
 /// The name of a target, and what it does with the bytes.
@@ -93,6 +93,9 @@ pub static TARGETS: &[Target] = &[
     ("spool_frame", spool_frame),
     ("sockets", |bytes| drop([true, false].map(|whole| sockets::parse(bytes, whole)))),
     ("swaps", |bytes| drop((swaps::parse(bytes), swaps::is_swap(bytes)))),
+    ("uevent", |bytes| {
+        watch::uevent::is_of_block_device(bytes);
+    }),
     ("webhdfs_answers", webhdfs_answers),
     ("wire_posture", wire_posture),
     ("yaml_settings", yaml_settings),

@@ -53,4 +53,5 @@ pub mod swaps;
 pub mod transport;
 pub mod variables;
 pub mod volume;
+pub mod watch;
 pub mod zfs;

@@ -5,6 +5,7 @@ use atrest_proto::model::{Outcome, Posture};
 use crate::config::Config;
 use crate::host::Host;
 use crate::transport::held::Held;
+use crate::watch::Plan;
 use crate::{daemon, discovery, keystore, nfs, node_api, object_store, observe, posture};
 
 /// Makes what scans the host whenever it is called.
@@ -17,6 +18,7 @@ pub fn scan(
     let mut held = Held::load(&options.state);
     options.duties.hold(held.known());
     let (duties, lending) = (options.duties.clone(), options.lending.clone());
+    let watch = options.watch.clone();
     let mut memory = object_store::Memory::default();
     let mut trials = keystore::trials::Memory::default();
     move || {
@@ -30,12 +32,18 @@ pub fn scan(
         object_store::volumes::consult(&*host, &mut discovery, settings, now);
         discovery.vouches = lending.words(now).into_iter().collect();
         let exports = std::mem::take(&mut discovery.exports);
+        if let Some(watch) = &watch {
+            discovery.gaps.extend(watch.gaps(now));
+        }
         let snapshot = observe::observe_again(&*host, discovery, now, &mut trials);
         let posture = posture::evaluate(&snapshot, &config.policy);
         let lent = nfs::Offer {
             exports: nfs::lent(&exports, &posture.paths),
             addresses: nfs::addresses::observe(&*host),
         };
+        if let Some(watch) = &watch {
+            watch.renew(Plan::of(&*host, &snapshot));
+        }
         lending.found(lent, nfs::borrowed(&snapshot.mounts));
         duties.judged(of_repositories(&posture));
         held.keep(duties.held());

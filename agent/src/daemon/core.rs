@@ -9,8 +9,10 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::changes::Changes;
 use super::health::Health;
 use super::scanner::Scanner;
+use super::watching::Watching;
 use super::{Cause, Command, DaemonError, Event, Options};
 use crate::status::LinkState;
 use crate::transport::backoff::Backoff;
@@ -63,7 +65,13 @@ pub(super) struct Daemon {
     pub(super) latest: Option<Box<Posture>>,
     /// A scan that was asked for while another one ran.
     pub(super) again: Option<Cause>,
+    /// What times of changes are counted from.
+    pub(super) started: Instant,
+    pub(super) changes: Changes,
+    pub(super) watching: Watching,
     pub(super) scan_at: Instant,
+    /// When the scan that runs, or ran last, began.
+    pub(super) scan_began: Instant,
     pub(super) connect_at: Option<Instant>,
     pub(super) identity_at: Instant,
     pub(super) disk_at: Option<Instant>,
@@ -86,6 +94,8 @@ impl Daemon {
         );
         Self {
             backoff: Backoff::new(options.timing.reconnect),
+            changes: Changes::new(options.timing.changes),
+            watching: Watching::new(options.watch.clone(), options.timing.watch_again),
             options,
             commands,
             scanner,
@@ -97,7 +107,9 @@ impl Daemon {
             pace: Pace::Window,
             latest: None,
             again: None,
+            started: at,
             scan_at: at,
+            scan_began: at,
             connect_at: None,
             identity_at: at,
             disk_at: None,
@@ -106,6 +118,8 @@ impl Daemon {
     }
 
     pub(super) async fn run(mut self) -> Result<(), DaemonError> {
+        // Before the first scan, so that nothing falls between.
+        self.watch();
         self.scan(Cause::Start);
         self.load_identity();
         loop {
@@ -113,6 +127,9 @@ impl Daemon {
                 Event::ScanDue(cause) => self.scan(cause),
                 Event::Scanned(posture) => self.scanned(posture),
                 Event::ScannerLost => return Err(DaemonError::ScannerLost),
+                Event::Noticed => self.changes.note(self.started.elapsed()),
+                Event::WatchEnded => self.watch_ended("the thread that watches has ended"),
+                Event::WatchDue => self.watch(),
                 Event::ConnectDue => self.connect(),
                 Event::Connected(result) => self.connected(result),
                 Event::Said(Ok(answer)) => self.hear(answer),
@@ -142,6 +159,10 @@ impl Daemon {
             Route::Up(_) => None,
             Route::Down | Route::Opening(..) => Some(self.identity_at),
         };
+        // A scan that runs may have looked before the change.
+        let changed_at = self.changes.due().filter(|_| !self.scanner.is_running());
+        let changed_at = changed_at.map(|at| self.started + at);
+        let watch_at = self.watching.due();
         tokio::select! {
             command = self.commands.recv() => match command {
                 Some(Command::Scan(cause)) => Event::ScanDue(cause),
@@ -149,6 +170,9 @@ impl Daemon {
             },
             posture = self.scanner.answer() => posture.map_or(Event::ScannerLost, Event::Scanned),
             event = travel(&mut self.route) => event,
+            signal = self.watching.next() => signal.map_or(Event::WatchEnded, |()| Event::Noticed),
+            () = at(changed_at) => Event::ScanDue(Cause::Changed),
+            () = at(watch_at) => Event::WatchDue,
             () = at(Some(self.scan_at)) => Event::ScanDue(Cause::Interval),
             () = at(self.connect_at) => Event::ConnectDue,
             () = at(heartbeat_at) => Event::HeartbeatDue,
@@ -187,6 +211,8 @@ impl Daemon {
         let jitter = (self.options.chance)().mul_add(0.2, 0.9);
         self.scan_at = Instant::now() + interval.mul_f64(jitter);
         if self.scanner.ask() {
+            self.scan_began = Instant::now();
+            self.changes.looked(self.started.elapsed(), cause == Cause::Changed);
             tracing::debug!(cause = ?cause, "scanning");
             self.health.scan_began(self.now());
         } else {
@@ -195,8 +221,23 @@ impl Daemon {
         }
     }
 
+    /// Begins to watch, again where a watch has ended.
+    fn watch(&mut self) {
+        if let Err(error) = self.watching.start() {
+            self.watch_ended(&format!("no thread to watch with: {error}"));
+        }
+    }
+
+    /// What happened since nobody saw: it is looked at now, and once more when the next watch has begun.
+    fn watch_ended(&mut self, why: &str) {
+        tracing::warn!(why, "changes are not watched for now");
+        self.watching.ended(why, (self.options.chance)());
+        self.changes.note(self.started.elapsed());
+    }
+
     fn scanned(&mut self, posture: Box<Posture>) {
         self.health.scan_ended(self.now());
+        self.changes.took(self.scan_began.elapsed());
         self.latest = Some(posture);
         if let Some(cause) = self.again.take() {
             self.scan(cause);

@@ -5,10 +5,12 @@
 
 #![forbid(unsafe_code)]
 
+mod changes;
 mod core;
 mod health;
 mod link;
 mod scanner;
+mod watching;
 
 use std::io;
 use std::path::PathBuf;
@@ -28,6 +30,8 @@ use crate::transport::failure::Failure;
 use crate::transport::files::{self, Lock};
 use crate::transport::spool::{Limits, Spool, SpoolError};
 use crate::transport::{StateDir, tls};
+use crate::watch::Watch;
+pub use changes::Pacing;
 
 /// Why the daemon does not run.
 #[derive(Debug, Error)]
@@ -57,6 +61,8 @@ pub struct Options {
     pub duties: Duties,
     /// What machines have of each other; the scan knows it too.
     pub lending: Lending,
+    /// What tells of changes; the scan says what it is to watch. Without it only intervals and commands lead to scans.
+    pub watch: Option<Watch>,
     pub now: fn() -> Timestamp,
     pub chance: Chance,
 }
@@ -72,6 +78,7 @@ impl Options {
             timing: Timing::default(),
             duties: Duties::default(),
             lending: Lending::default(),
+            watch: None,
             now,
             chance: Box::new(tls::chance),
         }
@@ -83,6 +90,10 @@ impl Options {
 pub struct Timing {
     /// Between full scans, give or take a tenth.
     pub scan_interval: Duration,
+    /// How soon and how often changes lead to scans.
+    pub changes: Pacing,
+    /// Waits before starting a watch again that has ended.
+    pub watch_again: Bounds,
     /// Waits before connecting again.
     pub reconnect: Bounds,
     /// The server says how often to send a heartbeat, but not more often than this.
@@ -103,6 +114,8 @@ impl Default for Timing {
     fn default() -> Self {
         Self {
             scan_interval: Duration::from_hours(1),
+            changes: Pacing::default(),
+            watch_again: Bounds { first: Duration::from_secs(1), most: Duration::from_mins(1) },
             reconnect: Bounds::default(),
             least_heartbeat: Duration::from_secs(1),
             answer: Duration::from_mins(1),
@@ -139,6 +152,10 @@ enum Event {
     ScanDue(Cause),
     Scanned(Box<Posture>),
     ScannerLost,
+    /// Something that is watched changed.
+    Noticed,
+    WatchEnded,
+    WatchDue,
     ConnectDue,
     Connected(Result<Box<Link>, Failure>),
     Said(Result<Answer, Failure>),

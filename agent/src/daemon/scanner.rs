@@ -40,6 +40,10 @@ impl Scanner {
         true
     }
 
+    pub(super) const fn is_running(&self) -> bool {
+        self.running
+    }
+
     /// The next posture; `None` when the thread is gone. May be dropped and called again.
     pub(super) async fn answer(&mut self) -> Option<Box<Posture>> {
         let posture = self.answers.recv().await;

@@ -161,6 +161,11 @@ pub(crate) fn is_known(argv: &[Vec<u8>]) -> bool {
     PRODUCTS.iter().any(|product| (product.is_own)(argv))
 }
 
+/// Whether a name or text, as that of a unit, may have to do with a product.
+pub(crate) fn mentions_product(text: &str) -> bool {
+    PRODUCTS.iter().any(|product| product.units.iter().any(|part| text.contains(part)))
+}
+
 /// What the products are looked for in.
 struct Scene<'a> {
     host: &'a dyn Host,
@@ -175,8 +180,6 @@ struct Scene<'a> {
 /// Looks for every product, and adds what is declared.
 pub fn discover(host: &dyn Host, declared: &Declared) -> Discovery {
     let mut found = Discovery::default();
-    let mentions_product =
-        |text: &str| PRODUCTS.iter().any(|p| p.units.iter().any(|part| text.contains(part)));
     let (units, troubles) = unit::services(host, &mentions_product);
     found.gaps.extend(troubles.iter().map(|trouble| gap("units of systemd", trouble, AS_ROOT)));
     let scene = Scene {

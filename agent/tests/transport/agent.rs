@@ -10,6 +10,7 @@ use atrest_agent::transport::StateDir;
 use atrest_agent::transport::backoff::Bounds;
 use atrest_agent::transport::enroll::{EnrollError, Enrolled, Existing, enroll};
 use atrest_agent::transport::spool::{Limits, Spool};
+use atrest_agent::watch::Watch;
 use atrest_proto::model::{Host, Posture};
 use jiff::Timestamp;
 use tokio::sync::mpsc;
@@ -23,6 +24,7 @@ pub(crate) struct Node {
     pub(crate) state: StateDir,
     looks: Arc<Mutex<String>>,
     pub(crate) limits: Limits,
+    watch: Option<Watch>,
     _dir: Option<tempfile::TempDir>,
 }
 
@@ -81,8 +83,14 @@ impl Node {
             state: StateDir::new(path),
             looks: Arc::new(Mutex::new("a".to_owned())),
             limits: Limits::default(),
+            watch: None,
             _dir: None,
         }
+    }
+
+    /// With something that tells of changes.
+    pub(crate) fn watched(watch: Watch) -> Self {
+        Self { watch: Some(watch), ..Self::new() }
     }
 
     pub(crate) async fn enroll(&self, server: &Server) -> Result<Enrolled, EnrollError> {
@@ -119,6 +127,7 @@ impl Node {
             spool: self.limits,
             timing: timing(),
             chance,
+            watch: self.watch.clone(),
             ..Options::new(self.state.clone(), host())
         };
         let task = tokio::spawn(daemon::run(options, scan, receiver));

@@ -6,6 +6,7 @@
 
 mod agent;
 mod authority;
+mod detection;
 mod disk;
 mod enrolment;
 mod renewal;
