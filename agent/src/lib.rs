@@ -22,6 +22,7 @@ pub mod filesystem;
 pub mod fstab;
 #[doc(hidden)]
 pub mod fuzzing;
+mod heap;
 pub mod hibernation;
 pub mod host;
 pub mod ini;

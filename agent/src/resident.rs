@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::host::Host;
 use crate::transport::held::Held;
 use crate::watch::Plan;
-use crate::{daemon, discovery, keystore, nfs, node_api, object_store, observe, posture};
+use crate::{daemon, discovery, heap, keystore, nfs, node_api, object_store, observe, posture};
 
 /// Makes what scans the host whenever it is called.
 pub fn scan(
@@ -47,6 +47,9 @@ pub fn scan(
         lending.found(lent, nfs::borrowed(&snapshot.mounts));
         duties.judged(of_repositories(&posture));
         held.keep(duties.held());
+        // It waits now, for an hour if nothing changes.
+        drop(snapshot);
+        heap::trim();
         posture
     }
 }
