@@ -95,9 +95,16 @@ fn judge(keystore: &Observation) -> Finding {
         ("group_members", file.members.join(" ")),
         ("acl", entries.join(" ")),
         ("runs_as", run_as.map(|account| account.user.clone()).unwrap_or_default()),
+        ("changed_at", changed_at(file)),
     ];
     let evidence = evidence.into_iter().filter(|(_, value)| !value.is_empty());
     Finding { evidence: evidence.map(|(name, value)| (name.to_owned(), value)).collect(), ..judged }
+}
+
+/// When the mode, the owner or the bytes of the file changed last, by the file system: also what nobody watched.
+fn changed_at(file: &Access) -> String {
+    let at = jiff::Timestamp::from_second(file.metadata.changed_at);
+    at.map(|at| at.to_string()).unwrap_or_default()
 }
 
 /// Who is in the service's group cannot be counted where a directory service has a say.
@@ -226,6 +233,16 @@ mod tests {
         // Not on the way: a link may have led there.
         fails(&judged("/root", 0o750), "others may replace it");
         assert_eq!(judged("/pods", 0o750).outcome, Outcome::Pass);
+    }
+
+    #[test]
+    fn the_time_of_the_change_is_that_of_the_file_and_is_told_whoever_watched() {
+        let changed = |mode| {
+            let finding = with(mode, |_, file| file.metadata.changed_at = 1_700_000_000);
+            finding.evidence.get("changed_at").cloned()
+        };
+        assert_eq!(changed(0o666).as_deref(), Some("2023-11-14T22:13:20Z"));
+        assert_eq!(changed(0o660), changed(0o666));
     }
 
     #[test]
