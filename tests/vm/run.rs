@@ -282,6 +282,6 @@ fn quote(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 
-fn verbose() -> bool {
+pub(crate) fn verbose() -> bool {
     std::env::var_os("ATREST_VM_VERBOSE").is_some_and(|value| value == "1")
 }
