@@ -294,6 +294,7 @@ fn gcs_answers(bytes: &[u8]) {
 fn luks_layout(bytes: &[u8]) {
     drop(luks::layout::names(bytes));
     let _start = luks::layout::start(bytes);
+    let _text = luks::json_area::text(bytes);
     for offset in luks::layout::LUKS2_SIZES {
         let length = luks::layout::second(bytes, offset);
         assert!(length.is_none_or(|length| length <= offset), "more than a header");

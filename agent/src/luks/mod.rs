@@ -2,6 +2,7 @@
 //!
 //! A header never proves that data is encrypted (the kernel's table does); it tells how well the keys are kept.
 
+pub mod json_area;
 pub mod layout;
 pub mod metadata;
 mod pins;

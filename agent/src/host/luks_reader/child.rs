@@ -21,7 +21,7 @@ use nix::unistd::{Gid, Uid, geteuid, setgroups, setresgid, setresuid};
 
 use super::Answer;
 use crate::luks::layout::{self, LOOK, Names, Start};
-use crate::luks::{self, Header, Kdf, Keyslot, clean, metadata};
+use crate::luks::{self, Header, Kdf, Keyslot, clean, json_area, metadata};
 
 /// The copy: standard input, opened anew, since libcryptsetup wants a name.
 const COPY: &str = "/proc/self/fd/0";
@@ -130,14 +130,19 @@ fn header() -> Result<Header, LibcryptErr> {
     let is_luks1 = format == EncryptionFormat::Luks1;
     let mut device = CryptInit::init(Path::new(COPY))?;
     device.context_handle().load::<()>(Some(format), None)?;
-    let header = if is_luks1 { luks1(&mut device)? } else { luks2(&mut device)? };
+    let header = if is_luks1 { luks1(&mut device)? } else { luks2(&copy)? };
     // Read after libcryptsetup has restored a damaged first header from the second.
     let Names { uuid, label, subsystem } = layout::names(&first_bytes(&copy)?);
     Ok(Header { uuid, label, subsystem, ..header })
 }
 
 fn first_bytes(copy: &File) -> Result<Vec<u8>, LibcryptErr> {
-    let mut bytes = vec![0; LOOK];
+    read_start(copy, LOOK)
+}
+
+/// As much of the copy; less where it ends. It is memory, which is read in one piece.
+fn read_start(copy: &File, length: usize) -> Result<Vec<u8>, LibcryptErr> {
+    let mut bytes = vec![0; length];
     let count = copy.read_at(&mut bytes, 0).map_err(LibcryptErr::IOError)?;
     bytes.truncate(count);
     Ok(bytes)
@@ -172,9 +177,18 @@ fn luks1(device: &mut CryptDevice) -> Result<Header, LibcryptErr> {
     Ok(Header { version: 1, cipher: clean(&cipher), key_bits, keyslots, ..Header::default() })
 }
 
-fn luks2(device: &mut CryptDevice) -> Result<Header, LibcryptErr> {
-    let json = device.status_handle().dump_json()?;
-    metadata::from_luks2(json).map_err(|error: luks::Error| LibcryptErr::Other(error.to_string()))
+/// What libcryptsetup went by: it has read and checked the copy, and written into it what it restored.
+fn luks2(copy: &File) -> Result<Header, LibcryptErr> {
+    let failed = |error: &dyn std::fmt::Display| LibcryptErr::Other(error.to_string());
+    let Start::Luks2(Some(size)) = layout::start(&first_bytes(copy)?) else {
+        return Err(failed(&json_area::Error::Incomplete));
+    };
+    // The second header is as large as the first and follows it.
+    let both = usize::try_from(size.saturating_mul(2)).map_err(|error| failed(&error))?;
+    let bytes = read_start(copy, both)?;
+    let json = json_area::text(&bytes).map_err(|error| failed(&error))?;
+    let json = serde_json::from_slice(json).map_err(|error| failed(&error))?;
+    metadata::from_luks2(json).map_err(|error: luks::Error| failed(&error))
 }
 
 /// Hears what libcryptsetup reports.
