@@ -1,11 +1,11 @@
 # What there is to do with this repository. `make help` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-vm build test fuzz bench lint fmt packages proto system-build system-test
+.PHONY: help demo demo-vm build test test-install fuzz bench lint fmt manuals packages proto system-build system-test system-packages
 
 CARGO ?= cargo
 
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  %-10s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  %-12s %s\n", $$1, $$2 }'
 
 demo: build ## Server, agent and a webhook on this machine: posture, fleet, alert. Ctrl-C ends it
 	@packaging/demo.sh
@@ -35,11 +35,21 @@ fmt: ## Format the code
 proto: system-build ## Regenerate proto/src/gen after a change to a .proto
 	ATREST_BLESS=1 $(CARGO) test --quiet -p atrest-proto --test codegen
 
-packages: ## debs and rpms into target/packages/ (not built yet)
-	@echo "make packages: packages come with a later version; see CHANGELOG.md" >&2; exit 1
+manuals: system-build ## Write man pages, completions and docs/checks.md anew, from the source
+	ATREST_BLESS=1 $(CARGO) test --quiet --workspace --lib --bins --test packaging -- \
+		of_this_command_line the_document_on_checks the_manual_of_each
+
+packages: system-packages ## debs and rpms into target/packages/, for x86-64 and arm64 (20 minutes)
+	@packaging/packages.sh
+
+test-install: system-packages ## Install, upgrade, remove and purge what `make packages` made (5 minutes)
+	@tests/install/run.sh
 
 system-build:
 	@packaging/system-packages.sh build
 
 system-test:
 	@packaging/system-packages.sh test
+
+system-packages:
+	@packaging/system-packages.sh packages

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Makes sure that the system packages for building (`build`) or testing (`test`) are there.
+# Makes sure that the system packages for building (`build`), testing (`test`), or for making and trying packages
+# (`packages`) are there.
 # Installs what is missing with apt, through sudo when not root; elsewhere names it and stops.
 set -eu
 
@@ -11,10 +12,14 @@ vm="qemu-system-x86 busybox-static cryptsetup-bin dmsetup lvm2 mdadm e2fsprogs x
 emulators=""
 python3 -c 'import ensurepip' >/dev/null 2>&1 || emulators="python3-venv"
 
+# zig comes as a package of Python. The rest looks through what was made, and installs it.
+packages="python3-venv binutils debootstrap lintian rpm rpmlint systemd xz-utils zstd"
+
 case "${1:-}" in
     build) wanted=$build ;;
     test) wanted="$build $vm $emulators" ;;
-    *) echo "usage: $0 build|test" >&2; exit 64 ;;
+    packages) wanted="$build $vm $packages" ;;
+    *) echo "usage: $0 build|test|packages" >&2; exit 64 ;;
 esac
 
 if ! command -v cargo >/dev/null 2>&1; then

@@ -418,3 +418,55 @@ fn say(text: &str) {
     // Nowhere to say it when stderr is gone.
     drop(writeln!(std::io::stderr(), "{text}"));
 }
+
+#[cfg(test)]
+#[path = "../../packaging/manual.rs"]
+mod manual;
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::{Cli, manual};
+
+    const MORE: &str = r"
+.SH EXIT STATUS
+\fBscan\fR and \fBcheck\fR answer for what they found:
+.TP
+0
+all pass
+.TP
+1
+something fails; of other commands: what was asked for could not be done
+.TP
+3
+nothing fails, something is unknown
+.TP
+64
+wrong usage or configuration
+.TP
+70
+a bug
+.SH FILES
+.TP
+/etc/atrest/agent.toml
+the configuration, see \fBagent.toml\fR(5)
+.TP
+/var/lib/atrest\-agent
+the identity of this host, reports that the server has not acknowledged, the status
+.SH ENVIRONMENT
+.TP
+RUST_LOG
+what \fBrun\fR logs: a level, or directives by module
+.TP
+NO_COLOR
+no colours, if not empty
+.SH SEE ALSO
+\fBagent.toml\fR(5), \fBatrestctl\fR(1), \fBatrest\-server\fR(8), \fBcryptsetup\fR(8)
+";
+
+    #[test]
+    fn the_manual_and_the_completions_are_those_of_this_command_line() {
+        manual::hold(&Cli::command(), &manual::Page { section: "8", more: MORE });
+    }
+}

@@ -50,6 +50,7 @@ pub mod resident;
 pub mod secrets;
 pub mod snapshot;
 pub mod status;
+mod supervisor;
 pub mod swaps;
 pub mod transport;
 pub mod variables;

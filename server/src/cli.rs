@@ -9,6 +9,7 @@ use atrest_server::config::{Config, Problem};
 use atrest_server::logging;
 use atrest_server::serve::{DATABASE_FILE, check_files, start};
 use atrest_server::store::sqlite::{self, Inspection};
+use atrest_server::supervisor;
 use clap::{Args, Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::info;
@@ -201,10 +202,13 @@ fn serve(config: Config) -> anyhow::Result<()> {
         let mut terminate = signal(SignalKind::terminate()).context("no signal handler")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("no signal handler")?;
         let running = start(config).await?;
+        supervisor::ready();
         tokio::select! {
             _ = terminate.recv() => info!(signal = "SIGTERM", "asked to stop"),
             _ = interrupt.recv() => info!(signal = "SIGINT", "asked to stop"),
+            () = supervisor::stay_alive(&running.hub) => {}
         }
+        supervisor::stopping();
         running.shutdown().await;
         Ok(())
     })
@@ -213,4 +217,45 @@ fn serve(config: Config) -> anyhow::Result<()> {
 #[expect(clippy::print_stderr, reason = "what the shell says to who called it")]
 fn say(text: &str) {
     eprintln!("{text}");
+}
+
+#[cfg(test)]
+#[path = "../../packaging/manual.rs"]
+mod manual;
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::{Cli, manual};
+
+    const MORE: &str = r"
+.SH EXIT STATUS
+.TP
+0
+done
+.TP
+1
+what was asked for could not be done
+.TP
+64
+wrong usage or configuration
+.TP
+70
+a bug
+.SH FILES
+.TP
+/etc/atrest/server.toml
+the configuration, see \fBserver.toml\fR(5)
+.TP
+/var/lib/atrest\-server
+the authority (ca.key, ca.pem), the database (atrest.db), and the admin token (admin.token)
+.SH SEE ALSO
+\fBserver.toml\fR(5), \fBatrestctl\fR(1), \fBatrest\-agent\fR(8)
+";
+
+    #[test]
+    fn the_manual_and_the_completions_are_those_of_this_command_line() {
+        manual::hold(&Cli::command(), &manual::Page { section: "8", more: MORE });
+    }
 }

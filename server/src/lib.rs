@@ -31,4 +31,5 @@ pub mod notify;
 pub mod serve;
 pub mod state_dir;
 pub mod store;
+pub mod supervisor;
 mod tls;

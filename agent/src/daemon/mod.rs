@@ -24,6 +24,7 @@ use tokio::sync::mpsc;
 
 use crate::duties::Duties;
 use crate::nfs::Lending;
+use crate::supervisor;
 use crate::transport::backoff::{Bounds, Chance};
 use crate::transport::client::Link;
 use crate::transport::failure::Failure;
@@ -182,6 +183,7 @@ pub async fn run(
     };
     let spool = Spool::open(state.spool(), options.spool).map_err(DaemonError::Spool)?;
     let scanner = scanner::start(scan).map_err(|source| DaemonError::Runtime { source })?;
+    supervisor::ready();
     core::Daemon::new(options, spool, scanner, commands).run().await
 }
 
@@ -197,8 +199,10 @@ pub fn main(
         let (tell, commands) = mpsc::channel(8);
         let signals = signals(tell).map_err(|source| DaemonError::Runtime { source })?;
         let signals = tokio::spawn(signals);
+        let alive = tokio::spawn(supervisor::stay_alive());
         let ended = run(options, scan, commands).await;
         signals.abort();
+        alive.abort();
         ended
     })
 }
@@ -220,6 +224,9 @@ fn signals(tell: mpsc::Sender<Command>) -> io::Result<impl Future<Output = ()>> 
                 _ = terminate.recv() => Command::Stop,
                 _ = interrupt.recv() => Command::Stop,
             };
+            if command == Command::Stop {
+                supervisor::stopping();
+            }
             if tell.send(command).await.is_err() {
                 return;
             }

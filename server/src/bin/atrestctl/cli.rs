@@ -383,3 +383,38 @@ fn complain(error: &anyhow::Error) -> ExitCode {
     eprintln!("atrestctl: {error:#}");
     ExitCode::from(FAILED)
 }
+
+#[cfg(test)]
+#[path = "../../../../packaging/manual.rs"]
+mod manual;
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::{Cli, manual};
+
+    const MORE: &str = r"
+.SH EXIT STATUS
+.TP
+0
+done
+.TP
+1
+what was asked for could not be done
+.TP
+64
+wrong usage
+.SH FILES
+.TP
+/var/lib/atrest\-server/ca.pem, /var/lib/atrest\-server/admin.token
+the authority and the token that are taken on the server itself, where nothing else is given
+.SH SEE ALSO
+\fBatrest\-server\fR(8), \fBatrest\-agent\fR(8)
+";
+
+    #[test]
+    fn the_manual_and_the_completions_are_those_of_this_command_line() {
+        manual::hold(&Cli::command(), &manual::Page { section: "1", more: MORE });
+    }
+}
