@@ -1,0 +1,8 @@
+# The account of the service. Old systems' systemd-sysusers reads every file there is, which does no harm.
+if [ -x /usr/bin/systemd-sysusers ]; then
+    systemd-sysusers atrest-server.conf || :
+fi
+if [ "$1" -eq 1 ] && [ -x /usr/bin/systemctl ]; then
+    # Whether it is switched on at once is the system's own policy.
+    systemctl --no-reload preset atrest-server.service || :
+fi

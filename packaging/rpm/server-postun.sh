@@ -1,0 +1,6 @@
+if [ -x /usr/bin/systemctl ]; then
+    systemctl daemon-reload || :
+    if [ "$1" -ge 1 ]; then
+        systemctl try-restart atrest-server.service || :
+    fi
+fi

@@ -1,0 +1,106 @@
+#!/bin/bash
+# What is done in the guest; run by a unit of its systemd. Each line says how one thing went.
+set -uo pipefail
+export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root
+cd /install || exit
+. ./version
+
+check() {
+    local what=$1
+    shift
+    if "$@" >/tmp/check.log 2>&1; then
+        echo "ok      machine: $what"
+    else
+        echo "FAILED  machine: $what: $*"
+        tail -n 30 /tmp/check.log | sed 's/^/        /'
+    fi
+}
+
+not() { ! "$@"; }
+
+# Waits for a state that comes by itself, at most two minutes.
+await() {
+    local deadline=$((SECONDS + 120))
+    until "$@"; do
+        [ "$SECONDS" -lt "$deadline" ] || return 1
+        read -r -t 1 <> <(:) || true
+    done
+}
+
+verdict() { atrestctl node node-1 --format json | tr -d ' \n' | grep -qF "$1"; }
+active() { [ "$(systemctl is-active "$1")" = active ]; }
+said() { journalctl -u "$1" -o cat --no-pager | grep -qF "$2"; }
+listing() {
+    find /etc /usr /var/lib -xdev \( -path /var/lib/dpkg -o -path /var/lib/systemd \) -prune -o ! -path '/etc/*-' ! -path /etc/.pwd.lock \
+        ! -path /etc/atrest-notes -printf '%y %m %u %g %p\n' | sort
+}
+
+mkdir -p /srv/secret /srv/plain
+printf secret | cryptsetup luksFormat -q --type luks2 --pbkdf pbkdf2 --pbkdf-force-iterations 1000 /dev/vdb - &&
+    printf secret | cryptsetup open /dev/vdb secret -
+mke2fs -q -t ext4 /dev/mapper/secret && mount /dev/mapper/secret /srv/secret
+mke2fs -q -t ext4 /dev/vdc && mount /dev/vdc /srv/plain
+listing >/tmp/before
+
+check "the packages install" dpkg -i "atrest-agent_$version-1_amd64.deb" "atrest-server_$version-1_amd64.deb"
+check "the server is ready" active atrest-server
+check "the agent is ready" active atrest-agent
+check "the server runs under its own account" [ "$(stat -c %U "/proc/$(systemctl show -P MainPID atrest-server)")" = atrest-server ]
+check "the agent sees the mounts of the host" [ "$(readlink /proc/1/ns/mnt)" = "$(readlink "/proc/$(systemctl show -P MainPID atrest-agent)/ns/mnt")" ]
+
+sed -i 's|^#paths = .*|paths = ["/srv/secret", "/srv/plain"]|' /etc/atrest/agent.toml
+check "the agent takes its configuration" systemctl restart atrest-agent
+atrestctl token create --cluster test >token 2>/tmp/token.log || cat /tmp/token.log
+check "the host enrols" atrest-agent enroll "$(head -n 1 token)"
+check "the LUKS disk is proven" await verdict '"verdict":"encrypted"'
+check "the plain disk is told" await verdict '"verdict":"unencrypted"'
+check "the header is read by the child without rights" await verdict '"check":"luks_kdf"'
+atrestctl node node-1
+
+for capability in CAP_SYS_ADMIN CAP_DAC_READ_SEARCH; do
+    left=$(sed -n 's/^CapabilityBoundingSet=//p' /lib/systemd/system/atrest-agent.service | tr ' ' '\n' | grep -vx "$capability" | tr '\n' ' ')
+    without() {
+        systemd-run --quiet --pipe --wait -p "CapabilityBoundingSet=$left" -p NoNewPrivileges=yes atrest-agent check --strict --format json /srv/secret >/tmp/without.json
+        # 0 would be a pass as good as with it.
+        [ "$?" != 0 ]
+    }
+    check "nothing passes without $capability" without
+done
+
+host=$(atrestctl nodes --format json | tr -d ' \n' | grep -o '"host_id":"[^"]*"' | head -n 1)
+check "the packages are upgraded while they run" dpkg --force-confold -i agent-2.deb server-2.deb
+check "the server is ready again" await active atrest-server
+check "the agent is ready again" await active atrest-agent
+same_host() { [ "$(atrestctl nodes --format json | tr -d ' \n' | grep -o '"host_id":"[^"]*"' | head -n 1)" = "$host" ]; }
+check "the host is the same" await same_host
+connected() { atrest-agent status --format json | tr -d ' \n' | grep -qF '"state":"connected"'; }
+check "the agent is connected again" await connected
+
+systemctl stop atrest-server
+schema=$(sqlite3 /var/lib/atrest-server/atrest.db 'PRAGMA user_version')
+sqlite3 /var/lib/atrest-server/atrest.db 'PRAGMA user_version = 9999'
+check "an older server does not start on a newer database" not systemctl start atrest-server
+check "it says why" await said atrest-server 'was written by a newer atrest-server'
+systemctl stop atrest-server
+sqlite3 /var/lib/atrest-server/atrest.db "PRAGMA user_version = $schema"
+systemctl reset-failed atrest-server
+check "it starts on its own" systemctl start atrest-server
+
+# A daemon that is stuck is ended and started anew.
+mkdir -p /run/systemd/system/atrest-agent.service.d
+printf '[Service]\nWatchdogSec=10s\n' >/run/systemd/system/atrest-agent.service.d/test.conf
+systemctl daemon-reload && systemctl restart atrest-agent
+before=$(systemctl show -P MainPID atrest-agent)
+kill -STOP "$before"
+anew() { active atrest-agent && [ "$(systemctl show -P MainPID atrest-agent)" != "$before" ]; }
+check "an agent that is stuck is started anew" await anew
+rm -r /run/systemd/system/atrest-agent.service.d && systemctl daemon-reload
+
+check "nothing was forbidden that they wanted" not said atrest-agent 'Operation not permitted'
+check "the packages are removed" dpkg -r atrest-agent atrest-server
+check "no service is left" not active atrest-agent
+check "a removal keeps the state" [ -e /var/lib/atrest-server/atrest.db -a -d /var/lib/atrest-agent ]
+check "the packages are purged" dpkg -P atrest-agent atrest-server
+listing >/tmp/after
+check "a purge leaves nothing" diff /tmp/before /tmp/after
+echo finished
