@@ -44,7 +44,7 @@ const SIGNS: &[&str] =
 
 /// Files of the host that decide something, whatever services there are.
 const FILES: &[&str] =
-    &["/etc/crypttab", "/etc/fstab", "/etc/group", "/etc/nsswitch.conf", "/etc/passwd"];
+    &["/etc/crypttab", "/etc/fstab", "/etc/group", "/etc/nsswitch.conf", "/etc/passwd", "/var/lib/nfs/etab"];
 
 impl Plan {
     /// What is watched before anything was looked at, and always.
