@@ -236,6 +236,10 @@ impl Notifier for Alertmanager {
         TOGETHER
     }
 
+    fn is_for_people(&self) -> bool {
+        false
+    }
+
     async fn deliver(&self, notice: &Notice<'_>, clock: &Clock) -> Result<(), NotTaken> {
         let mut replicas = self.replicas.lock().await;
         let now = clock.now();

@@ -54,11 +54,11 @@ pub struct Terms {
 impl Terms {
     fn pace(&self, notifier: &dyn Notifier) -> Pace {
         let together = notifier.together().clamp(1, MAX_TOGETHER);
-        // Programs are told at once; people are told once.
-        let (at_once, wait, interval, rate) = if together == 1 {
-            (AT_ONCE, Duration::ZERO, Duration::ZERO, Rate::per_minute(3_000))
+        let at_once = if together == 1 { AT_ONCE } else { 1 };
+        let (wait, interval, rate) = if notifier.is_for_people() {
+            (Duration::from_secs(2), Duration::from_secs(10), Rate::per_minute(30))
         } else {
-            (1, Duration::from_secs(2), Duration::from_secs(10), Rate::per_minute(30))
+            (Duration::ZERO, Duration::ZERO, Rate::per_minute(3_000))
         };
         Pace {
             together,

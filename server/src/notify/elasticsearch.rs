@@ -201,6 +201,10 @@ impl Notifier for Elasticsearch {
         TOGETHER
     }
 
+    fn is_for_people(&self) -> bool {
+        false
+    }
+
     async fn deliver(&self, notice: &Notice<'_>, clock: &Clock) -> Result<(), NotTaken> {
         let body = body(notice, self.link.as_deref());
         let mut whys = Vec::new();

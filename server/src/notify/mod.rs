@@ -104,6 +104,11 @@ pub trait Notifier: Send + Sync + std::fmt::Debug {
     fn max_attempts(&self) -> u32;
     /// How many messages one notice may hold, at least one.
     fn together(&self) -> usize;
+    /// Whether people read it: they are told once of many things, a moment later, and not too often. Programs are told
+    /// at once.
+    fn is_for_people(&self) -> bool {
+        true
+    }
     /// Tells of all messages of a notice, or fails: then all of them are told again.
     async fn deliver(&self, notice: &Notice<'_>, clock: &Clock) -> Result<(), NotTaken>;
     /// How often to call `resend`; `None` where once is enough.

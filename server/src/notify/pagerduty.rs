@@ -161,6 +161,10 @@ impl Notifier for Pagerduty {
         1
     }
 
+    fn is_for_people(&self) -> bool {
+        false
+    }
+
     async fn deliver(&self, notice: &Notice<'_>, clock: &Clock) -> Result<(), NotTaken> {
         for message in &notice.messages {
             let story = Story::of(message, self.link.as_deref());

@@ -176,6 +176,10 @@ impl Notifier for Webhook {
         if self.group { TOGETHER } else { 1 }
     }
 
+    fn is_for_people(&self) -> bool {
+        false
+    }
+
     async fn deliver(&self, notice: &Notice<'_>, clock: &Clock) -> Result<(), NotTaken> {
         if self.group {
             return self.post(&notice.id(), &GroupPayload::of(notice), clock).await;

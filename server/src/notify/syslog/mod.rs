@@ -179,6 +179,10 @@ impl Notifier for Syslog {
         TOGETHER
     }
 
+    fn is_for_people(&self) -> bool {
+        false
+    }
+
     async fn deliver(&self, notice: &Notice<'_>, clock: &Clock) -> Result<(), NotTaken> {
         let now = clock.now();
         let messages: Vec<_> = notice
