@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use jiff::Timestamp;
 use tokio::sync::{oneshot, watch};
 use tracing::{debug, info, warn};
@@ -30,7 +30,7 @@ use crate::store::{
     Admitted, Change, FindingFilter, PageRequest, Revocation, Step, Store, StoreError, StoredReport,
 };
 
-/// Hosts that are written at one time when many fall silent together.
+/// Hosts that are written at one time when many fall silent, or are told of, together.
 const TOGETHER: usize = 256;
 
 /// How the fleet is judged.
@@ -534,9 +534,12 @@ impl Hub {
                 let body = Body::new(row.finding, row.place);
                 by_host.entry(row.host_id).or_default().insert(key, body);
             }
-            for (host, bodies) in by_host {
-                self.change(&host, |state, _| Some(Applied::again(state, bodies)), None).await?;
-            }
+            futures_util::stream::iter(by_host.into_iter().map(Ok))
+                .try_for_each_concurrent(TOGETHER, |(host, bodies)| async move {
+                    let again = move |state, _| Some(Applied::again(state, bodies));
+                    self.change(&host, again, None).await
+                })
+                .await?;
             if found.next.is_empty() {
                 break;
             }

@@ -94,17 +94,17 @@ struct Scene {
 
 impl Scene {
     async fn new(hosts: usize, terms: Terms, poison: &[&'static str]) -> Self {
+        Self::with(hosts, terms, poison, Severity::Medium).await
+    }
+
+    /// What is less severe than `least` is no alert.
+    async fn with(hosts: usize, terms: Terms, poison: &[&'static str], least: Severity) -> Self {
         let start = "2026-11-27T22:30:00Z".parse().unwrap();
         let clock = Clock::manual(start);
         let dir = tempfile::tempdir().unwrap();
         let store = Arc::new(Sqlite::open(&dir.path().join("atrest.db")).unwrap());
-        let settings = Settings {
-            policy: Policy { min_severity: Severity::Medium },
-            routes: Arc::new(Routes::everybody(["people".to_owned()])),
-            silent_after: Duration::from_hours(1_000),
-        };
         let shared = Arc::clone(&store) as Arc<dyn Store>;
-        let hub = Hub::open(Arc::clone(&shared), settings, clock.clone()).await.unwrap();
+        let hub = Hub::open(Arc::clone(&shared), settings(least), clock.clone()).await.unwrap();
         let (hub, mut enrolled) = (Arc::new(hub), Vec::new());
         for host in 0..hosts {
             let agent = Agent::new(&format!("es-{host}"));
@@ -174,6 +174,14 @@ impl Scene {
     async fn end(self) {
         self.drainer.drain();
         within(self.courier).await.unwrap();
+    }
+}
+
+fn settings(least: Severity) -> Settings {
+    Settings {
+        policy: Policy { min_severity: least },
+        routes: Arc::new(Routes::everybody(["people".to_owned()])),
+        silent_after: Duration::from_hours(1_000),
     }
 }
 
@@ -353,5 +361,28 @@ async fn what_goes_on_is_told_again_with_an_id_of_its_own() {
     let mut ids = BTreeMap::from([(first.id, 0), (again.id, 1)]);
     let third = scene.next_after(Duration::from_mins(20)).await;
     assert!(ids.insert(third.id, 2).is_none());
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_rule_that_is_switched_on_fires_for_every_host_that_fails_now() {
+    // More than one page of a list.
+    const HOSTS: u32 = 1_100;
+    let hosts = usize::try_from(HOSTS).unwrap();
+    let mut scene = Scene::with(hosts, Terms::default(), &[], Severity::Critical).await;
+    scene.all_report(&[("/srv", PLAIN)]).await;
+    assert_eq!((scene.hub.counts().failing, scene.hub.counts().firing), (HOSTS.into(), 0));
+    let store = Arc::clone(&scene.store) as Arc<dyn Store>;
+    let open = async || {
+        let settings = settings(Severity::High);
+        Hub::open(Arc::clone(&store), settings, scene.clock.clone()).await.unwrap()
+    };
+    let hub = open().await;
+    assert_eq!(hub.counts().firing, u64::from(HOSTS));
+    assert_eq!(scene.counts().await, (HOSTS.into(), 0), "one message each");
+    // Once: the next start has nothing to add.
+    drop(hub);
+    assert_eq!(open().await.counts().firing, u64::from(HOSTS));
+    assert_eq!(scene.counts().await, (HOSTS.into(), 0));
     scene.end().await;
 }

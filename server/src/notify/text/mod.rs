@@ -108,6 +108,11 @@ impl Story {
         add("Asset", &finding.asset);
         add("Plaintext on", &alert.devices.join(", "));
         add("Since", &time(alert.started_at));
+        if message.repeat > 0 {
+            let times = if message.repeat == 1 { "once" } else { "more than once" };
+            let id: String = alert.alert_id.chars().take(12).collect();
+            add("Told before", &format!("{times}; `atrestctl alert ack {id}` ends the reminders"));
+        }
         if let (AlertState::Resolved, Some(ended_at)) = (message.state, alert.ended_at) {
             let lasted = ended_at.duration_since(alert.started_at);
             let seconds = jiff::SignedDuration::from_secs(lasted.as_secs().max(0));

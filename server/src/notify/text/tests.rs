@@ -37,6 +37,19 @@ fn one_alert_says_what_where_since_when_why_and_how_to_fix_it() {
 }
 
 #[test]
+fn a_reminder_says_that_it_is_one_and_how_it_ends() {
+    let alert = fixture::alert("0123456789abcdef");
+    let message = Message { alert: &alert, state: AlertState::Firing, repeat: 1 };
+    let told = |message: &Message<'_>| {
+        let facts = Story::of(message, None).facts;
+        facts.into_iter().find(|(name, _)| *name == "Told before").map(|(_, value)| value)
+    };
+    let expected = "once; `atrestctl alert ack 0123456789ab` ends the reminders";
+    assert_eq!(told(&message).as_deref(), Some(expected));
+    assert_eq!(told(&Message { repeat: 0, ..message }), None);
+}
+
+#[test]
 fn what_is_over_says_how_it_ended() {
     let mut alert = fixture::alert("0123");
     expect![[r"
