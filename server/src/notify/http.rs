@@ -115,6 +115,10 @@ impl Client {
         let mut header = HeaderValue::from_str(&value)
             .map_err(|_| Unusable::content(file, "it holds what cannot stand in a header"))?;
         header.set_sensitive(true);
+        // Also as it is sent, which whoever is asked may say back.
+        if let Some((_, sent)) = value.split_once(' ') {
+            self.hide(sent);
+        }
         self.authorization = Some(header);
         Ok(self)
     }
