@@ -8,6 +8,9 @@ build="gcc libc6-dev make pkg-config libcryptsetup-dev clang libclang-dev"
 # The VM tier boots Debian's kernel in QEMU with these tools in an initramfs.
 vm="qemu-system-x86 busybox-static cryptsetup-bin dmsetup lvm2 mdadm e2fsprogs xfsprogs btrfs-progs thin-provisioning-tools util-linux kmod xz-utils bcache-tools drbd-utils keyutils f2fs-tools jfsutils nbd-client nbd-server nilfs-tools reiserfsprogs squashfs-tools"
 
+# Alerts are told to a real Alertmanager.
+alerts="prometheus-alertmanager"
+
 # The emulator of S3 is a package of Python. Its module may be there from elsewhere.
 emulators=""
 python3 -c 'import ensurepip' >/dev/null 2>&1 || emulators="python3-venv"
@@ -17,7 +20,7 @@ packages="python3-venv binutils debootstrap lintian rpm rpmlint systemd xz-utils
 
 case "${1:-}" in
     build) wanted=$build ;;
-    test) wanted="$build $vm $emulators" ;;
+    test) wanted="$build $vm $alerts $emulators" ;;
     packages) wanted="$build $vm $packages" ;;
     *) echo "usage: $0 build|test|packages" >&2; exit 64 ;;
 esac

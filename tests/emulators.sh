@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Puts emulators that tests talk to into target/emulators: moto, of S3 and KMS, and azurite, of Azure's blob service.
+# Puts what tests talk to into target/emulators: moto, of S3 and KMS, azurite, of Azure's blob service, and aiosmtpd, a
+# mail server.
 # When one cannot be had that is said, and the tests that need it are skipped.
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -24,5 +25,14 @@ if [ ! -x "$into/node/node_modules/.bin/azurite-blob" ]; then
         >"$into/node.log" 2>&1; then
         echo "azurite cannot be installed: $(tail -n 1 "$into/node.log")"
         rm -rf "$into/node"
+    fi
+fi
+
+if [ ! -x "$into/smtp/bin/aiosmtpd" ]; then
+    rm -rf "$into/smtp"
+    if ! { python3 -m venv "$into/smtp" &&
+        "$into/smtp/bin/pip" install --quiet --disable-pip-version-check "aiosmtpd==1.4.6"; } >"$into/smtp.log" 2>&1; then
+        echo "aiosmtpd cannot be installed: $(tail -n 1 "$into/smtp.log")"
+        rm -rf "$into/smtp"
     fi
 fi
