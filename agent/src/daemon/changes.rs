@@ -27,8 +27,8 @@ impl Default for Pacing {
             most: Duration::from_millis(100),
             burst: 10,
             period: Duration::from_secs(2),
-            share: 20,
-            longest: Duration::from_secs(30),
+            share: 10,
+            longest: Duration::from_secs(10),
         }
     }
 }
@@ -90,8 +90,8 @@ mod tests {
         most: Duration::from_millis(100),
         burst: 10,
         period: Duration::from_secs(2),
-        share: 20,
-        longest: Duration::from_secs(30),
+        share: 10,
+        longest: Duration::from_secs(10),
     };
 
     fn ms(time: u64) -> Duration {
@@ -143,7 +143,7 @@ mod tests {
         let count = looks(&storm, 5).len();
         assert!((1800..=1811).contains(&count), "{count}");
         let count = looks(&storm, 1000).len();
-        assert!((180..=191).contains(&count), "{count}");
+        assert!((360..=371).contains(&count), "{count}");
     }
 
     proptest! {

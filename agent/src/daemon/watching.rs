@@ -54,3 +54,43 @@ impl Watching {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use jiff::Timestamp;
+
+    use super::*;
+
+    const BOUNDS: Bounds = Bounds { first: Duration::from_secs(1), most: Duration::from_mins(1) };
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_that_ends_is_told_and_started_again_later_each_time() {
+        let watch = Watch::new("/", || Timestamp::UNIX_EPOCH);
+        let mut watching = Watching::new(Some(watch.clone()), BOUNDS);
+        for seconds in [1, 2, 4] {
+            watching.start().unwrap();
+            assert_eq!(watching.due(), None);
+            watching.next().await.expect("it tells that it began");
+            watching.ended("it fell over", 1.0);
+            assert_eq!(watching.due(), Some(Instant::now() + Duration::from_secs(seconds)));
+        }
+        let gaps = watch.gaps(Timestamp::UNIX_EPOCH);
+        assert!(gaps.iter().any(|gap| gap.detail.contains("it fell over")), "{gaps:?}");
+        // One that held on for long begins anew.
+        watching.start().unwrap();
+        tokio::time::advance(BOUNDS.most).await;
+        watching.ended("it fell over", 1.0);
+        assert_eq!(watching.due(), Some(Instant::now() + BOUNDS.first));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_watch_nothing_is_told_and_nothing_is_due() {
+        let mut watching = Watching::new(None, BOUNDS);
+        watching.start().unwrap();
+        watching.ended("nothing", 1.0);
+        assert_eq!(watching.due(), None);
+        assert!(tokio::time::timeout(BOUNDS.most, watching.next()).await.is_err());
+    }
+}
