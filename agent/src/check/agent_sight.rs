@@ -10,7 +10,8 @@ pub(super) const CHECK: Check = Check {
     title: "The agent saw everything that it has to judge",
     why: "What was not looked at is not proven. A report with gaps must not read like one without.",
     decides: "Passes when something was there to be judged and every look succeeded. Unknown when a file, table or \
-              service could not be read, or when neither a service nor a declared path was found.",
+              service could not be read, when changes cannot be watched or some were missed, or when neither a service \
+              nor a declared path was found.",
     severity: Severity::Medium,
     remedy: "Give the agent the permission that each gap names",
     controls: &[NIST_SC_28_1],

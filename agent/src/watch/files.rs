@@ -22,6 +22,21 @@ const BUFFER: usize = 16 << 10;
 /// What tells that a name leads elsewhere now.
 const LEAVES: ReadFlags =
     ReadFlags::DELETE_SELF.union(ReadFlags::MOVE_SELF).union(ReadFlags::UNMOUNT);
+/// File systems whose files others change, of which this kernel hears nothing: NFS, SMB (three numbers), FUSE, 9P, Ceph, AFS,
+/// GFS2, OCFS2, Lustre. See `linux/magic.h` and `statfs(2)`.
+const SHARED: [i64; 11] = [
+    0x6969,
+    0xff53_4d42,
+    0xfe53_4d42,
+    0x517b,
+    0x6573_5546,
+    0x0102_1997,
+    0x00c3_6400,
+    0x5346_414f,
+    0x0116_1970,
+    0x7461_636f,
+    0x0bd0_0bd0,
+];
 const COMES: ReadFlags = ReadFlags::CREATE.union(ReadFlags::MOVED_TO);
 const GOES: ReadFlags = ReadFlags::DELETE.union(ReadFlags::MOVED_FROM);
 
@@ -65,15 +80,21 @@ impl Files {
     pub(super) fn apply(&mut self, plan: &Plan, root: &Path) -> Applied {
         let mut applied = Applied::default();
         let mut watched: BTreeMap<i32, Wanted> = BTreeMap::new();
-        let (mut gone, mut refused) = (Vec::new(), 0_usize);
+        let (mut gone, mut refused, mut shared) = (Vec::new(), 0_usize, Vec::new());
+        let mut failures = Failures::default();
         for (key, wanted) in &plan.names {
             match self.watch(&real(root, key), wanted) {
-                Ok(number) => watched.entry(number).or_default().add(wanted),
+                Ok(Added { number, is_shared }) => {
+                    watched.entry(number).or_default().add(wanted);
+                    if is_shared && (wanted.access || wanted.contents) {
+                        shared.push(&key.1);
+                    }
+                }
                 // It went between the look and now: another look is to see that, unless it did not help.
                 Err(Failed::Gone) => {
                     if self.gone.contains(key) {
-                        let detail = "it is there, and cannot be watched";
-                        applied.gaps.push(gap(&key.1, Reason::Unreadable, detail, ""));
+                        let detail = "it is there, and cannot be watched".to_owned();
+                        failures.add(&key.1, Reason::Unreadable, detail, "");
                     } else {
                         applied.is_news = true;
                     }
@@ -81,13 +102,15 @@ impl Files {
                 }
                 Err(Failed::Full) => refused += 1,
                 Err(Failed::Otherwise(reason, detail, remedy)) => {
-                    applied.gaps.push(gap(&key.1, reason, &detail, remedy));
+                    failures.add(&key.1, reason, detail, remedy);
                 }
             }
         }
         if refused > 0 || plan.left_out > 0 {
             applied.gaps.push(unwatched(refused, plan.left_out));
         }
+        applied.gaps.extend(failures.gaps());
+        applied.gaps.extend(on_other_machines(&shared));
         applied.is_news |= watched.keys().any(|number| !self.watched.contains_key(number));
         for number in self.watched.keys().filter(|number| !watched.contains_key(number)) {
             // The kernel forgets those of files that are gone by itself.
@@ -98,14 +121,17 @@ impl Files {
     }
 
     /// A lookup may wait for a server or a dead disk, as every look may.
-    fn watch(&self, path: &Path, wanted: &Wanted) -> Result<i32, Failed> {
+    fn watch(&self, path: &Path, wanted: &Wanted) -> Result<Added, Failed> {
         let (inotify, asked, flags) = (Arc::clone(&self.inotify), path.to_owned(), wanted.flags());
         let what = format!("watch {}", path.display());
         let added = deadline::run(deadline::PER_ASSET, &what, move || {
-            inotify::add_watch(&*inotify, asked, flags)
+            let number = inotify::add_watch(&*inotify, &asked, flags)?;
+            let is_shared =
+                rustix::fs::statfs(&asked).is_ok_and(|found| SHARED.contains(&found.f_type));
+            Ok(Added { number, is_shared })
         });
         match added {
-            Ok(Ok(number)) => Ok(number),
+            Ok(Ok(added)) => Ok(added),
             Ok(Err(Errno::NOENT | Errno::NOTDIR | Errno::SRCH)) => Err(Failed::Gone),
             Ok(Err(Errno::NOSPC)) => Err(Failed::Full),
             Ok(Err(errno @ (Errno::ACCESS | Errno::PERM))) => Err(Failed::Otherwise(
@@ -158,6 +184,13 @@ impl AsFd for Files {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.inotify.as_fd()
     }
+}
+
+/// A name that is watched.
+struct Added {
+    number: i32,
+    /// Others may change it without this kernel.
+    is_shared: bool,
 }
 
 /// Why a name is not watched.
@@ -228,10 +261,43 @@ fn real(root: &Path, (namespace, path): &(Namespace, HostPath)) -> PathBuf {
     below.join(inside)
 }
 
-fn gap(path: &HostPath, reason: Reason, detail: &str, remedy: &str) -> Gap {
-    let subject = format!("changes of {path}");
-    let detail = format!("{detail}: they are seen at the next full scan only");
-    Gap { subject, reason, detail, remedy: remedy.to_owned() }
+/// Names that are not watched, by what would help: the first of them, and how many more there are.
+#[derive(Default)]
+struct Failures(BTreeMap<(Reason, &'static str), (HostPath, String, usize)>);
+
+impl Failures {
+    fn add(&mut self, path: &HostPath, reason: Reason, detail: String, remedy: &'static str) {
+        let (_, _, count) =
+            self.0.entry((reason, remedy)).or_insert_with(|| (path.clone(), detail, 0));
+        *count += 1;
+    }
+
+    /// One for each cause: an agent without rights is not to report every file.
+    fn gaps(self) -> impl Iterator<Item = Gap> {
+        self.0.into_iter().map(|((reason, remedy), (first, detail, count))| Gap {
+            subject: match count {
+                0 | 1 => format!("changes of {first}"),
+                more => format!("changes of {first} and {} more names", more - 1),
+            },
+            reason,
+            detail: format!("{detail}: they are seen at the next full scan only"),
+            remedy: remedy.to_owned(),
+        })
+    }
+}
+
+fn on_other_machines(names: &[&HostPath]) -> Option<Gap> {
+    let first = names.first()?;
+    Some(Gap {
+        subject: "changes by other machines".to_owned(),
+        reason: Reason::Unreadable,
+        detail: format!(
+            "{} names lie on a network or FUSE file system, such as {first}: what others change there is seen at the next full \
+             scan only",
+            names.len()
+        ),
+        remedy: String::new(),
+    })
 }
 
 fn unwatched(refused: usize, left_out: usize) -> Gap {
@@ -403,6 +469,27 @@ mod tests {
         assert!(scene.files.hear().unwrap().overflowed);
         assert!(scene.heard(|scene| mode(&scene.at("d/f"), 0o644)));
         assert!(!scene.files.hear().unwrap().overflowed);
+    }
+
+    #[test]
+    fn names_that_fail_for_one_cause_are_one_gap() {
+        let mut failures = Failures::default();
+        for path in ["/a", "/b", "/c"] {
+            let detail = "denied".to_owned();
+            failures.add(&HostPath::from(path), Reason::NoPermission, detail, "run as root");
+        }
+        failures.add(&HostPath::from("/d"), Reason::Timeout, "slow".to_owned(), "");
+        let mut subjects: Vec<String> = failures.gaps().map(|gap| gap.subject).collect();
+        subjects.sort_unstable();
+        assert_eq!(subjects, ["changes of /a and 2 more names", "changes of /d"]);
+    }
+
+    #[test]
+    fn what_others_may_change_unheard_is_told() {
+        assert_eq!(on_other_machines(&[]), None);
+        let path = HostPath::from("/etc/es");
+        let gap = on_other_machines(&[&path, &path]).unwrap();
+        assert!(gap.detail.starts_with("2 names") && gap.detail.contains("/etc/es"), "{gap:?}");
     }
 
     #[test]
