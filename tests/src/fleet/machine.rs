@@ -1,5 +1,7 @@
 //! Simulated agents: a key, a certificate, and one stream each.
 
+use std::path::Path;
+
 use anyhow::{Context as _, ensure};
 use atrest_proto::model::Host;
 use atrest_proto::v1;
@@ -85,29 +87,39 @@ fn now() -> Timestamp {
 
 impl Machine {
     async fn enrol(channel: Channel, secret: String, number: u32) -> anyhow::Result<Self> {
-        let hostname = format!("es-{number}");
-        let host = Host {
-            machine_fingerprint: format!("machine of {hostname}"),
-            hostname,
-            os: "Debian GNU/Linux 13 (trixie)".to_owned(),
-            kernel: "6.12.0".to_owned(),
-            architecture: "x86_64".to_owned(),
-            boot_id: format!("boot of {number}"),
-            agent_version: "0.1.0".to_owned(),
-        };
+        let host = host(number);
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
         let csr = CertificateParams::default().serialize_request(&key)?.der().to_vec();
         let request = v1::EnrollRequest { secret, csr, host: Some(host.clone().into()) };
         let enrolled = EnrollmentServiceClient::new(channel).enroll(request).await?.into_inner();
         let der = enrolled.certificate_chain.first().context("a certificate")?;
-        let reports = [0, 1]
-            .map(|variant| Prepared::new(posture(&host, variant, FINDINGS, Timestamp::UNIX_EPOCH)));
+        let reports = reports(&host);
         Ok(Self {
             host,
             host_id: enrolled.host_id,
             certificate: pem(der),
             key: key.serialize_pem(),
             reports,
+        })
+    }
+
+    /// Keeps it in a directory, for a process that is to be it.
+    pub fn save(&self, directory: &Path) -> anyhow::Result<()> {
+        std::fs::write(directory.join("certificate.pem"), &self.certificate)?;
+        std::fs::write(directory.join("key.pem"), &self.key)?;
+        Ok(())
+    }
+
+    /// What [`Self::save`] kept of the first one that was enrolled.
+    #[expect(clippy::disallowed_methods, reason = "files of our own")]
+    pub fn load(directory: &Path) -> anyhow::Result<Self> {
+        let host = host(0);
+        Ok(Self {
+            reports: reports(&host),
+            host,
+            host_id: String::new(),
+            certificate: std::fs::read_to_string(directory.join("certificate.pem"))?,
+            key: std::fs::read_to_string(directory.join("key.pem"))?,
         })
     }
 
@@ -130,6 +142,23 @@ impl Machine {
         }
         Ok(line)
     }
+}
+
+fn host(number: u32) -> Host {
+    let hostname = format!("es-{number}");
+    Host {
+        machine_fingerprint: format!("machine of {hostname}"),
+        hostname,
+        os: "Debian GNU/Linux 13 (trixie)".to_owned(),
+        kernel: "6.12.0".to_owned(),
+        architecture: "x86_64".to_owned(),
+        boot_id: format!("boot of {number}"),
+        agent_version: "0.1.0".to_owned(),
+    }
+}
+
+fn reports(host: &Host) -> [Prepared; 2] {
+    [0, 1].map(|variant| Prepared::new(posture(host, variant, FINDINGS, Timestamp::UNIX_EPOCH)))
 }
 
 fn pem(der: &[u8]) -> String {

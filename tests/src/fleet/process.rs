@@ -15,9 +15,14 @@ pub struct Memory {
 
 /// Killed when it is dropped.
 #[derive(Debug)]
-pub(super) struct Process(pub(super) Child);
+pub struct Process(pub(super) Child);
 
 impl Process {
+    /// Takes a child over.
+    pub fn new(child: Child) -> Self {
+        Self(child)
+    }
+
     /// SIGKILL, and gone.
     pub(super) fn kill(&mut self) -> anyhow::Result<()> {
         self.0.kill()?;
@@ -26,7 +31,7 @@ impl Process {
     }
 
     #[expect(clippy::disallowed_methods, reason = "procfs of a child of ours")]
-    pub(super) fn memory(&self) -> anyhow::Result<Memory> {
+    pub fn memory(&self) -> anyhow::Result<Memory> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id()))?;
         let field = |name: &str| -> anyhow::Result<u64> {
             let line = status.lines().find_map(|line| line.strip_prefix(name));
@@ -38,7 +43,7 @@ impl Process {
 
     /// The processor time that it has had, in seconds.
     #[expect(clippy::disallowed_methods, reason = "procfs of a child of ours")]
-    pub(super) fn cpu_seconds(&self) -> anyhow::Result<f64> {
+    pub fn cpu_seconds(&self) -> anyhow::Result<f64> {
         // proc_pid_schedstat: time on a processor in nanoseconds, of the main thread only; so all threads are summed.
         let mut nanoseconds = 0_u64;
         for task in std::fs::read_dir(format!("/proc/{}/task", self.0.id()))? {

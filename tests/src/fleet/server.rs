@@ -21,6 +21,8 @@ pub struct Server {
     program: PathBuf,
     directory: PathBuf,
     process: Process,
+    /// More of its configuration.
+    more: String,
     pub agents_port: u16,
     pub operators_port: u16,
 }
@@ -28,14 +30,24 @@ pub struct Server {
 impl Server {
     /// Starts `program` with its state below `directory`, on free ports.
     pub fn start(program: &Path, directory: &Path) -> anyhow::Result<Self> {
-        Self::start_on(program, directory, (0, 0))
+        Self::start_on(program, directory, "", (0, 0))
     }
 
-    fn start_on(program: &Path, directory: &Path, ports: (u16, u16)) -> anyhow::Result<Self> {
+    /// The same with `more` at the end of its configuration.
+    pub fn start_with(program: &Path, directory: &Path, more: &str) -> anyhow::Result<Self> {
+        Self::start_on(program, directory, more, (0, 0))
+    }
+
+    fn start_on(
+        program: &Path,
+        directory: &Path,
+        more: &str,
+        ports: (u16, u16),
+    ) -> anyhow::Result<Self> {
         let config = directory.join("server.toml");
         let text = format!(
             "state_dir = \"{}\"\n[agents]\nlisten = \"127.0.0.1:{}\"\npublic_address = \"localhost\"\n\
-             [operators]\nlisten = \"127.0.0.1:{}\"\n[log]\nformat = \"json\"\n",
+             [operators]\nlisten = \"127.0.0.1:{}\"\n[log]\nformat = \"json\"\n{more}",
             state(directory).display(),
             ports.0,
             ports.1,
@@ -43,14 +55,16 @@ impl Server {
         std::fs::write(&config, text)?;
         let (process, agents_port, operators_port) = launch(program, &config)?;
         let (program, directory) = (program.to_owned(), directory.to_owned());
-        Ok(Self { program, directory, process, agents_port, operators_port })
+        let more = more.to_owned();
+        Ok(Self { program, directory, process, more, agents_port, operators_port })
     }
 
     /// SIGKILL, and a new process on the same state and ports.
     pub fn kill_and_restart(&mut self) -> anyhow::Result<()> {
         self.process.kill()?;
         let ports = (self.agents_port, self.operators_port);
-        *self = Self::start_on(&self.program.clone(), &self.directory.clone(), ports)?;
+        let more = self.more.clone();
+        *self = Self::start_on(&self.program.clone(), &self.directory.clone(), &more, ports)?;
         Ok(())
     }
 
@@ -152,13 +166,19 @@ impl Operator {
 
     /// The secret of a token for so many hosts.
     pub async fn token(&self, cluster: &str, uses: u32) -> anyhow::Result<String> {
+        let pasteable = self.pasteable(cluster, uses).await?;
+        Ok(atrest_proto::token::EnrollmentToken::decode(&pasteable)?.secret)
+    }
+
+    /// The string that an agent enrols with.
+    pub async fn pasteable(&self, cluster: &str, uses: u32) -> anyhow::Result<String> {
         let cluster = cluster.to_owned();
         let wanted = v1::CreateTokenRequest { cluster, uses, ..Default::default() };
         let created = TokenServiceClient::new(self.channel.clone())
             .create_token(self.request(wanted)?)
             .await?
             .into_inner();
-        Ok(atrest_proto::token::EnrollmentToken::decode(&created.pasteable)?.secret)
+        Ok(created.pasteable)
     }
 
     /// The counts of the fleet; that they sum to the enrolled is looked at each time.

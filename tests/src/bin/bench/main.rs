@@ -1,7 +1,7 @@
 //! `make bench`: the product's figures beside their floors, each pair measured in one run.
 //!
 //! A floor is what a bare program of the same job costs on this machine, now. Ratios are what counts; absolute
-//! figures drift from machine to machine. Writes `target/bench.json`. `bench scans` or `bench fleet` measures a part,
+//! figures drift from machine to machine. Writes `target/bench.json`. `bench scans`, `fleet`, `detection` or `idle` measures a part,
 //! and writes nothing.
 #![expect(
     clippy::disallowed_methods,
@@ -10,8 +10,11 @@
 )]
 
 mod commands;
+mod detection;
 mod figure;
 mod fleet;
+mod idle;
+mod receiver;
 mod scans;
 mod summary;
 
@@ -22,9 +25,6 @@ use anyhow::{Context as _, bail, ensure};
 
 use figure::Figure;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-
-/// What has a target and no figure yet.
-const NOT_YET: [&str; 2] = ["the idle agent", "from mount to webhook"];
 
 fn main() -> anyhow::Result<()> {
     // Every simulated agent is a connection.
@@ -40,8 +40,15 @@ fn main() -> anyhow::Result<()> {
             let port = port.to_str().context("a port")?.parse()?;
             return atrest_tests::fleet::serve_floor(&directory, port);
         }
-        Some("scans" | "fleet") | None => {}
-        Some(other) => bail!("there is no part {other:?}: scans, fleet, or nothing for all"),
+        Some(idle::BARE) => {
+            let directory = PathBuf::from(arguments.next().context("a directory")?);
+            let port = arguments.next().context("a port")?;
+            return idle::bare(&directory, port.to_str().context("a port")?.parse()?);
+        }
+        Some("scans" | "fleet" | "detection" | "idle") | None => {}
+        Some(other) => {
+            bail!("there is no part {other:?}: scans, fleet, detection, idle, or nothing for all")
+        }
     }
     let wanted = |name: &str| part.as_ref().is_none_or(|part| part == name);
     let mut figures = Vec::new();
@@ -59,7 +66,16 @@ fn main() -> anyhow::Result<()> {
     if wanted("fleet") {
         fleet::figures(&built("atrest-server", "atrest-server")?, &mut tell)?;
     }
-    println!("not measured yet: {}", NOT_YET.join(", "));
+    if wanted("detection") || wanted("idle") {
+        let agent = built("atrest-agent", "atrest-agent")?;
+        let server = built("atrest-server", "atrest-server")?;
+        if wanted("detection") {
+            tell(detection::figures(&agent, &server)?);
+        }
+        if wanted("idle") {
+            tell(idle::figures(&agent, &server)?);
+        }
+    }
     if part.is_none() {
         std::fs::write("target/bench.json", serde_json::to_vec_pretty(&figures)?)?;
         println!("written to target/bench.json");
