@@ -35,6 +35,8 @@ UNIT
     for unit in systemd-timesyncd apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap fstrim.timer; do
         rm -f "$root"/etc/systemd/system/*.wants/"$unit"*
     done
+    # Those that are empty now would be taken away by the first purge of any package.
+    find "$root/etc/systemd/system" -type d -empty -delete
     mv "$root/boot"/vmlinuz-* "$home/vmlinuz" && mv "$root/boot"/initrd.img-* "$home/initrd" || return
     rm -f "$home"/{root,luks,plain}.img
     mke2fs -q -t ext4 -d "$root" "$home/root.img" 1536M && truncate -s 64M "$home/luks.img" "$home/plain.img" && rm -rf "$root"

@@ -27,3 +27,11 @@ packed_again() {
     (cd "$packages" && sha256sum -c --quiet "$home/first.sums")
 }
 check "packing twice gives the same bytes" packed_again
+
+if command -v promtool >/dev/null; then
+    check "promtool takes the rules" promtool check rules packaging/prometheus/atrest.rules.yml
+    check "the rules fire when they should" promtool test rules packaging/prometheus/atrest.test.yml
+    check "promtool takes the scrape configuration" promtool check config --syntax-only packaging/prometheus/scrape.yml
+else
+    skip "the rules of Prometheus" "there is no promtool (package prometheus)"
+fi

@@ -14,6 +14,7 @@ mod catalogue;
 mod documents;
 mod generated;
 mod library;
+mod recipes;
 mod reference;
 mod supervisor;
 mod units;
