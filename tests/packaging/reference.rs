@@ -56,9 +56,8 @@ fn body(reference: &str) -> String {
         let is_text = line.starts_with("# ") || line == "#";
         if is_text {
             about.push(bare.strip_prefix(' ').unwrap_or(bare));
-        } else if let Some(section) = bare.strip_prefix('[') {
-            let section = section.trim_matches(['[', ']']);
-            roff.push_str(&format!(".SH [{}]\n", escape(section)));
+        } else if bare.starts_with('[') {
+            roff.push_str(&format!(".SH {}\n", escape(bare)));
             roff.push_str(&text(&std::mem::take(&mut about)));
         } else if bare.is_empty() {
             roff.push_str(&text(&std::mem::take(&mut about)));
