@@ -47,6 +47,8 @@ struct RawNodeApi {
     api_key_file: PathBuf,
     username: String,
     password_file: PathBuf,
+    certificate_file: PathBuf,
+    key_file: PathBuf,
     ca_file: PathBuf,
     /// In seconds.
     timeout: Option<u64>,
@@ -309,7 +311,12 @@ fn node_api(raw: RawNodeApi, mistakes: &mut Vec<String>) -> node_api::Settings {
     };
     let api_key_file = path("api_key_file", raw.api_key_file);
     let password_file = path("password_file", raw.password_file);
+    let certificate_file = path("certificate_file", raw.certificate_file);
+    let key_file = path("key_file", raw.key_file);
     let ca_file = path("ca_file", raw.ca_file);
+    if certificate_file.is_some() != key_file.is_some() {
+        mistakes.push("node_api: certificate_file and key_file go together".to_owned());
+    }
     let username = Some(raw.username).filter(|name| !name.is_empty());
     if api_key_file.is_some() && (username.is_some() || password_file.is_some()) {
         mistakes.push("node_api: an API key or a username with a password, not both".to_owned());
@@ -328,6 +335,8 @@ fn node_api(raw: RawNodeApi, mistakes: &mut Vec<String>) -> node_api::Settings {
         api_key_file,
         username,
         password_file,
+        certificate_file,
+        key_file,
         ca_file,
         timeout: Duration::from_secs(seconds),
         users: raw.users.unwrap_or(default.users),

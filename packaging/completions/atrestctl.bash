@@ -16,6 +16,9 @@ _atrestctl() {
             ",$1")
                 cmd="atrestctl"
                 ;;
+            atrestctl,alert)
+                cmd="atrestctl__subcmd__alert"
+                ;;
             atrestctl,alerts)
                 cmd="atrestctl__subcmd__alerts"
                 ;;
@@ -58,6 +61,45 @@ _atrestctl() {
             atrestctl,webhook)
                 cmd="atrestctl__subcmd__webhook"
                 ;;
+            atrestctl__subcmd__alert,ack)
+                cmd="atrestctl__subcmd__alert__subcmd__ack"
+                ;;
+            atrestctl__subcmd__alert,dead)
+                cmd="atrestctl__subcmd__alert__subcmd__dead"
+                ;;
+            atrestctl__subcmd__alert,help)
+                cmd="atrestctl__subcmd__alert__subcmd__help"
+                ;;
+            atrestctl__subcmd__alert,retry)
+                cmd="atrestctl__subcmd__alert__subcmd__retry"
+                ;;
+            atrestctl__subcmd__alert,show)
+                cmd="atrestctl__subcmd__alert__subcmd__show"
+                ;;
+            atrestctl__subcmd__alert,test)
+                cmd="atrestctl__subcmd__alert__subcmd__test"
+                ;;
+            atrestctl__subcmd__alert__subcmd__help,ack)
+                cmd="atrestctl__subcmd__alert__subcmd__help__subcmd__ack"
+                ;;
+            atrestctl__subcmd__alert__subcmd__help,dead)
+                cmd="atrestctl__subcmd__alert__subcmd__help__subcmd__dead"
+                ;;
+            atrestctl__subcmd__alert__subcmd__help,help)
+                cmd="atrestctl__subcmd__alert__subcmd__help__subcmd__help"
+                ;;
+            atrestctl__subcmd__alert__subcmd__help,retry)
+                cmd="atrestctl__subcmd__alert__subcmd__help__subcmd__retry"
+                ;;
+            atrestctl__subcmd__alert__subcmd__help,show)
+                cmd="atrestctl__subcmd__alert__subcmd__help__subcmd__show"
+                ;;
+            atrestctl__subcmd__alert__subcmd__help,test)
+                cmd="atrestctl__subcmd__alert__subcmd__help__subcmd__test"
+                ;;
+            atrestctl__subcmd__help,alert)
+                cmd="atrestctl__subcmd__help__subcmd__alert"
+                ;;
             atrestctl__subcmd__help,alerts)
                 cmd="atrestctl__subcmd__help__subcmd__alerts"
                 ;;
@@ -99,6 +141,21 @@ _atrestctl() {
                 ;;
             atrestctl__subcmd__help,webhook)
                 cmd="atrestctl__subcmd__help__subcmd__webhook"
+                ;;
+            atrestctl__subcmd__help__subcmd__alert,ack)
+                cmd="atrestctl__subcmd__help__subcmd__alert__subcmd__ack"
+                ;;
+            atrestctl__subcmd__help__subcmd__alert,dead)
+                cmd="atrestctl__subcmd__help__subcmd__alert__subcmd__dead"
+                ;;
+            atrestctl__subcmd__help__subcmd__alert,retry)
+                cmd="atrestctl__subcmd__help__subcmd__alert__subcmd__retry"
+                ;;
+            atrestctl__subcmd__help__subcmd__alert,show)
+                cmd="atrestctl__subcmd__help__subcmd__alert__subcmd__show"
+                ;;
+            atrestctl__subcmd__help__subcmd__alert,test)
+                cmd="atrestctl__subcmd__help__subcmd__alert__subcmd__test"
                 ;;
             atrestctl__subcmd__help__subcmd__operators,create)
                 cmd="atrestctl__subcmd__help__subcmd__operators__subcmd__create"
@@ -197,8 +254,294 @@ _atrestctl() {
 
     case "${cmd}" in
         atrestctl)
-            opts="-h -V --server --ca --token-file --format --help --version status nodes node revoke findings export watch history alerts token operators audit webhook help"
+            opts="-h -V --server --ca --token-file --format --help --version status nodes node revoke findings export watch history alerts alert token operators audit webhook help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --server)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ca)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --token-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        atrestctl__subcmd__alert)
+            opts="-h --server --ca --token-file --format --help show ack test dead retry help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --server)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ca)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --token-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        atrestctl__subcmd__alert__subcmd__ack)
+            opts="-h --comment --until --server --ca --token-file --format --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --comment)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --until)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --server)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ca)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --token-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        atrestctl__subcmd__alert__subcmd__dead)
+            opts="-h --server --ca --token-file --format --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --server)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ca)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --token-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        atrestctl__subcmd__alert__subcmd__help)
+            opts="show ack test dead retry help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        atrestctl__subcmd__alert__subcmd__help__subcmd__ack)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        atrestctl__subcmd__alert__subcmd__help__subcmd__dead)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        atrestctl__subcmd__alert__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        atrestctl__subcmd__alert__subcmd__help__subcmd__retry)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        atrestctl__subcmd__alert__subcmd__help__subcmd__show)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        atrestctl__subcmd__alert__subcmd__help__subcmd__test)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        atrestctl__subcmd__alert__subcmd__retry)
+            opts="-h --all --server --ca --token-file --format --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --server)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ca)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --token-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        atrestctl__subcmd__alert__subcmd__show)
+            opts="-h --server --ca --token-file --format --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --server)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ca)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --token-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        atrestctl__subcmd__alert__subcmd__test)
+            opts="-h --server --ca --token-file --format --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -363,8 +706,92 @@ _atrestctl() {
             return 0
             ;;
         atrestctl__subcmd__help)
-            opts="status nodes node revoke findings export watch history alerts token operators audit webhook help"
+            opts="status nodes node revoke findings export watch history alerts alert token operators audit webhook help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        atrestctl__subcmd__help__subcmd__alert)
+            opts="show ack test dead retry"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        atrestctl__subcmd__help__subcmd__alert__subcmd__ack)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        atrestctl__subcmd__help__subcmd__alert__subcmd__dead)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        atrestctl__subcmd__help__subcmd__alert__subcmd__retry)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        atrestctl__subcmd__help__subcmd__alert__subcmd__show)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        atrestctl__subcmd__help__subcmd__alert__subcmd__test)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

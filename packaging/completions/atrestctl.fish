@@ -40,6 +40,7 @@ complete -c atrestctl -n "__fish_atrestctl_needs_command" -f -a "export" -d 'All
 complete -c atrestctl -n "__fish_atrestctl_needs_command" -f -a "watch" -d 'Print hosts whose state or failures change, until it is stopped'
 complete -c atrestctl -n "__fish_atrestctl_needs_command" -f -a "history" -d 'When what was exposed, from when until when; also what was over before anybody looked'
 complete -c atrestctl -n "__fish_atrestctl_needs_command" -f -a "alerts" -d 'Alerts, and what became of telling them'
+complete -c atrestctl -n "__fish_atrestctl_needs_command" -f -a "alert" -d 'What is to be done about an alert, and about telling people of it'
 complete -c atrestctl -n "__fish_atrestctl_needs_command" -f -a "token" -d 'Enrolment tokens'
 complete -c atrestctl -n "__fish_atrestctl_needs_command" -f -a "operators" -d 'Who else may use this command, and for what'
 complete -c atrestctl -n "__fish_atrestctl_needs_command" -f -a "audit" -d 'What operators changed, tried to change, and were denied, the newest first'
@@ -121,6 +122,57 @@ complete -c atrestctl -n "__fish_atrestctl_using_subcommand alerts" -l format -d
 json\t''"
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand alerts" -l resolved -d 'Those that are over, instead of those that are firing'
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand alerts" -s h -l help -d 'Print help'
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and not __fish_seen_subcommand_from show ack test dead retry help" -l server -d 'The operators\' port' -r
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and not __fish_seen_subcommand_from show ack test dead retry help" -l ca -d 'The authority that signed the server\'s certificate' -r -F
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and not __fish_seen_subcommand_from show ack test dead retry help" -l token-file -d 'The file that holds your token' -r -F
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and not __fish_seen_subcommand_from show ack test dead retry help" -l format -d 'How to print' -r -f -a "text\t''
+json\t''"
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and not __fish_seen_subcommand_from show ack test dead retry help" -s h -l help -d 'Print help'
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and not __fish_seen_subcommand_from show ack test dead retry help" -f -a "show" -d 'One alert: what, where, since when, what to do, and who was told'
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and not __fish_seen_subcommand_from show ack test dead retry help" -f -a "ack" -d 'Say that you take care of an alert: it is not repeated any more; its end is told'
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and not __fish_seen_subcommand_from show ack test dead retry help" -f -a "test" -d 'Send a message that is marked as a test through a notifier, at once'
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and not __fish_seen_subcommand_from show ack test dead retry help" -f -a "dead" -d 'Messages that were tried as often as their notifier says, and given up'
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and not __fish_seen_subcommand_from show ack test dead retry help" -f -a "retry" -d 'Try again what was given up'
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and not __fish_seen_subcommand_from show ack test dead retry help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and __fish_seen_subcommand_from show" -l server -d 'The operators\' port' -r
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and __fish_seen_subcommand_from show" -l ca -d 'The authority that signed the server\'s certificate' -r -F
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and __fish_seen_subcommand_from show" -l token-file -d 'The file that holds your token' -r -F
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and __fish_seen_subcommand_from show" -l format -d 'How to print' -r -f -a "text\t''
+json\t''"
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and __fish_seen_subcommand_from ack" -l comment -d 'For those who ask later' -r
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and __fish_seen_subcommand_from ack" -l until -d 'How long that holds, such as 8h, 7d or 2026-01-31T12:00:00Z [default: as long as the alert goes on]' -r
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and __fish_seen_subcommand_from ack" -l server -d 'The operators\' port' -r
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and __fish_seen_subcommand_from ack" -l ca -d 'The authority that signed the server\'s certificate' -r -F
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and __fish_seen_subcommand_from ack" -l token-file -d 'The file that holds your token' -r -F
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and __fish_seen_subcommand_from ack" -l format -d 'How to print' -r -f -a "text\t''
+json\t''"
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and __fish_seen_subcommand_from ack" -s h -l help -d 'Print help'
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and __fish_seen_subcommand_from test" -l server -d 'The operators\' port' -r
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and __fish_seen_subcommand_from test" -l ca -d 'The authority that signed the server\'s certificate' -r -F
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and __fish_seen_subcommand_from test" -l token-file -d 'The file that holds your token' -r -F
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and __fish_seen_subcommand_from test" -l format -d 'How to print' -r -f -a "text\t''
+json\t''"
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and __fish_seen_subcommand_from test" -s h -l help -d 'Print help'
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and __fish_seen_subcommand_from dead" -l server -d 'The operators\' port' -r
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and __fish_seen_subcommand_from dead" -l ca -d 'The authority that signed the server\'s certificate' -r -F
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and __fish_seen_subcommand_from dead" -l token-file -d 'The file that holds your token' -r -F
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and __fish_seen_subcommand_from dead" -l format -d 'How to print' -r -f -a "text\t''
+json\t''"
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and __fish_seen_subcommand_from dead" -s h -l help -d 'Print help'
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and __fish_seen_subcommand_from retry" -l server -d 'The operators\' port' -r
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and __fish_seen_subcommand_from retry" -l ca -d 'The authority that signed the server\'s certificate' -r -F
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and __fish_seen_subcommand_from retry" -l token-file -d 'The file that holds your token' -r -F
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and __fish_seen_subcommand_from retry" -l format -d 'How to print' -r -f -a "text\t''
+json\t''"
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and __fish_seen_subcommand_from retry" -l all -d 'All of them'
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and __fish_seen_subcommand_from retry" -s h -l help -d 'Print help'
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and __fish_seen_subcommand_from help" -f -a "show" -d 'One alert: what, where, since when, what to do, and who was told'
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and __fish_seen_subcommand_from help" -f -a "ack" -d 'Say that you take care of an alert: it is not repeated any more; its end is told'
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and __fish_seen_subcommand_from help" -f -a "test" -d 'Send a message that is marked as a test through a notifier, at once'
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and __fish_seen_subcommand_from help" -f -a "dead" -d 'Messages that were tried as often as their notifier says, and given up'
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and __fish_seen_subcommand_from help" -f -a "retry" -d 'Try again what was given up'
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand token; and not __fish_seen_subcommand_from create list revoke help" -l server -d 'The operators\' port' -r
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand token; and not __fish_seen_subcommand_from create list revoke help" -l ca -d 'The authority that signed the server\'s certificate' -r -F
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand token; and not __fish_seen_subcommand_from create list revoke help" -l token-file -d 'The file that holds your token' -r -F
@@ -228,20 +280,26 @@ complete -c atrestctl -n "__fish_atrestctl_using_subcommand webhook; and __fish_
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand webhook; and __fish_seen_subcommand_from help" -f -a "listen" -d 'Receive webhooks on this machine, check their signatures, and print them'
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand webhook; and __fish_seen_subcommand_from help" -f -a "secret" -d 'Print a new secret, for a file that the server and the receiver share'
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand webhook; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c atrestctl -n "__fish_atrestctl_using_subcommand help; and not __fish_seen_subcommand_from status nodes node revoke findings export watch history alerts token operators audit webhook help" -f -a "status" -d 'The fleet in numbers'
-complete -c atrestctl -n "__fish_atrestctl_using_subcommand help; and not __fish_seen_subcommand_from status nodes node revoke findings export watch history alerts token operators audit webhook help" -f -a "nodes" -d 'All hosts that are enrolled, worst first; those that are revoked with `--state revoked`'
-complete -c atrestctl -n "__fish_atrestctl_using_subcommand help; and not __fish_seen_subcommand_from status nodes node revoke findings export watch history alerts token operators audit webhook help" -f -a "node" -d 'One host: its paths, what they rest on, and what to do'
-complete -c atrestctl -n "__fish_atrestctl_using_subcommand help; and not __fish_seen_subcommand_from status nodes node revoke findings export watch history alerts token operators audit webhook help" -f -a "revoke" -d 'End a host\'s enrolment: its stream ends at once, its certificate is worth nothing, its alerts are over'
-complete -c atrestctl -n "__fish_atrestctl_using_subcommand help; and not __fish_seen_subcommand_from status nodes node revoke findings export watch history alerts token operators audit webhook help" -f -a "findings" -d 'What fails, what could not be decided, and what to do about it'
-complete -c atrestctl -n "__fish_atrestctl_using_subcommand help; and not __fish_seen_subcommand_from status nodes node revoke findings export watch history alerts token operators audit webhook help" -f -a "export" -d 'All hosts with their postures, and what fails, as lines of JSON; the last line has the kind `end`'
-complete -c atrestctl -n "__fish_atrestctl_using_subcommand help; and not __fish_seen_subcommand_from status nodes node revoke findings export watch history alerts token operators audit webhook help" -f -a "watch" -d 'Print hosts whose state or failures change, until it is stopped'
-complete -c atrestctl -n "__fish_atrestctl_using_subcommand help; and not __fish_seen_subcommand_from status nodes node revoke findings export watch history alerts token operators audit webhook help" -f -a "history" -d 'When what was exposed, from when until when; also what was over before anybody looked'
-complete -c atrestctl -n "__fish_atrestctl_using_subcommand help; and not __fish_seen_subcommand_from status nodes node revoke findings export watch history alerts token operators audit webhook help" -f -a "alerts" -d 'Alerts, and what became of telling them'
-complete -c atrestctl -n "__fish_atrestctl_using_subcommand help; and not __fish_seen_subcommand_from status nodes node revoke findings export watch history alerts token operators audit webhook help" -f -a "token" -d 'Enrolment tokens'
-complete -c atrestctl -n "__fish_atrestctl_using_subcommand help; and not __fish_seen_subcommand_from status nodes node revoke findings export watch history alerts token operators audit webhook help" -f -a "operators" -d 'Who else may use this command, and for what'
-complete -c atrestctl -n "__fish_atrestctl_using_subcommand help; and not __fish_seen_subcommand_from status nodes node revoke findings export watch history alerts token operators audit webhook help" -f -a "audit" -d 'What operators changed, tried to change, and were denied, the newest first'
-complete -c atrestctl -n "__fish_atrestctl_using_subcommand help; and not __fish_seen_subcommand_from status nodes node revoke findings export watch history alerts token operators audit webhook help" -f -a "webhook" -d 'Try webhooks out'
-complete -c atrestctl -n "__fish_atrestctl_using_subcommand help; and not __fish_seen_subcommand_from status nodes node revoke findings export watch history alerts token operators audit webhook help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand help; and not __fish_seen_subcommand_from status nodes node revoke findings export watch history alerts alert token operators audit webhook help" -f -a "status" -d 'The fleet in numbers'
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand help; and not __fish_seen_subcommand_from status nodes node revoke findings export watch history alerts alert token operators audit webhook help" -f -a "nodes" -d 'All hosts that are enrolled, worst first; those that are revoked with `--state revoked`'
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand help; and not __fish_seen_subcommand_from status nodes node revoke findings export watch history alerts alert token operators audit webhook help" -f -a "node" -d 'One host: its paths, what they rest on, and what to do'
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand help; and not __fish_seen_subcommand_from status nodes node revoke findings export watch history alerts alert token operators audit webhook help" -f -a "revoke" -d 'End a host\'s enrolment: its stream ends at once, its certificate is worth nothing, its alerts are over'
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand help; and not __fish_seen_subcommand_from status nodes node revoke findings export watch history alerts alert token operators audit webhook help" -f -a "findings" -d 'What fails, what could not be decided, and what to do about it'
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand help; and not __fish_seen_subcommand_from status nodes node revoke findings export watch history alerts alert token operators audit webhook help" -f -a "export" -d 'All hosts with their postures, and what fails, as lines of JSON; the last line has the kind `end`'
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand help; and not __fish_seen_subcommand_from status nodes node revoke findings export watch history alerts alert token operators audit webhook help" -f -a "watch" -d 'Print hosts whose state or failures change, until it is stopped'
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand help; and not __fish_seen_subcommand_from status nodes node revoke findings export watch history alerts alert token operators audit webhook help" -f -a "history" -d 'When what was exposed, from when until when; also what was over before anybody looked'
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand help; and not __fish_seen_subcommand_from status nodes node revoke findings export watch history alerts alert token operators audit webhook help" -f -a "alerts" -d 'Alerts, and what became of telling them'
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand help; and not __fish_seen_subcommand_from status nodes node revoke findings export watch history alerts alert token operators audit webhook help" -f -a "alert" -d 'What is to be done about an alert, and about telling people of it'
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand help; and not __fish_seen_subcommand_from status nodes node revoke findings export watch history alerts alert token operators audit webhook help" -f -a "token" -d 'Enrolment tokens'
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand help; and not __fish_seen_subcommand_from status nodes node revoke findings export watch history alerts alert token operators audit webhook help" -f -a "operators" -d 'Who else may use this command, and for what'
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand help; and not __fish_seen_subcommand_from status nodes node revoke findings export watch history alerts alert token operators audit webhook help" -f -a "audit" -d 'What operators changed, tried to change, and were denied, the newest first'
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand help; and not __fish_seen_subcommand_from status nodes node revoke findings export watch history alerts alert token operators audit webhook help" -f -a "webhook" -d 'Try webhooks out'
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand help; and not __fish_seen_subcommand_from status nodes node revoke findings export watch history alerts alert token operators audit webhook help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand help; and __fish_seen_subcommand_from alert" -f -a "show" -d 'One alert: what, where, since when, what to do, and who was told'
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand help; and __fish_seen_subcommand_from alert" -f -a "ack" -d 'Say that you take care of an alert: it is not repeated any more; its end is told'
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand help; and __fish_seen_subcommand_from alert" -f -a "test" -d 'Send a message that is marked as a test through a notifier, at once'
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand help; and __fish_seen_subcommand_from alert" -f -a "dead" -d 'Messages that were tried as often as their notifier says, and given up'
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand help; and __fish_seen_subcommand_from alert" -f -a "retry" -d 'Try again what was given up'
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand help; and __fish_seen_subcommand_from token" -f -a "create" -d 'Make a token: prints the string for `atrest-agent enroll`, which is shown only now'
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand help; and __fish_seen_subcommand_from token" -f -a "list" -d 'All tokens, the newest first'
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand help; and __fish_seen_subcommand_from token" -f -a "revoke" -d 'Make a token useless'

@@ -11,7 +11,7 @@ use anyhow::{Context as _, ensure};
 use atrest_agent::discovery::{self, Declared, Discovery};
 use atrest_agent::drift::Source;
 use atrest_agent::host::live::LiveHost;
-use atrest_agent::node_api::{self, Seen, Settings};
+use atrest_agent::node_api::{self, Access, Seen, Settings};
 use atrest_proto::model::{Gap, Reason};
 use atrest_tests::search_node::{Asked, Flavour, Manner, Node, Part};
 use serde_json::{Value, json};
@@ -272,6 +272,39 @@ fn a_node_with_security_is_asked_with_the_key() -> anyhow::Result<()> {
         let is_shown = |asked: &Asked| asked.authorization.as_deref() == Some(HEADER);
         ensure!(asked.len() == 4 && asked.iter().all(is_shown), "{asked:?}");
     }
+    Ok(())
+}
+
+#[test]
+fn a_node_that_wants_a_certificate_is_shown_the_agents() -> anyhow::Result<()> {
+    let clients = Authority::new()?;
+    let part = |root: &Path| {
+        let authority = Authority::new()?;
+        std::fs::write(root.join("config/certs/http_ca.crt"), &authority.pem)?;
+        let tls = Some(authority.certify("es-01.example")?);
+        Ok(Part { tls, client_authority: Some(clients.pem.clone()), ..agreeing(root) })
+    };
+    let scene = Scene::new(part, TLS)?;
+    let with = |(chain, key): (String, String), name: &str| {
+        anyhow::Ok(Settings {
+            certificate_file: Some(scene.put(&format!("{name}.pem"), &chain, 0o644)?),
+            key_file: Some(scene.put(&format!("{name}.key"), &key, 0o600)?),
+            ..Settings::default()
+        })
+    };
+    let found = scene.look(&Settings::default())?;
+    ensure!(!matches!(seen(&found)?, Seen::Told { .. }), "without one: {:?}", found.sights);
+    let stranger = with(Authority::new()?.certify("agent")?, "stranger")?;
+    let found = scene.look(&stranger)?;
+    ensure!(!matches!(seen(&found)?, Seen::Told { .. }), "of another: {:?}", found.sights);
+    let found = scene.look(&with(clients.certify("agent")?, "agent")?)?;
+    ensure!(matches!(seen(&found)?, Seen::Told { .. }), "{:?}", found.sights);
+    // The certificate of one and the key of another.
+    let (chain, _) = clients.certify("agent")?;
+    let (_, key) = clients.certify("other")?;
+    let gaps = Access::load(&with((chain, key), "mixed")?).gaps;
+    let [gap] = gaps.as_slice() else { anyhow::bail!("{gaps:?}") };
+    ensure!(gap.subject.ends_with("mixed.key") && !gap.detail.contains("PRIVATE"), "{gap:?}");
     Ok(())
 }
 

@@ -15,6 +15,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -61,6 +62,8 @@ pub struct Part {
     pub listen: String,
     /// A chain and its key, in PEM; `None` is plain HTTP.
     pub tls: Option<(String, String)>,
+    /// The authority, in PEM, of certificates that it wants from clients; `None` wants none.
+    pub client_authority: Option<String>,
     /// The `Authorization` that it wants; `None` is a node without security.
     pub authorization: Option<String>,
     pub settings: Value,
@@ -84,6 +87,7 @@ impl Part {
             manner_of: String::new(),
             listen: "127.0.0.1:0".to_owned(),
             tls: None,
+            client_authority: None,
             authorization: None,
             settings,
             arguments: Vec::new(),
@@ -186,7 +190,8 @@ fn say(text: &str) -> io::Result<()> {
 }
 
 async fn listen(part: Arc<Part>) -> anyhow::Result<()> {
-    let tls = part.tls.as_ref().map(acceptor).transpose()?;
+    let clients = part.client_authority.as_deref();
+    let tls = part.tls.as_ref().map(|tls| acceptor(tls, clients)).transpose()?;
     let listener = tokio::net::TcpListener::bind(&part.listen).await?;
     say(&listener.local_addr()?.to_string())?;
     loop {
@@ -201,15 +206,24 @@ async fn listen(part: Arc<Part>) -> anyhow::Result<()> {
     }
 }
 
-fn acceptor((chain, key): &(String, String)) -> anyhow::Result<TlsAcceptor> {
+fn acceptor((chain, key): &(String, String), clients: Option<&str>) -> anyhow::Result<TlsAcceptor> {
     let chain: Vec<CertificateDer<'static>> =
         CertificateDer::pem_slice_iter(chain.as_bytes()).collect::<Result<_, _>>()?;
     let key = PrivateKeyDer::from_pem_slice(key.as_bytes())?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)?;
+    let config = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()?;
+    let config = match clients {
+        None => config.with_no_client_auth(),
+        Some(authority) => {
+            let mut roots = rustls::RootCertStore::empty();
+            roots.add(CertificateDer::from_pem_slice(authority.as_bytes())?)?;
+            let verifier =
+                WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build()?;
+            config.with_client_cert_verifier(verifier)
+        }
+    };
+    let config = config.with_single_cert(chain, key)?;
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 

@@ -20,6 +20,8 @@ use crate::host;
 
 /// An API key has about 60 bytes, a password rarely more.
 const SECRET: usize = 4096;
+/// The key of a certificate in PEM; one of RSA with 8192 bits has about 6400 bytes.
+const PRIVATE_KEY: usize = 16 * 1024;
 /// A file with the authorities of a company has a few hundred KiB.
 pub(super) const AUTHORITIES: usize = 1 << 20;
 /// Permission bits that let others than the owner and the group in.
@@ -33,6 +35,9 @@ pub struct Settings {
     pub api_key_file: Option<PathBuf>,
     pub username: Option<String>,
     pub password_file: Option<PathBuf>,
+    /// A chain in PEM and its key, shown to nodes that ask for one.
+    pub certificate_file: Option<PathBuf>,
+    pub key_file: Option<PathBuf>,
     /// In PEM. What leads to one of these is trusted, whatever account the node runs as.
     pub ca_file: Option<PathBuf>,
     /// For all that one node is asked.
@@ -48,6 +53,8 @@ impl Default for Settings {
             api_key_file: None,
             username: None,
             password_file: None,
+            certificate_file: None,
+            key_file: None,
             ca_file: None,
             timeout: Duration::from_secs(5),
             users: ["elasticsearch", "opensearch", "wazuh-indexer"].map(str::to_owned).to_vec(),
@@ -113,6 +120,7 @@ fn encoded(parts: &[&[u8]]) -> Zeroizing<Vec<u8>> {
 #[derive(Debug)]
 pub struct Access {
     pub(super) secret: Option<Secret>,
+    pub(super) identity: Option<tls::Identity>,
     /// Of `ca_file`.
     pub(super) authorities: Vec<CertificateDer<'static>>,
     pub(super) timeout: Duration,
@@ -128,6 +136,7 @@ impl Access {
     pub fn load(settings: &Settings) -> Self {
         let mut access = Self {
             secret: None,
+            identity: None,
             authorities: Vec::new(),
             timeout: settings.timeout,
             users: settings.users.clone(),
@@ -139,6 +148,9 @@ impl Access {
         } else if let (Some(username), Some(path)) = (&settings.username, &settings.password_file) {
             let of = |bytes: &[u8]| Secret::of_password(username, bytes);
             access.secret = access.secret(path, "a password", of);
+        }
+        if let (Some(chain), Some(key)) = (&settings.certificate_file, &settings.key_file) {
+            access.identity = access.identity(chain, key);
         }
         if let Some(path) = &settings.ca_file {
             match read(path, AUTHORITIES) {
@@ -154,13 +166,36 @@ impl Access {
         access
     }
 
+    /// Whether there is anything to show to a node that wants to know who asks.
+    pub(super) const fn has_credentials(&self) -> bool {
+        self.secret.is_some() || self.identity.is_some()
+    }
+
+    fn identity(&mut self, chain: &Path, key_file: &Path) -> Option<tls::Identity> {
+        let (certificates, _) = read(chain, AUTHORITIES).map_err(|gap| self.gaps.push(gap)).ok()?;
+        let what = "the key of a certificate";
+        let of = |key: &[u8]| tls::Identity::new(&certificates, key);
+        self.private(key_file, PRIVATE_KEY, what, of)
+    }
+
     fn secret(
         &mut self,
         path: &Path,
         what: &str,
         of: impl Fn(&[u8]) -> Option<Secret>,
     ) -> Option<Secret> {
-        let (bytes, mode) = read(path, SECRET).map_err(|gap| self.gaps.push(gap)).ok()?;
+        self.private(path, SECRET, what, of)
+    }
+
+    /// What is read from a file that nobody else should read.
+    fn private<T>(
+        &mut self,
+        path: &Path,
+        limit: usize,
+        what: &str,
+        of: impl Fn(&[u8]) -> Option<T>,
+    ) -> Option<T> {
+        let (bytes, mode) = read(path, limit).map_err(|gap| self.gaps.push(gap)).ok()?;
         if mode & OTHERS != 0 {
             let text = "everybody on this host may read or change it: `chmod o= FILE`";
             self.warnings.push(format!("{}: {text}", path.display()));

@@ -155,7 +155,7 @@ impl<'a> Trust<'a> {
         let own = access.authorities.clone();
         if access.secret.is_some() && !is_trusted && endpoint.tls && !own.is_empty() {
             return Self {
-                tls: tls::trusting(&own),
+                tls: tls::trusting(&own, access.identity.as_ref()),
                 secret: access.secret.as_ref(),
                 is_withheld: false,
             };
@@ -165,7 +165,7 @@ impl<'a> Trust<'a> {
         let mut authorities = own;
         authorities.extend(files.flat_map(|pem| tls::certificates(&pem)));
         Self {
-            tls: tls::trusting(&authorities),
+            tls: tls::trusting(&authorities, access.identity.as_ref()),
             secret: access.secret.as_ref().filter(|_| is_trusted),
             is_withheld: access.secret.is_some() && !is_trusted,
         }
@@ -184,7 +184,9 @@ impl Inquiry<'_> {
     async fn converse(&self, progress: &mut Progress) -> Outcome {
         let listeners = match &self.endpoint.listeners {
             Ok(listeners) => listeners,
-            Err(trouble) if trouble.reason == Reason::NotFound || self.access.secret.is_none() => {
+            Err(trouble)
+                if trouble.reason == Reason::NotFound || !self.access.has_credentials() =>
+            {
                 return Outcome::NotAsked(trouble.detail.clone());
             }
             // Nothing shows that the socket is the node's.
@@ -285,7 +287,7 @@ impl Inquiry<'_> {
     /// What a failure means. Where no credentials are configured, that they are wanted is no trouble.
     fn judge(&self, failure: &Failure) -> Outcome {
         let privileges = privileges(&self.endpoint.product);
-        let has_secret = self.access.secret.is_some();
+        let has_secret = self.access.has_credentials();
         match failure {
             Failure::Status(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
                 if self.trust.is_withheld =>

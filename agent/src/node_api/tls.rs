@@ -10,8 +10,9 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::client::verify_server_cert_signed_by_trust_anchor;
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
+use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
 /// More certificates in one file than this are not taken.
@@ -22,8 +23,30 @@ pub(super) fn certificates(pem: &[u8]) -> Vec<CertificateDer<'static>> {
     CertificateDer::pem_slice_iter(pem).flatten().take(MOST).collect()
 }
 
-/// TLS that trusts these authorities and nobody else; `None` when none of them can be used.
-pub(super) fn trusting(authorities: &[CertificateDer<'static>]) -> Option<Arc<ClientConfig>> {
+/// A chain and its key, for nodes that ask who the agent is. Debug and errors do not show the key.
+#[derive(Debug)]
+pub(super) struct Identity {
+    pub(super) chain: Vec<CertificateDer<'static>>,
+    pub(super) key: PrivateKeyDer<'static>,
+}
+
+impl Identity {
+    /// From both files; `None` when they do not belong together, or cannot be used.
+    pub(super) fn new(chain: &[u8], key: &[u8]) -> Option<Self> {
+        let identity =
+            Self { chain: certificates(chain), key: PrivateKeyDer::from_pem_slice(key).ok()? };
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let key = identity.key.clone_key();
+        CertifiedKey::from_der(identity.chain.clone(), key, &provider).ok().map(|_| identity)
+    }
+}
+
+/// TLS that trusts these authorities and nobody else; `None` when none of them can be used. The identity is proven to who
+/// is trusted and asks for it: its key is never sent, and what is signed is good for this connection only.
+pub(super) fn trusting(
+    authorities: &[CertificateDer<'static>],
+    identity: Option<&Identity>,
+) -> Option<Arc<ClientConfig>> {
     let mut roots = RootCertStore::empty();
     let (added, _) = roots.add_parsable_certificates(authorities.iter().cloned());
     if added == 0 {
@@ -35,8 +58,13 @@ pub(super) fn trusting(authorities: &[CertificateDer<'static>]) -> Option<Arc<Cl
         .with_safe_default_protocol_versions()
         .ok()?
         .dangerous()
-        .with_custom_certificate_verifier(verifier)
-        .with_no_client_auth();
+        .with_custom_certificate_verifier(verifier);
+    let config = match identity {
+        Some(Identity { chain, key }) => {
+            config.with_client_auth_cert(chain.clone(), key.clone_key()).ok()?
+        }
+        None => config.with_no_client_auth(),
+    };
     Some(Arc::new(config))
 }
 

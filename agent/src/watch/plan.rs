@@ -43,8 +43,14 @@ const SIGNS: &[&str] =
     &["/etc", "/etc/systemd/system", "/opt", "/run", "/run/systemd/units", "/usr/share"];
 
 /// Files of the host that decide something, whatever services there are.
-const FILES: &[&str] =
-    &["/etc/crypttab", "/etc/fstab", "/etc/group", "/etc/nsswitch.conf", "/etc/passwd", "/var/lib/nfs/etab"];
+const FILES: &[&str] = &[
+    "/etc/crypttab",
+    "/etc/fstab",
+    "/etc/group",
+    "/etc/nsswitch.conf",
+    "/etc/passwd",
+    "/var/lib/nfs/etab",
+];
 
 impl Plan {
     /// What is watched before anything was looked at, and always.
