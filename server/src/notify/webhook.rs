@@ -105,6 +105,24 @@ impl GroupPayload {
     }
 }
 
+/// Either body, for who receives both.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Body {
+    One(Box<Payload>),
+    Several(GroupPayload),
+}
+
+impl Body {
+    /// What it tells, the worst first.
+    pub fn alerts(&self) -> &[Payload] {
+        match self {
+            Self::One(alert) => std::slice::from_ref(alert),
+            Self::Several(group) => &group.alerts,
+        }
+    }
+}
+
 /// A receiver of webhooks.
 #[derive(Debug)]
 pub struct Webhook {
@@ -249,5 +267,11 @@ mod tests {
         assert_eq!((body.schema.as_str(), body.cluster.as_str()), ("atrest.alerts/1", "prod"));
         assert_eq!((body.firing, body.resolved), (1, 1));
         assert_eq!(body.alerts[0].alert_id, "1", "what fires comes first");
+        let json = serde_json::to_string(&body).unwrap();
+        let read: Body = serde_json::from_str(&json).unwrap();
+        assert_eq!(read, Body::Several(body.clone()));
+        let json = serde_json::to_string(&body.alerts[1]).unwrap();
+        let read: Body = serde_json::from_str(&json).unwrap();
+        assert_eq!(read.alerts(), &body.alerts[1..]);
     }
 }

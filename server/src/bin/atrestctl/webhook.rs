@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use atrest_server::notify::signature::{ID_HEADER, SIGNATURE_HEADER, Secret, TIMESTAMP_HEADER};
-use atrest_server::notify::webhook::Payload;
+use atrest_server::notify::webhook::{Body, Payload};
 use atrest_server::state_dir::read_secret_file;
 use axum::Router;
 use axum::body::Bytes;
@@ -34,7 +34,7 @@ struct Receiver {
 /// A message whose signature was right.
 struct Received {
     id: String,
-    payload: Payload,
+    body: Body,
 }
 
 pub(crate) async fn listen(
@@ -93,10 +93,10 @@ async fn receive(
         say(&format!("refused message {id}: its signature is wrong, the secrets differ"));
         return (StatusCode::UNAUTHORIZED, "the signature is wrong");
     }
-    let Ok(payload) = serde_json::from_slice::<Payload>(&body) else {
+    let Ok(body) = serde_json::from_slice::<Body>(&body) else {
         return (StatusCode::UNPROCESSABLE_ENTITY, "not an alert");
     };
-    let message = Received { id: id.to_owned(), payload };
+    let message = Received { id: id.to_owned(), body };
     match receiver.received.send(message).await {
         Ok(()) => (StatusCode::NO_CONTENT, ""),
         Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "leaving"),
@@ -104,10 +104,18 @@ async fn receive(
 }
 
 fn print(screen: &mut Screen, message: &Received) -> anyhow::Result<()> {
-    let Received { id, payload } = message;
-    if screen.json(payload)? {
+    let Received { id, body } = message;
+    if screen.json(body)? {
         return Ok(());
     }
+    for alert in body.alerts() {
+        print_alert(screen, alert);
+    }
+    screen.row(&[Cell::new(format!("     signature valid, id {id}"), Tone::Faint)]);
+    Ok(())
+}
+
+fn print_alert(screen: &mut Screen, payload: &Payload) {
     screen.row(&[
         Cell::word(payload.state.as_str()),
         Cell::word(payload.severity.as_str()),
@@ -122,8 +130,6 @@ fn print(screen: &mut Screen, message: &Received) -> anyhow::Result<()> {
     for line in payload.remedy.lines() {
         screen.line(&format!("     → {line}"));
     }
-    screen.row(&[Cell::new(format!("     signature valid, id {id}"), Tone::Faint)]);
-    Ok(())
 }
 
 #[expect(clippy::print_stderr, reason = "what the receiver says beside what it received")]
