@@ -61,6 +61,9 @@ impl Scene {
 
     /// The whole configuration of a server with these notifiers.
     pub(crate) fn config(&self, notify: &str) -> String {
+        // What is told of one asset need not be waited for.
+        let notify =
+            notify.replace("\nname = ", "\ngroup_wait = \"0s\"\ngroup_interval = \"0s\"\nname = ");
         format!(
             "state_dir = \"{}\"\n[agents]\nlisten = \"127.0.0.1:0\"\npublic_address = \"localhost\"\n\
              heartbeat_interval = \"1s\"\nsilent_after = \"168h\"\n[operators]\nlisten = \"127.0.0.1:0\"\n[log]\nformat = \"json\"\n\

@@ -135,7 +135,7 @@ pub(crate) fn nowhere(scene: &mut Scene) -> anyhow::Result<()> {
         }
     })?;
     let said = server.said.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    ensure!(said.contains("will try again"), "the log tells of failures");
+    ensure!(said.contains("was not taken"), "the log tells of failures");
     let errors: String = told.iter().map(|one| format!("{}\n", one.last_error)).collect();
     ensure!(errors.contains("500") && errors.contains("535"), "they said what they had: {errors}");
     let raw = webhook.as_str().trim_start_matches("whsec_");
