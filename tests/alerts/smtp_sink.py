@@ -4,6 +4,7 @@ Arguments: starttls, smtps or none; a certificate and its key (PEM); a user's na
 """
 
 import asyncio
+import base64
 import json
 import ssl
 import sys
@@ -31,7 +32,12 @@ class Handler:
 
 def authenticate(server, session, envelope, mechanism, data):
     right = (data.login, data.password) == (username.encode(), password.encode())
-    return AuthResult(success=right, handled=right, auth_data=data)
+    if right:
+        return AuthResult(success=True, auth_data=data)
+    # As some servers do, it says back what it was told, as it was sent too.
+    plain = b"\0" + data.login + b"\0" + data.password
+    said = f"{data.password.decode()} {base64.b64encode(plain).decode()}"
+    return AuthResult(success=False, handled=False, message=f"535 5.7.8 not you: {said}")
 
 
 async def main():

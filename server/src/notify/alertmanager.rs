@@ -74,8 +74,11 @@ impl Postable {
     fn of(message: &Message<'_>, link: Option<&str>, now: Timestamp) -> Self {
         let alert = message.alert;
         // The labels are the alert's identity: the same when it fires and when it is over.
-        let mut labels: BTreeMap<_, _> =
-            text::fields(message).into_iter().filter(|(name, _)| *name != "state").collect();
+        // A label without a value is none.
+        let mut labels: BTreeMap<_, _> = text::fields(message)
+            .into_iter()
+            .filter(|(name, value)| *name != "state" && !value.is_empty())
+            .collect();
         labels.insert("alertname", "AtrestCheckFailed".to_owned());
         let story = Story::of(message, link);
         let mut annotations = BTreeMap::from([

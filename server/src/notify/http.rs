@@ -10,6 +10,7 @@ use reqwest::{Body, Method, StatusCode, Url};
 use zeroize::Zeroizing;
 
 use super::open::{Unusable, authority, secret};
+use super::redact::Secrets;
 use super::{NotTaken, text};
 use crate::config::{Auth, Http};
 use crate::logging::chain;
@@ -25,16 +26,6 @@ pub(super) struct Client {
     inner: reqwest::Client,
     authorization: Option<HeaderValue>,
     secrets: Secrets,
-}
-
-/// What must not be told, whoever says it.
-#[derive(Default)]
-struct Secrets(Vec<Zeroizing<String>>);
-
-impl std::fmt::Debug for Secrets {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Secrets({})", self.0.len())
-    }
 }
 
 /// What a receiver said.
@@ -125,9 +116,7 @@ impl Client {
 
     /// Keeps a secret out of what is told of answers.
     pub(super) fn hide(&mut self, secret: &str) {
-        // What is as short as this is in any text.
-        let words = secret.split_whitespace().filter(|word| word.len() > 3);
-        self.secrets.0.extend(words.map(|word| Zeroizing::new(word.to_owned())));
+        self.secrets.hide(secret);
     }
 
     /// Whoever knows the path of a URL can post to it, often enough.
@@ -191,10 +180,7 @@ impl Client {
 
     /// The beginning of what somebody said, in one line, without our secrets.
     pub(super) fn excerpt(&self, said: &str) -> String {
-        let mut said = said.to_owned();
-        for secret in &self.secrets.0 {
-            said = said.replace(secret.as_str(), "…");
-        }
+        let said = self.secrets.redact(said);
         // A page for browsers says nothing in its first line.
         if said.trim_start().starts_with('<') {
             return String::new();

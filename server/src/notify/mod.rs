@@ -16,6 +16,7 @@ mod open;
 pub mod pagerduty;
 pub mod quiet;
 pub mod rate;
+mod redact;
 pub mod resend;
 pub mod schedule;
 pub mod signature;

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use lettre::message::header::{HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MultiPart};
@@ -14,8 +16,10 @@ use lettre::transport::smtp::client::{
     Certificate, CertificateStore, Tls, TlsParameters, TlsParametersBuilder,
 };
 use lettre::{AsyncSmtpTransport, AsyncTransport as _, Message as Mail, Tokio1Executor};
+use zeroize::Zeroizing;
 
 use super::open::{Unusable, authority, secret};
+use super::redact::Secrets;
 use super::text::{plain, subject};
 use super::{NotTaken, Notice, Notifier, text};
 use crate::clock::Clock;
@@ -36,6 +40,7 @@ pub struct Email {
     from: Mailbox,
     to: Vec<Mailbox>,
     link: Option<Arc<str>>,
+    secrets: Secrets,
 }
 
 // The transport holds the password.
@@ -61,8 +66,14 @@ impl Email {
                 .port(email.port)
                 .tls(tls)
                 .timeout(Some(notifier.timeout));
+        let mut secrets = Secrets::default();
         if let Some((username, password_file)) = &email.login {
             let password = secret(password_file)?;
+            secrets.hide(&password);
+            // As PLAIN and LOGIN send it.
+            for sent in [format!("\0{username}\0{}", *password), password.to_string()] {
+                secrets.hide(&STANDARD.encode(Zeroizing::new(sent)));
+            }
             let credentials = Credentials::new(username.clone(), password.as_str().to_owned());
             transport = transport.credentials(credentials);
         }
@@ -74,6 +85,7 @@ impl Email {
             from: email.from.clone(),
             to: email.to.clone(),
             link: link.map(Arc::from),
+            secrets,
         })
     }
 
@@ -152,7 +164,10 @@ impl Notifier for Email {
         // The transport's own time is for one command.
         match tokio::time::timeout(self.timeout, self.transport.send(mail)).await {
             Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(NotTaken::because(text::short(&text::line(&chain(&error)), 500))),
+            Ok(Err(error)) => {
+                let why = self.secrets.redact(&chain(&error));
+                Err(NotTaken::because(text::short(&text::line(&why), 500)))
+            }
             Err(_) => Err(NotTaken::because("the mail server did not answer in time")),
         }
     }
