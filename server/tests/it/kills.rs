@@ -1,4 +1,4 @@
-//! The real program, killed a hundred times while it tells a real receiver of findings that flip: between decision,
+//! The real program, killed again and again while it tells a real receiver of findings that flip: between decision,
 //! send and record. Every firing and every resolved arrives, with one id, and none overtakes another of its asset.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,7 +9,7 @@ use atrest_proto::model::Verdict;
 use atrest_proto::v1;
 use atrest_server::alert::AlertState;
 use atrest_server::notify::signature::{ID_HEADER, Secret};
-use atrest_server::notify::webhook::Payload;
+use atrest_server::notify::webhook::{GroupPayload, Payload};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
@@ -22,6 +22,8 @@ use crate::crash::{Process, configure};
 use crate::harness::{Agent, Operator, report, until, within};
 
 const KILLS: u64 = 100;
+/// Where messages are told together.
+const KILLS_OF_GROUPS: u64 = 40;
 /// Reports between two kills.
 const REPORTS: u64 = 2;
 /// Every so many messages are refused once.
@@ -38,10 +40,20 @@ struct Receiver {
     hold: watch::Sender<bool>,
 }
 
+/// One message, or all that were told together, each with its own id.
+fn messages(id: String, body: &[u8]) -> Vec<(String, Payload)> {
+    if let Ok(payload) = serde_json::from_slice(body) {
+        return vec![(id, payload)];
+    }
+    let group: GroupPayload = serde_json::from_slice(body).unwrap();
+    let own = |payload: &Payload| format!("{}-{}", payload.alert_id, payload.state.as_str());
+    group.alerts.into_iter().map(|payload| (own(&payload), payload)).collect()
+}
+
 async fn take(State(shared): State<Arc<Receiver>>, headers: HeaderMap, body: Bytes) -> StatusCode {
     let id = headers.get(ID_HEADER).unwrap().to_str().unwrap().to_owned();
-    let payload = serde_json::from_slice(&body).unwrap();
-    shared.log.lock().unwrap().push((id, payload));
+    let messages = messages(id, &body);
+    shared.log.lock().unwrap().extend(messages);
     let mut number = 0;
     shared.arrived.send_modify(|arrived| {
         *arrived += 1;
@@ -68,7 +80,7 @@ impl Receiver {
     }
 }
 
-fn add_webhook(config: &Path, dir: &Path, url: &str) {
+fn add_webhook(config: &Path, dir: &Path, url: &str, group: bool) {
     use std::os::unix::fs::PermissionsExt as _;
     let secret = dir.join("webhook.secret");
     std::fs::write(&secret, Secret::generate().as_bytes()).unwrap();
@@ -76,7 +88,8 @@ fn add_webhook(config: &Path, dir: &Path, url: &str) {
     let text = std::fs::read_to_string(config).unwrap();
     let secret = secret.display();
     let hook = format!(
-        "[[notify.webhook]]\nname = \"ops\"\nurl = \"{url}\"\nsecret_file = \"{secret}\"\n"
+        "[[notify.webhook]]\nname = \"ops\"\nurl = \"{url}\"\nsecret_file = \"{secret}\"\n\
+         group = {group}\n"
     );
     std::fs::write(config, text + &hook).unwrap();
 }
@@ -103,10 +116,19 @@ fn expected(asset: usize, sequences: u64) -> Vec<AlertState> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_kills_lose_no_message_and_change_no_order() {
+    kill_again_and_again(KILLS, false).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nor_do_kills_where_messages_are_told_together() {
+    kill_again_and_again(KILLS_OF_GROUPS, true).await;
+}
+
+async fn kill_again_and_again(kills: u64, group: bool) {
     let dir = tempfile::tempdir().unwrap();
     let (receiver, url) = Receiver::start().await;
     let (state, config) = configure(&dir);
-    add_webhook(&config, dir.path(), &url);
+    add_webhook(&config, dir.path(), &url, group);
     let mut server = Process::start(&config);
     let ca = std::fs::read_to_string(state.join("ca.pem")).unwrap();
     let admin = std::fs::read_to_string(state.join("admin.token")).unwrap();
@@ -116,7 +138,7 @@ async fn a_hundred_kills_lose_no_message_and_change_no_order() {
     agent.enroll(server.agents_port, &ca, &token.secret).await.unwrap();
 
     let mut sequence = 0;
-    for kill in 0..KILLS {
+    for kill in 0..kills {
         // Each time elsewhere: when a report is stored, when a message is on its way, when it was answered.
         let place = kill % 3;
         let (arrived, answered) = (*receiver.arrived.borrow(), *receiver.answered.borrow());
