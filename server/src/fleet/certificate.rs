@@ -33,6 +33,13 @@ impl Validity {
         let whole = Duration::try_from(self.until.duration_since(self.from)).unwrap_or_default();
         clock::before(self.until, whole / 4) <= now
     }
+
+    /// How long who comes with a certificate that is ending has to renew it: a host that was off for a day does so
+    /// within seconds.
+    pub fn grace(self) -> Duration {
+        let whole = Duration::try_from(self.until.duration_since(self.from)).unwrap_or_default();
+        (whole / 16).min(Duration::from_mins(10))
+    }
 }
 
 /// A certificate of the server itself.

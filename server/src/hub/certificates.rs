@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use tracing::{debug, warn};
 
 use super::{Hub, Session, lock};
+use crate::clock;
 use crate::fleet::HostId;
 use crate::fleet::certificate::{self, CERTIFICATE_ENDING, Own, Validity};
 use crate::logging::chain;
@@ -27,14 +28,18 @@ pub(super) async fn known(store: &dyn Store) -> Result<BTreeSet<HostId>, StoreEr
 }
 
 impl Session {
-    /// What the host speaks with from now on.
+    /// What the host speaks with from now on. That it is ending is not told at once: agents renew when they come.
     pub async fn certify(&self, validity: Validity) -> Result<(), StoreError> {
+        let now = self.hub.clock.now();
         {
             let mut sessions = lock(&self.hub.sessions);
             let live = sessions.live.get_mut(&self.host);
             if let Some(live) = live.filter(|live| live.number == self.number) {
-                live.validity = Some(validity);
+                live.certified = Some((validity, now));
             }
+        }
+        if validity.is_ending(now) {
+            return Ok(());
         }
         self.hub.look_at_certificate(&self.host, validity).await
     }
@@ -81,8 +86,11 @@ impl Hub {
         let ending: Vec<_> = lock(&self.sessions)
             .live
             .iter()
-            .filter_map(|(host, live)| Some((host.clone(), live.validity?)))
-            .filter(|(_, validity)| validity.is_ending(now))
+            .filter_map(|(host, live)| Some((host.clone(), live.certified?)))
+            .filter(|(_, (validity, since))| {
+                validity.is_ending(now) && clock::after(*since, validity.grace()) <= now
+            })
+            .map(|(host, (validity, _))| (host, validity))
             .collect();
         for (host, validity) in ending {
             if let Err(error) = self.look_at_certificate(&host, validity).await {

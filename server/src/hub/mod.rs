@@ -104,8 +104,8 @@ struct Live {
     end: oneshot::Sender<End>,
     duties: watch::Sender<()>,
     vouches: watch::Sender<()>,
-    /// Of the certificate that it speaks with.
-    validity: Option<Validity>,
+    /// How long the certificate holds that it speaks with, and since when it does.
+    certified: Option<(Validity, Timestamp)>,
 }
 
 /// The one stream that speaks for a host, for as long as this is held.
@@ -375,7 +375,7 @@ impl Hub {
         }
         sessions.last += 1;
         let number = sessions.last;
-        let live = Live { number, end, duties: tell, vouches: tell_vouches, validity: None };
+        let live = Live { number, end, duties: tell, vouches: tell_vouches, certified: None };
         let older = sessions.live.insert(host.clone(), live);
         lock(&self.roster).attach(&host, number);
         drop(sessions);

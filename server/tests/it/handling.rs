@@ -6,6 +6,7 @@ use std::time::Duration;
 use atrest_proto::model::Verdict;
 use atrest_proto::v1;
 use atrest_proto::v1::attach_request::Message as Say;
+use atrest_proto::v1::attach_response::Message as Hear;
 use atrest_server::alert::AlertState;
 use atrest_server::store::{HostFilter, PageRequest, Store as _};
 use tonic::Code;
@@ -177,6 +178,7 @@ async fn a_certificate_that_is_not_renewed_is_an_alert_until_it_is() {
     config.agents.silent_after = Duration::from_hours(100);
     let server = Server::start(config.clone()).await;
     let agent = server.agent("es-1").await;
+    let off = server.agent("es-2").await;
     let mut stream = server.attach(&agent).await;
     server.clock.advance(Duration::from_hours(17));
     server.clock.advance(Duration::from_mins(30));
@@ -185,6 +187,14 @@ async fn a_certificate_that_is_not_renewed_is_an_alert_until_it_is() {
     let fired = receiver.next().await.payload;
     assert_eq!((fired.state, &*fired.check), (AlertState::Firing, "certificate_ending"));
     assert_eq!((&*fired.host, &*fired.asset), ("es-1", "agent"));
+    // A host that was off comes with one that is ending, and has a moment to renew it.
+    let mut late = server.attach(&off).await;
+    server.running.hub.sweep().await;
+    late.say(Say::Renew(v1::RenewRequest { csr: off.csr() })).await;
+    assert!(matches!(late.hear().await.unwrap(), Some(Hear::Renewed(_))));
+    server.clock.advance(Duration::from_mins(20));
+    server.running.hub.sweep().await;
+    assert_eq!(server.operator().await.status().await.firing_alerts, 1);
     // Known after a restart, and a report that does not speak of it changes nothing.
     let clock = server.clock.clone();
     server.stop().await;
