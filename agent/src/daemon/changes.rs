@@ -41,13 +41,15 @@ pub(super) struct Changes {
     waiting: Option<(Duration, Duration)>,
     /// When all looks that were made are paid for (the generic cell rate algorithm).
     paid_at: Duration,
+    /// When the last one that counts began.
+    last: Option<Duration>,
     /// What a look costs.
     price: Duration,
 }
 
 impl Changes {
     pub(super) const fn new(pacing: Pacing) -> Self {
-        Self { pacing, waiting: None, paid_at: Duration::ZERO, price: pacing.period }
+        Self { pacing, waiting: None, paid_at: Duration::ZERO, last: None, price: pacing.period }
     }
 
     /// Something changed.
@@ -61,7 +63,10 @@ impl Changes {
         let (first, last) = self.waiting?;
         let settled = (last + self.pacing.settle).min(first + self.pacing.most);
         let credit = self.price.saturating_mul(self.pacing.burst.saturating_sub(1));
-        Some(settled.max(self.paid_at.saturating_sub(credit)))
+        let paced = self.paid_at.saturating_sub(credit);
+        // Looks that were dear are no debt at the price of today: one price after the last one is enough in any case.
+        let paced = self.last.map_or(paced, |last| paced.min(last + self.price));
+        Some(settled.max(paced))
     }
 
     /// A look begins: it sees all changes until now. One that was made for them counts.
@@ -69,6 +74,7 @@ impl Changes {
         self.waiting = None;
         if counts {
             self.paid_at = self.paid_at.max(now) + self.price;
+            self.last = Some(now);
         }
     }
 
@@ -144,6 +150,19 @@ mod tests {
         assert!((1800..=1811).contains(&count), "{count}");
         let count = looks(&storm, 1000).len();
         assert!((360..=371).contains(&count), "{count}");
+    }
+
+    #[test]
+    fn looks_that_were_slow_are_not_paid_for_when_they_are_quick_again() {
+        let mut state = Changes::new(PACING);
+        for second in 0..20 {
+            state.looked(Duration::from_secs(second), true);
+            state.took(Duration::from_secs(1));
+        }
+        state.took(ms(10));
+        state.note(Duration::from_secs(20));
+        let due = state.due().unwrap();
+        assert!(due <= Duration::from_secs(21), "{due:?}");
     }
 
     proptest! {
