@@ -70,12 +70,15 @@ begin_all() {
 	quiet
 }
 
-# quiet: no scan has begun for three seconds, and what was spent on others before is there again for the next change.
+# quiet: no scan has begun for three seconds, and none is to come for what was heard.
 quiet() {
 	until=$(($(clock | cut -d. -f1) + 120)) last=-1
 	while :; do
 		count=$(grep -c scanning $log/agent.log || :)
-		[ "$count" != "$last" ] || return 0
+		if [ "$count" = "$last" ] && grep -E 'changed|ended|is_news=true|scanning' $log/agent.log |
+			tail -n 1 | grep -q scanning; then
+			return 0
+		fi
 		[ "$(clock | cut -d. -f1)" -lt "$until" ] || return 1
 		last=$count
 		sleep 3

@@ -83,6 +83,9 @@ pub(crate) fn run(tier: &Tier, cases: &[&'static Case]) -> Result<bool> {
             }
         }
     }
+    if crate::run::verbose() {
+        say(&machine.run("tail -n 1000 /var/log/atrest/agent.log", LIMIT)?.stdout);
+    }
     // `tests/run.sh` adds such lines up.
     say(&format!("{} passed, {failed} failed, 0 skipped", cases.len() - failed));
     Ok(failed == 0)
