@@ -75,7 +75,7 @@ quiet() {
 	until=$(($(clock | cut -d. -f1) + 120)) last=-1
 	while :; do
 		count=$(grep -c scanning $log/agent.log || :)
-		if [ "$count" = "$last" ] && grep -E 'changed|ended|is_news=true|scanning' $log/agent.log |
+		if [ "$count" = "$last" ] && grep -E '(file|device|mounts|areas) changed|process ended|is_news=true|scanning' $log/agent.log |
 			tail -n 1 | grep -q scanning; then
 			return 0
 		fi
