@@ -98,6 +98,8 @@ fn hand_on(child: Pid, out: OwnedFd, err: OwnedFd, done: OwnedFd) -> Handed {
             && waited.first().is_some_and(|done| done.any().unwrap_or(true));
         // A thread that is stuck keeps the streams of a dead child open.
         let is_dead = !answered && is_dead(child);
+        // One that answered after the wait and before it was looked at has answered all the same.
+        let answered = answered || (is_dead && has_more(&done));
         // What was printed before the answer is in the pipes by now.
         streams.iter_mut().for_each(Stream::drain);
         if answered {
@@ -153,6 +155,12 @@ impl Stream {
             }
         }
     }
+}
+
+/// Whether there is something to read, or nobody left to write it.
+fn has_more(pipe: &File) -> bool {
+    let mut asked = [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)];
+    poll(&mut asked, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
 }
 
 /// Whether the child has ended, if not all of its threads: `Z` in `/proc/PID/stat` (`proc_pid_stat(5)`).

@@ -8,10 +8,12 @@ cd /install || exit
 check() {
     local what=$1
     shift
-    if "$@" >/tmp/check.log 2>&1; then
+    local code=0
+    "$@" >/tmp/check.log 2>&1 || code=$?
+    if [ "$code" = 0 ]; then
         echo "ok      machine: $what"
     else
-        echo "FAILED  machine: $what: $*"
+        echo "FAILED  machine: $what ($code): $*"
         tail -n 30 /tmp/check.log | sed 's/^/        /'
     fi
 }
