@@ -39,7 +39,7 @@ manuals: system-build ## Write man pages, completions and docs/checks.md anew, f
 	ATREST_BLESS=1 $(CARGO) test --quiet --workspace --lib --bins --test packaging -- \
 		of_this_command_line the_document_on_checks the_manual_of_each
 
-packages: system-packages ## debs and rpms into target/packages/, for x86-64 and arm64 (20 minutes)
+packages: system-packages ## debs and rpms into target/packages/, for x86-64 (10 minutes)
 	@packaging/packages.sh
 
 test-install: system-packages ## Install, upgrade, remove and purge what `make packages` made (5 minutes)

@@ -2,7 +2,7 @@
 # Makes debs and rpms of atrest-agent, atrest-server (with atrestctl) and atrestctl in target/packages/. Called by
 # `make packages`. The same commit gives the same bytes.
 #
-#   packaging/packages.sh [ARCHITECTURE…]         builds and packs, by default x86_64, and aarch64 where Rust can build it
+#   packaging/packages.sh [ARCHITECTURE…]         builds and packs, by default x86_64; aarch64 has not been tried to its end
 #   packaging/packages.sh --pack ARCHITECTURE…    packs what was built
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -22,12 +22,6 @@ fi
 architectures=("$@")
 if [ "${#architectures[@]}" = 0 ]; then
     architectures=(x86_64)
-    if [ -d "$(rustc --print sysroot)/lib/rustlib/aarch64-unknown-linux-gnu" ] ||
-        { command -v rustup >/dev/null && rustup --quiet target add aarch64-unknown-linux-gnu; }; then
-        architectures+=(aarch64)
-    else
-        echo "Packages for arm64 are not made: Rust's library for aarch64-unknown-linux-gnu cannot be had." >&2
-    fi
 fi
 
 packaging/tools.sh
