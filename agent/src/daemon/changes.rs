@@ -26,8 +26,9 @@ impl Default for Pacing {
             settle: Duration::from_millis(30),
             most: Duration::from_millis(100),
             burst: 10,
-            period: Duration::from_secs(2),
-            share: 10,
+            // A change that brings something new to watch leads to two looks.
+            period: Duration::from_secs(1),
+            share: 5,
             longest: Duration::from_secs(10),
         }
     }
