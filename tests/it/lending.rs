@@ -61,7 +61,7 @@ fn file_server(root: &Path) -> anyhow::Result<()> {
 /// A machine that has it mounted, as a client of version 4 names it.
 fn client(root: &Path) -> anyhow::Result<()> {
     let mounts = "1 0 0:1 / / rw - tmpfs none rw\n\
-                  2 1 0:50 / /mnt rw - nfs4 fs-1:/b/es rw,vers=4.2,addr=10.0.0.5\n";
+                  2 1 0:50 / /mnt rw - nfs4 fs-1:/b rw,vers=4.2,addr=10.0.0.5\n";
     write(root, &[("proc/self/mountinfo", mounts), ("proc/swaps", SWAPS), ("mnt/index-0", "")])
 }
 
@@ -157,11 +157,11 @@ async fn what_the_file_server_proves_is_a_claim_where_it_is_mounted() -> anyhow:
     let mut config = Config::default();
     config.declared.paths = vec!["/mnt".into()];
     let node = Agent::start(&operator, &es, "es-1", config).await?;
-    operator.until_said(&node, "declared:/mnt", "nfs4 from fs-1:/b/es").await?;
+    operator.until_said(&node, "declared:/mnt", "nfs4 from fs-1:/b").await?;
 
     let keeper = Agent::start(&operator, &fs, "fs-1", Config::default()).await?;
     operator
-        .until_said(&node, "declared:/mnt", "the agent of fs-1 (/b/es) says that it encrypts")
+        .until_said(&node, "declared:/mnt", "the agent of fs-1 (/b) says that it encrypts")
         .await?;
 
     // What lies there is plain from now on: nobody claims the opposite any more.
@@ -178,7 +178,7 @@ async fn what_the_file_server_proves_is_a_claim_where_it_is_mounted() -> anyhow:
     NodeServiceClient::new(operator.channel.clone())
         .revoke_node(operator.request(request)?)
         .await?;
-    operator.until_said(&node, "declared:/mnt", "nfs4 from fs-1:/b/es").await?;
+    operator.until_said(&node, "declared:/mnt", "nfs4 from fs-1:/b").await?;
     keeper.stop().await?;
     node.stop().await?;
     server.shutdown().await;

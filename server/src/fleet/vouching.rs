@@ -179,9 +179,8 @@ impl Vouching {
         let only = speakers.first().filter(|_| speakers.len() == 1)?;
         let lender = self.lenders.get(only)?;
         let exports = &lender.offer.exports;
-        // What is lent is proven with all that is mounted below it, so that it speaks for every directory there. The
-        // root speaks for itself only: it may be one of a version of the protocol that the client does not use.
-        let verdict = ancestors(&directory.path).find_map(|path| exports.get(path))?;
+        // By its own name only: on the way to a directory below one, a symbolic link may lead out of what was proven.
+        let verdict = exports.get(&directory.path)?;
         let (hostname, verdict) = (lender.hostname.clone(), *verdict);
         Some(Vouch { directory: directory.clone(), hostname, verdict })
     }
@@ -211,14 +210,6 @@ fn forget(by_address: &mut BTreeMap<IpAddr, BTreeSet<HostId>>, address: &IpAddr,
             by_address.remove(address);
         }
     }
-}
-
-/// A path and the directories above it, without the root unless it is the path itself.
-fn ancestors(path: &[u8]) -> impl Iterator<Item = &[u8]> {
-    std::iter::successors(Some(path), |path| {
-        let end = path.iter().rposition(|byte| *byte == b'/')?;
-        path.get(..end).filter(|rest| !rest.is_empty())
-    })
 }
 
 #[cfg(test)]
@@ -251,15 +242,15 @@ mod tests {
     fn a_word_reaches_those_who_have_the_directory_mounted() {
         let (fs, es) = (HostId::random(), HostId::random());
         let mut vouching = Vouching::default();
-        let wanted = [directory(5, "/srv/b/es"), directory(5, "/srv/bc"), directory(6, "/srv/b")];
+        let wanted = [directory(5, "/srv/b"), directory(5, "/srv/b/es"), directory(6, "/srv/b")];
         vouching.borrow(&es, 1, BTreeSet::from(wanted));
         assert!(vouching.vouches(&es).is_empty());
         let lent = offer(&[5], &[("/srv/b", Verdict::Encrypted), ("/", Verdict::Encrypted)]);
         assert_eq!(vouching.lend(&fs, 1, "fs-1", lent), BTreeSet::from([es.clone()]));
-        assert_eq!(said(&vouching, &es), [("/srv/b/es".to_owned(), Verdict::Encrypted)]);
-        let worse = offer(&[5], &[("/srv/b", Verdict::Encrypted), ("/srv/b/es", Verdict::Partial)]);
+        assert_eq!(said(&vouching, &es), [("/srv/b".to_owned(), Verdict::Encrypted)]);
+        let worse = offer(&[5], &[("/srv/b", Verdict::Partial)]);
         assert_eq!(vouching.lend(&fs, 1, "fs-1", worse), BTreeSet::from([es.clone()]));
-        assert_eq!(said(&vouching, &es), [("/srv/b/es".to_owned(), Verdict::Partial)]);
+        assert_eq!(said(&vouching, &es), [("/srv/b".to_owned(), Verdict::Partial)]);
         assert!(vouching.vouches(&fs).is_empty(), "it has nothing mounted");
     }
 
