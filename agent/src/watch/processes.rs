@@ -56,14 +56,15 @@ impl Processes {
             if self.0.get(pid).is_some_and(|known| known.table.is_some() == wants_table) {
                 continue;
             }
-            applied.is_news = true;
             match open(*pid, wants_table, root) {
                 Ok(process) => {
                     self.0.insert(*pid, process);
+                    applied.is_news = true;
                 }
                 // Ended since: the next look will not find it.
                 Err(Errno::SRCH | Errno::NOENT) => {
                     self.0.remove(pid);
+                    applied.is_news = true;
                 }
                 Err(errno) => {
                     self.0.remove(pid);
@@ -74,7 +75,6 @@ impl Processes {
                         Errno::ACCESS | Errno::PERM => "run the agent as root",
                         _ => "",
                     };
-                    applied.is_news = false;
                     applied.gaps.push(gap(&format!("process {pid}: {errno}"), remedy));
                 }
             }

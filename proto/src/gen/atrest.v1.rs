@@ -1663,6 +1663,8 @@ pub enum AlertEnd {
     Passed = 1,
     /// The host was revoked: nobody saw it fixed.
     HostRetired = 2,
+    /// It became more severe, and another alert fires in its place.
+    Worsened = 3,
 }
 impl AlertEnd {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -1674,6 +1676,7 @@ impl AlertEnd {
             Self::Unspecified => "ALERT_END_UNSPECIFIED",
             Self::Passed => "ALERT_END_PASSED",
             Self::HostRetired => "ALERT_END_HOST_RETIRED",
+            Self::Worsened => "ALERT_END_WORSENED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1682,6 +1685,7 @@ impl AlertEnd {
             "ALERT_END_UNSPECIFIED" => Some(Self::Unspecified),
             "ALERT_END_PASSED" => Some(Self::Passed),
             "ALERT_END_HOST_RETIRED" => Some(Self::HostRetired),
+            "ALERT_END_WORSENED" => Some(Self::Worsened),
             _ => None,
         }
     }

@@ -7,12 +7,12 @@ mod routes;
 
 use std::str::FromStr;
 
-use atrest_proto::model::{Finding, Severity};
+use atrest_proto::model::{Finding, Outcome, Severity};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::fleet::{Applied, Body, FindingKey, FindingState, HostState};
+use crate::fleet::{Alerting, Applied, Body, FindingKey, FindingState, HostState};
 use crate::hex;
 
 pub use routes::{Route, Routes, Subject};
@@ -48,15 +48,18 @@ pub enum AlertEnd {
     Passed,
     /// The host was revoked: nobody saw it fixed.
     HostRetired,
+    /// It became more severe, and another alert fires in its place.
+    Worsened,
 }
 
 impl AlertEnd {
-    const ALL: [Self; 2] = [Self::Passed, Self::HostRetired];
+    const ALL: [Self; 3] = [Self::Passed, Self::HostRetired, Self::Worsened];
 
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Passed => "passed",
             Self::HostRetired => "host_retired",
+            Self::Worsened => "worsened",
         }
     }
 }
@@ -72,7 +75,7 @@ impl FromStr for AlertEnd {
 /// One episode of one finding that people are told of, as it was when it began.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Alert {
-    /// The same for the same host, check, asset and episode, whoever computes it.
+    /// The same for the same host, check, asset, episode and step, whoever computes it.
     pub alert_id: String,
     pub host_id: String,
     pub hostname: String,
@@ -136,19 +139,26 @@ impl AlertChange {
 }
 
 /// Decides what to tell of a change, and notes in the state what was told.
-pub fn decide(applied: &mut Applied, policy: Policy) -> Vec<AlertChange> {
+pub fn decide(applied: &mut Applied, policy: Policy, now: Timestamp) -> Vec<AlertChange> {
     let mut changes = Vec::new();
     for (key, body) in &applied.touched {
         let Some(finding) = applied.state.findings.get(key) else { continue };
-        let Some(change) = judge(&applied.state, key, finding, body.as_ref(), policy) else {
-            continue;
-        };
+        let told = judge(&applied.state, key, finding, body.as_ref(), policy, now);
         if let Some(finding) = applied.state.findings.get_mut(key) {
-            finding.alerting = change.state() == AlertState::Firing;
+            finding.alerting = told.alerting;
         }
-        changes.push(change);
+        changes.extend(told.ends);
+        changes.extend(told.begins);
     }
     changes
+}
+
+/// What is to be told of one finding.
+struct Told {
+    ends: Option<AlertChange>,
+    begins: Option<AlertChange>,
+    /// What fires then.
+    alerting: Option<Alerting>,
 }
 
 fn judge(
@@ -157,42 +167,72 @@ fn judge(
     finding: &FindingState,
     body: Option<&Body>,
     policy: Policy,
-) -> Option<AlertChange> {
-    let alert_id = alert_id(host.host_id.as_str(), key, finding.episode);
-    match (finding.opened_at, finding.alerting) {
-        (Some(started_at), false) if finding.severity >= policy.min_severity => {
-            let body = body?;
-            Some(AlertChange::Fire(Box::new(Alert {
-                alert_id,
-                host_id: host.host_id.as_str().to_owned(),
-                hostname: host.hostname.clone(),
-                cluster: host.cluster.clone(),
-                finding: body.finding.clone(),
-                path: body.place.path.clone(),
-                devices: body.place.devices.clone(),
-                episode: finding.episode,
-                started_at,
-                ended_at: None,
-                end: None,
-            })))
+    now: Timestamp,
+) -> Told {
+    let id = |step| alert_id(host.host_id.as_str(), key, finding.episode, step);
+    let end = |alerting: Alerting, ended_at, end| AlertChange::Resolve {
+        alert_id: id(alerting.step),
+        ended_at,
+        end,
+    };
+    let begin = |step, started_at, body: &Body| {
+        AlertChange::Fire(Box::new(Alert {
+            alert_id: id(step),
+            host_id: host.host_id.as_str().to_owned(),
+            hostname: host.hostname.clone(),
+            cluster: host.cluster.clone(),
+            finding: body.finding.clone(),
+            path: body.place.path.clone(),
+            devices: body.place.devices.clone(),
+            episode: finding.episode,
+            started_at,
+            ended_at: None,
+            end: None,
+        }))
+    };
+    let severity = finding.severity;
+    match (finding.opened_at, finding.alerting, body) {
+        (Some(started_at), None, Some(body)) if severity >= policy.min_severity => Told {
+            ends: None,
+            begins: Some(begin(1, started_at, body)),
+            alerting: Some(Alerting { step: 1, severity }),
+        },
+        // Whoever is to be told of severe ones only has not heard of it, and labels of a receiver
+        // hold the severity: so it is another alert. Of one that is not seen any more nothing is
+        // known to be worse.
+        (Some(started_at), Some(told), Some(body))
+            if severity > told.severity && finding.outcome == Outcome::Fail =>
+        {
+            let step = told.step.saturating_add(1);
+            Told {
+                ends: Some(end(told, now.max(started_at), AlertEnd::Worsened)),
+                begins: Some(begin(step, started_at, body)),
+                alerting: Some(Alerting { step, severity }),
+            }
         }
-        (None, true) => {
-            let (ended_at, end) = match finding.retired_at {
+        (None, Some(told), _) => {
+            let (ended_at, why) = match finding.retired_at {
                 Some(retired_at) => (retired_at, AlertEnd::HostRetired),
                 None => (finding.changed_at, AlertEnd::Passed),
             };
-            Some(AlertChange::Resolve { alert_id, ended_at, end })
+            Told { ends: Some(end(told, ended_at, why)), begins: None, alerting: None }
         }
-        (Some(_), _) | (None, false) => None,
+        (Some(_) | None, alerting, _) => Told { ends: None, begins: None, alerting },
     }
 }
 
 /// A stable id: receivers deduplicate on it.
-fn alert_id(host_id: &str, key: &FindingKey, episode: u32) -> String {
+fn alert_id(host_id: &str, key: &FindingKey, episode: u32, step: u32) -> String {
     let mut hash = Sha256::new();
-    for part in ["atrest.alert/1", host_id, &key.check, &key.asset, &episode.to_string()] {
+    let mut part = |part: &str| {
         hash.update(part.as_bytes());
         hash.update([0]);
+    };
+    for known in ["atrest.alert/1", host_id, &key.check, &key.asset, &episode.to_string()] {
+        part(known);
+    }
+    if step > 1 {
+        part(&step.to_string());
     }
     let digest: [u8; 32] = hash.finalize().into();
     // Half of it is enough to tell alerts apart.
@@ -203,7 +243,7 @@ fn alert_id(host_id: &str, key: &FindingKey, episode: u32) -> String {
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
-    use atrest_proto::model::{Host, Outcome};
+    use atrest_proto::model::Host;
     use proptest::prelude::*;
 
     use super::*;
@@ -255,7 +295,7 @@ mod tests {
             findings: findings.collect(),
         };
         let mut applied = apply(previous, seen, at).unwrap();
-        let changes = decide(&mut applied, POLICY);
+        let changes = decide(&mut applied, POLICY, at);
         (applied.state, changes)
     }
 
@@ -279,6 +319,38 @@ mod tests {
     }
 
     #[test]
+    fn what_gets_worse_is_another_alert() {
+        let told = |severity| [("a", Outcome::Fail, severity)];
+        let (state, first) = report(fresh(), 1, &told(Severity::Medium));
+        let (state, changes) = report(state, 2, &told(Severity::Critical));
+        let [AlertChange::Resolve { alert_id, ended_at, end }, AlertChange::Fire(alert)] =
+            changes.as_slice()
+        else {
+            panic!("{changes:?}")
+        };
+        assert_eq!(alert_id, first[0].alert_id());
+        assert_eq!((*end, *ended_at), (AlertEnd::Worsened, Timestamp::from_second(2).unwrap()));
+        assert_ne!(alert.alert_id, *alert_id);
+        assert_eq!(alert.finding.severity, Severity::Critical);
+        assert_eq!(alert.started_at, Timestamp::from_second(1).unwrap(), "it has failed since");
+        assert_eq!(state.firing(), 1);
+        // Better, and as bad as it was told: nothing new.
+        let (state, changes) = report(state, 3, &told(Severity::Medium));
+        assert!(changes.is_empty(), "{changes:?}");
+        let (state, changes) = report(state, 4, &told(Severity::Critical));
+        assert!(changes.is_empty(), "{changes:?}");
+        let (_, over) = report(state, 5, &[("a", Outcome::Pass, Severity::Info)]);
+        assert_eq!(over[0].alert_id(), alert.alert_id);
+    }
+
+    #[test]
+    fn what_is_not_known_any_more_is_not_told_as_worse() {
+        let (state, _) = report(fresh(), 1, &[("a", Outcome::Fail, Severity::Medium)]);
+        let (_, changes) = report(state, 2, &[("a", Outcome::Unknown, Severity::Critical)]);
+        assert!(changes.is_empty(), "{changes:?}");
+    }
+
+    #[test]
     fn an_asset_that_vanishes_keeps_its_alert() {
         let (state, fired) = report(fresh(), 1, &[("a", Outcome::Fail, Severity::High)]);
         let (state, changes) = report(state, 2, &[]);
@@ -294,7 +366,7 @@ mod tests {
         let (state, fired) = report(fresh(), 1, &[("a", Outcome::Fail, Severity::High)]);
         let now = Timestamp::from_second(9).unwrap();
         let mut retired = retire(state, now).unwrap();
-        let changes = decide(&mut retired, POLICY);
+        let changes = decide(&mut retired, POLICY, now);
         let alert_id = fired[0].alert_id().to_owned();
         let end = AlertEnd::HostRetired;
         assert_eq!(changes, [AlertChange::Resolve { alert_id, ended_at: now, end }]);
@@ -345,11 +417,11 @@ mod tests {
                     }
                 }
                 for finding in next.findings.values() {
-                    prop_assert!(!finding.alerting || finding.is_open());
+                    prop_assert!(finding.alerting.is_none() || finding.is_open());
                     if finding.is_open() && finding.absent_since.is_none()
                         && finding.outcome == Outcome::Fail && finding.severity >= POLICY.min_severity
                     {
-                        prop_assert!(finding.alerting);
+                        prop_assert!(finding.alerting.is_some_and(|told| told.severity >= finding.severity));
                     }
                 }
                 prop_assert_eq!(u32::try_from(firing.len()).unwrap(), next.firing());

@@ -21,7 +21,7 @@ pub(super) fn meet(
         changed_at: at,
         opened_at: None,
         episode: 0,
-        alerting: false,
+        alerting: None,
         absent_since: None,
         retired_at: None,
     });

@@ -101,6 +101,14 @@ impl From<&Finding> for FindingKey {
 /// A digest of a finding's whole content: tells "changed" from "the same" without its text.
 pub type Content = [u8; 16];
 
+/// What people were told last of a finding that fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Alerting {
+    /// Grows with each alert of one episode, from 1.
+    pub step: u32,
+    pub severity: Severity,
+}
+
 /// A finding over time. Its text is kept by the store; here is what decisions need.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FindingState {
@@ -114,8 +122,8 @@ pub struct FindingState {
     pub opened_at: Option<Timestamp>,
     /// How often it has been opened.
     pub episode: u32,
-    /// Whether an alert is firing for this episode.
-    pub alerting: bool,
+    /// The alert that is firing for this episode.
+    pub alerting: Option<Alerting>,
     /// Since when the asset has been missing from reports.
     pub absent_since: Option<Timestamp>,
     /// When it ended because its host was revoked: nobody saw it fixed.
@@ -162,7 +170,7 @@ impl HostState {
     }
 
     pub fn firing(&self) -> u32 {
-        count(self.findings.values().filter(|finding| finding.alerting))
+        count(self.findings.values().filter(|finding| finding.alerting.is_some()))
     }
 }
 

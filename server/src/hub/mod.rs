@@ -505,7 +505,7 @@ impl Hub {
         let told = Arc::clone(&alerted);
         let step: Step = Box::new(move |state| {
             let mut applied = step(state, now)?;
-            let alerts = decide(&mut applied, policy);
+            let alerts = decide(&mut applied, policy, now);
             told.store(!alerts.is_empty(), Ordering::Release);
             let Applied { state, touched, removed, transitions } = applied;
             let findings = touched

@@ -161,7 +161,7 @@ fn fields(facts: &[(&'static str, String)]) -> Vec<Field> {
 fn color(word: Word, severity: &str) -> &'static str {
     match (word, severity) {
         (Word::Resolved, _) => "#2e7d32",
-        (Word::Ended, _) => "#757575",
+        (Word::Ended | Word::Worsened, _) => "#757575",
         (Word::Firing, "critical" | "high") => "#c62828",
         (Word::Firing, _) => "#f9a825",
     }

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use atrest_proto::model::{Severity, Verdict};
 use atrest_proto::v1;
-use atrest_server::alert::AlertState;
+use atrest_server::alert::{AlertEnd, AlertState, Route};
 use atrest_server::config::Config;
+use atrest_server::labels::Labels;
 use atrest_server::notify::signature::{ID_HEADER, SIGNATURE_HEADER, Secret, TIMESTAMP_HEADER};
 use atrest_server::notify::webhook::Payload;
 use axum::Router;
@@ -272,5 +273,55 @@ async fn the_silence_of_a_host_is_one_alert_more_and_touches_no_other() {
     stream.report(report(3, agent.posture(&[("/srv", Verdict::Encrypted)]))).await.unwrap();
     let fixed = receiver.next().await.payload;
     assert_eq!((&fixed.alert_id, fixed.state), (&volume.alert_id, AlertState::Resolved));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn who_is_told_of_severe_ones_only_is_told_when_one_becomes_severe() {
+    let (dir, state) = directory();
+    let (mut everything, other) = (Receiver::start(dir.path()).await, directory().0);
+    let mut severe = Receiver::start(other.path()).await;
+    let mut config = config(&state);
+    for (name, receiver) in [("everything", &everything), ("severe", &severe)] {
+        config.notify.notifiers.push(webhook(name, &receiver.url, &receiver.secret_file));
+    }
+    let route = |min_severity, notifier: &str| Route {
+        min_severity,
+        checks: Vec::new(),
+        clusters: Vec::new(),
+        labels: Labels::new(),
+        notifiers: vec![notifier.to_owned()],
+    };
+    config.routing.routes =
+        vec![route(Severity::Info, "everything"), route(Severity::Critical, "severe")];
+    let server = Server::start(config).await;
+    let agent = server.agent("es-1").await;
+    let mut stream = server.attach(&agent).await;
+    let plain = agent.posture(&[("/srv/es", Verdict::Unencrypted)]);
+    stream.report(report(1, plain.clone())).await.unwrap();
+    let first = everything.next().await.payload;
+    assert_eq!((first.state, &*first.severity), (AlertState::Firing, "high"));
+
+    let mut worse = plain;
+    worse.findings.iter_mut().for_each(|finding| finding.severity = Severity::Critical);
+    stream.report(report(2, worse)).await.unwrap();
+    let told = severe.next().await.payload;
+    assert_eq!((told.state, &*told.severity), (AlertState::Firing, "critical"));
+    assert_eq!(told.started_at, first.started_at);
+    let over = everything.next().await.payload;
+    assert_eq!((over.state, over.end), (AlertState::Resolved, Some(AlertEnd::Worsened)));
+    assert_eq!((&over.alert_id, &*over.severity), (&first.alert_id, "high"));
+    let again = everything.next().await.payload;
+    assert_eq!((again.state, &again.alert_id), (AlertState::Firing, &told.alert_id));
+    let alerts = server.operator().await.alerts(v1::AlertState::Firing).await;
+    assert_eq!(alerts.len(), 1, "{alerts:?}");
+
+    stream.report(report(3, agent.posture(&[("/srv/es", Verdict::Encrypted)]))).await.unwrap();
+    for receiver in [&mut everything, &mut severe] {
+        let over = receiver.next().await.payload;
+        assert_eq!((over.state, over.end), (AlertState::Resolved, Some(AlertEnd::Passed)));
+        assert_eq!(over.alert_id, told.alert_id);
+    }
+    assert!(severe.received.try_recv().is_err(), "of the first one it was not told");
     server.stop().await;
 }

@@ -119,7 +119,7 @@ fn read(row: v1::Exposure, now: Timestamp) -> Exposure {
         (None, _) => "ongoing",
         (Some(_), v1::AlertEnd::Passed) => "passed",
         (Some(_), v1::AlertEnd::HostRetired) => "host_retired",
-        (Some(_), v1::AlertEnd::Unspecified) => "unknown",
+        (Some(_), v1::AlertEnd::Worsened | v1::AlertEnd::Unspecified) => "unknown",
     };
     let lasted = from.map(|from| until.unwrap_or(now).duration_since(from).as_secs());
     Exposure {

@@ -59,6 +59,7 @@ pub(super) fn alert_end(end: AlertEnd) -> v1::AlertEnd {
     match end {
         AlertEnd::Passed => v1::AlertEnd::Passed,
         AlertEnd::HostRetired => v1::AlertEnd::HostRetired,
+        AlertEnd::Worsened => v1::AlertEnd::Worsened,
     }
 }
 

@@ -74,7 +74,7 @@ fn overview(overview: &Overview) -> String {
 fn badge(word: Word) -> String {
     let color = match word {
         Word::Firing => "#c62828",
-        Word::Ended => "#757575",
+        Word::Ended | Word::Worsened => "#757575",
         Word::Resolved => "#2e7d32",
     };
     format!("<span style=\"color:{color};font-weight:bold\">{}</span>", word.as_str())

@@ -25,6 +25,8 @@ pub enum Word {
     Firing,
     /// Its host was revoked: nobody saw it fixed.
     Ended,
+    /// It goes on as a more severe one.
+    Worsened,
     Resolved,
 }
 
@@ -33,6 +35,7 @@ impl Word {
         match (message.state, message.alert.end) {
             (AlertState::Firing, _) => Self::Firing,
             (AlertState::Resolved, Some(AlertEnd::HostRetired)) => Self::Ended,
+            (AlertState::Resolved, Some(AlertEnd::Worsened)) => Self::Worsened,
             (AlertState::Resolved, Some(AlertEnd::Passed) | None) => Self::Resolved,
         }
     }
@@ -41,6 +44,7 @@ impl Word {
         match self {
             Self::Firing => "FIRING",
             Self::Ended => "ENDED",
+            Self::Worsened => "WORSENED",
             Self::Resolved => "RESOLVED",
         }
     }
@@ -49,6 +53,7 @@ impl Word {
         match self {
             Self::Firing => "firing",
             Self::Ended => "ended with their hosts",
+            Self::Worsened => "worsened",
             Self::Resolved => "resolved",
         }
     }
@@ -118,8 +123,12 @@ impl Story {
             let seconds = jiff::SignedDuration::from_secs(lasted.as_secs().max(0));
             add("Until", &format!("{} (after {seconds:#})", time(ended_at)));
         }
-        if word == Word::Ended {
-            add("Ended by", "the host was revoked: nobody saw it fixed");
+        match word {
+            Word::Ended => add("Ended by", "the host was revoked: nobody saw it fixed"),
+            Word::Worsened => {
+                add("Ended by", "it became more severe, and is told of as another alert");
+            }
+            Word::Firing | Word::Resolved => {}
         }
         let open = word == Word::Firing;
         Self {
@@ -213,7 +222,7 @@ impl Overview {
     /// `3 alerts firing, 1 resolved`.
     fn states(messages: &[&Message<'_>]) -> String {
         let mut states = Vec::new();
-        for word in [Word::Firing, Word::Ended, Word::Resolved] {
+        for word in [Word::Firing, Word::Ended, Word::Worsened, Word::Resolved] {
             let count = messages.iter().filter(|message| Word::of(message) == word).count();
             if count > 0 {
                 let alerts = match (states.is_empty(), count) {

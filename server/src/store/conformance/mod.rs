@@ -129,7 +129,7 @@ fn step(sequence: u64, findings: Vec<Body>) -> Step {
                 .collect(),
         };
         let mut applied = apply(state, seen, now)?;
-        let alerts = decide(&mut applied, Policy { min_severity: Severity::Medium });
+        let alerts = decide(&mut applied, Policy { min_severity: Severity::Medium }, now);
         Some(change(applied, alerts, now))
     })
 }
@@ -352,7 +352,7 @@ fn end_of_enrolment(second: i64) -> (Revocation, Step) {
     let revocation = Revocation { at: at(second), by: "ada".to_owned(), reason: "sold".to_owned() };
     let step: Step = Box::new(move |state| {
         let mut applied = retire(state, at(second))?;
-        let alerts = decide(&mut applied, Policy { min_severity: Severity::Medium });
+        let alerts = decide(&mut applied, Policy { min_severity: Severity::Medium }, at(second));
         Some(Change { report: None, ..change(applied, alerts, at(second)) })
     });
     (revocation, step)

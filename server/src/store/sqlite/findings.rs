@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use atrest_proto::model::Outcome;
+use atrest_proto::model::{Outcome, Severity};
 use rusqlite::{Connection, Row, named_params};
 
 use super::rows::{Columns, json, severity, time};
-use crate::fleet::{Body, FindingKey, FindingState};
+use crate::fleet::{Alerting, Body, FindingKey, FindingState};
 use crate::store::{FindingFilter, FindingRow, Page, PageRequest, StoreError};
 
 /// The state of a host's findings, without their texts.
@@ -17,7 +17,7 @@ pub(super) fn of_host(
     connection
         .prepare_cached(
             "SELECT check_id, asset, outcome, severity, content, first_seen_at, changed_at,
-               opened_at, episode, alerting, absent_since, retired_at
+               opened_at, episode, alerting, alerted_severity, absent_since, retired_at
              FROM findings WHERE host = ?1",
         )?
         .query_map([host], |row| {
@@ -31,13 +31,19 @@ pub(super) fn of_host(
                 changed_at: columns.time()?,
                 opened_at: columns.maybe_time()?,
                 episode: columns.get()?,
-                alerting: columns.get()?,
+                alerting: alerting(&mut columns)?,
                 absent_since: columns.maybe_time()?,
                 retired_at: columns.maybe_time()?,
             };
             Ok((key, state))
         })?
         .collect()
+}
+
+/// The number of the alert that fires, 0 for none, and its severity.
+fn alerting(columns: &mut Columns<'_, '_>) -> Result<Option<Alerting>, rusqlite::Error> {
+    let (step, severity) = (columns.get()?, columns.severity()?);
+    Ok((step > 0).then_some(Alerting { step, severity }))
 }
 
 /// Writes a finding; without a text, the one it has stays.
@@ -53,15 +59,16 @@ pub(super) fn put(
     connection
         .prepare_cached(
             "INSERT INTO findings (host, check_id, asset, outcome, severity, content,
-               first_seen_at, changed_at, opened_at, episode, alerting, absent_since, retired_at,
-               body, place)
+               first_seen_at, changed_at, opened_at, episode, alerting, alerted_severity,
+               absent_since, retired_at, body, place)
              VALUES (:host, :check, :asset, :outcome, :severity, :content,
-               :first_seen_at, :changed_at, :opened_at, :episode, :alerting, :absent_since,
-               :retired_at, coalesce(:body, '{}'), coalesce(:place, '{}'))
+               :first_seen_at, :changed_at, :opened_at, :episode, :alerting, :alerted_severity,
+               :absent_since, :retired_at, coalesce(:body, '{}'), coalesce(:place, '{}'))
              ON CONFLICT (host, check_id, asset) DO UPDATE SET outcome = :outcome,
                severity = :severity, content = :content, first_seen_at = :first_seen_at,
                changed_at = :changed_at, opened_at = :opened_at, episode = :episode,
-               alerting = :alerting, absent_since = :absent_since, retired_at = :retired_at,
+               alerting = :alerting, alerted_severity = :alerted_severity,
+               absent_since = :absent_since, retired_at = :retired_at,
                body = coalesce(:body, body), place = coalesce(:place, place)",
         )?
         .execute(named_params! {
@@ -75,7 +82,8 @@ pub(super) fn put(
             ":changed_at": time(state.changed_at),
             ":opened_at": state.opened_at.map(time),
             ":episode": state.episode,
-            ":alerting": state.alerting,
+            ":alerting": state.alerting.map_or(0, |told| told.step),
+            ":alerted_severity": severity(state.alerting.map_or(Severity::Info, |told| told.severity)),
             ":absent_since": state.absent_since.map(time),
             ":retired_at": state.retired_at.map(time),
             ":body": text,

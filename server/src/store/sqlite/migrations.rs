@@ -16,6 +16,7 @@ pub(super) const STEPS: &[&str] = &[
     include_str!("../../../migrations/sqlite/0006_history.sql"),
     include_str!("../../../migrations/sqlite/0007_metrics.sql"),
     include_str!("../../../migrations/sqlite/0008_alerting.sql"),
+    include_str!("../../../migrations/sqlite/0009_worsened.sql"),
 ];
 
 /// "atrs": tells our files from other people's.

@@ -26,7 +26,7 @@ struct Entry {
     devices: Vec<String>,
     started_at: Option<Timestamp>,
     ended_at: Option<Timestamp>,
-    /// Why it is over: `passed` or `host_retired`.
+    /// Why it is over: `passed`, `host_retired` or `worsened`.
     end: Option<&'static str>,
     finding: Option<Finding>,
     /// The last acknowledgement, whether or not it still holds.
@@ -86,6 +86,7 @@ fn end(end: i32) -> Option<&'static str> {
     match v1::AlertEnd::try_from(end) {
         Ok(v1::AlertEnd::Passed) => Some("passed"),
         Ok(v1::AlertEnd::HostRetired) => Some("host_retired"),
+        Ok(v1::AlertEnd::Worsened) => Some("worsened"),
         Ok(v1::AlertEnd::Unspecified) | Err(_) => None,
     }
 }
@@ -186,6 +187,9 @@ fn print_alert(screen: &mut Screen, alert: &Entry, now: Timestamp) {
     let until = match alert.ended_at {
         Some(ended_at) if alert.end == Some("host_retired") => {
             format!(" until the host was revoked at {}", exact(Some(ended_at)))
+        }
+        Some(ended_at) if alert.end == Some("worsened") => {
+            format!(" until it became more severe at {}", exact(Some(ended_at)))
         }
         Some(ended_at) => format!(" until {}", exact(Some(ended_at))),
         None => String::new(),
