@@ -14,7 +14,7 @@ fn fixtures() -> PathBuf {
 }
 
 /// The agent's binary, which stands beside the directory of this test's own.
-fn agent() -> anyhow::Result<PathBuf> {
+pub(crate) fn agent() -> anyhow::Result<PathBuf> {
     let own = std::env::current_exe()?;
     let agent = own.ancestors().nth(2).context("a target directory")?.join("atrest-agent");
     ensure!(agent.exists(), "{}: build it first: cargo build -p atrest-agent", agent.display());
@@ -51,9 +51,11 @@ fn scan(root: &Path) -> anyhow::Result<String> {
         .fold(String::new(), |text, line| text + line + "\n"))
 }
 
-#[test]
-fn every_recorded_host_answers_as_it_did() -> anyhow::Result<()> {
-    let (mut hosts, mut checked_paths) = (0, 0);
+/// Calls `look` with the fixture of each recorded host and the directory that it was unpacked into.
+pub(crate) fn each_host(
+    mut look: impl FnMut(&Path, &Path) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let mut hosts = 0;
     let mut entries: Vec<PathBuf> = std::fs::read_dir(fixtures())?
         .map(|entry| Ok(entry?.path()))
         .collect::<anyhow::Result<_>>()?;
@@ -62,23 +64,34 @@ fn every_recorded_host_answers_as_it_did() -> anyhow::Result<()> {
     {
         let scratch = tempfile::tempdir()?;
         recording::unpack(&std::fs::read_to_string(host)?, scratch.path())?;
-        let answer = scan(scratch.path())?;
-        ensure!(answer == scan(scratch.path())?, "{}: two answers for one host", host.display());
+        look(host, scratch.path()).with_context(|| host.display().to_string())?;
+        hosts += 1;
+    }
+    ensure!(hosts > 0, "there are no recorded hosts");
+    Ok(())
+}
+
+#[test]
+fn every_recorded_host_answers_as_it_did() -> anyhow::Result<()> {
+    let mut checked_paths = 0;
+    each_host(|host, root| {
+        let answer = scan(root)?;
+        ensure!(answer == scan(root)?, "two answers for one host");
         let golden = host.with_extension("json");
         if std::env::var_os("ATREST_BLESS").is_some() {
             std::fs::write(&golden, &answer)?;
         }
         let expected = std::fs::read_to_string(&golden)
             .with_context(|| format!("{}: write it with ATREST_BLESS=1", golden.display()))?;
-        ensure!(answer == expected, "{}: the answer changed:\n{answer}", host.display());
+        ensure!(answer == expected, "the answer changed:\n{answer}");
         // `check` looks at less than `scan` does, and must come to the same.
         let scanned: serde_json::Value = serde_json::from_str(&answer)?;
         let paths = scanned["paths"].as_array().into_iter().flatten();
         for scanned in paths.filter(|path| path["use"] == "declared") {
             let path = scanned["path"].as_str().unwrap_or_default();
-            let checked = check(scratch.path(), path)?;
+            let checked = check(root, path)?;
             for part in ["verdict", "reasons", "plain", "encrypted_by", "undecided", "stack"] {
-                ensure!(checked[part] == scanned[part], "{}: {part} of {path}", host.display());
+                ensure!(checked[part] == scanned[part], "{part} of {path}");
             }
             let checks = |of: &serde_json::Value| {
                 let findings = of["findings"].as_array().into_iter().flatten();
@@ -88,12 +101,11 @@ fn every_recorded_host_answers_as_it_did() -> anyhow::Result<()> {
                     })
                     .collect::<Vec<_>>()
             };
-            ensure!(checks(&checked) == checks(scanned), "{}: findings of {path}", host.display());
+            ensure!(checks(&checked) == checks(scanned), "findings of {path}");
             checked_paths += 1;
         }
-        hosts += 1;
-    }
-    ensure!(hosts > 0, "there are no recorded hosts");
+        Ok(())
+    })?;
     ensure!(checked_paths > 0, "no recorded host has a declared path");
     Ok(())
 }

@@ -6,6 +6,7 @@
 
 mod catalogue;
 mod churn;
+mod exhaustion;
 mod golden;
 mod lending;
 mod node_api;
