@@ -46,6 +46,9 @@ _atrestctl() {
             atrestctl,operators)
                 cmd="atrestctl__subcmd__operators"
                 ;;
+            atrestctl,retire)
+                cmd="atrestctl__subcmd__retire"
+                ;;
             atrestctl,revoke)
                 cmd="atrestctl__subcmd__revoke"
                 ;;
@@ -126,6 +129,9 @@ _atrestctl() {
                 ;;
             atrestctl__subcmd__help,operators)
                 cmd="atrestctl__subcmd__help__subcmd__operators"
+                ;;
+            atrestctl__subcmd__help,retire)
+                cmd="atrestctl__subcmd__help__subcmd__retire"
                 ;;
             atrestctl__subcmd__help,revoke)
                 cmd="atrestctl__subcmd__help__subcmd__revoke"
@@ -254,7 +260,7 @@ _atrestctl() {
 
     case "${cmd}" in
         atrestctl)
-            opts="-h -V --server --ca --token-file --format --help --version status nodes node revoke findings export watch history alerts alert token operators audit webhook help"
+            opts="-h -V --server --ca --token-file --format --help --version status nodes node revoke retire findings export watch history alerts alert token operators audit webhook help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -706,7 +712,7 @@ _atrestctl() {
             return 0
             ;;
         atrestctl__subcmd__help)
-            opts="status nodes node revoke findings export watch history alerts alert token operators audit webhook help"
+            opts="status nodes node revoke retire findings export watch history alerts alert token operators audit webhook help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -960,6 +966,20 @@ _atrestctl() {
         atrestctl__subcmd__help__subcmd__operators__subcmd__revoke)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        atrestctl__subcmd__help__subcmd__retire)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -1396,6 +1416,40 @@ _atrestctl() {
                 return 0
             fi
             case "${prev}" in
+                --server)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ca)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --token-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        atrestctl__subcmd__retire)
+            opts="-h --reason --server --ca --token-file --format --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --reason)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --server)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

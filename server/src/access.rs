@@ -67,6 +67,7 @@ pub const RPCS: &[(&str, Access)] = &[
     ("/atrest.v1.AlertService/RetryDeadLetters", Access::Role(Role::Operator)),
     ("/atrest.v1.AlertService/TestNotifier", Access::Role(Role::Operator)),
     ("/atrest.v1.AuditService/ListAudit", Access::Role(Role::Operator)),
+    ("/atrest.v1.NodeService/RetireAsset", Access::Role(Role::Operator)),
     ("/atrest.v1.NodeService/RevokeNode", Access::Role(Role::Admin)),
     ("/atrest.v1.OperatorService/CreateOperator", Access::Role(Role::Admin)),
     ("/atrest.v1.OperatorService/ListOperators", Access::Role(Role::Admin)),

@@ -1665,6 +1665,8 @@ pub enum AlertEnd {
     HostRetired = 2,
     /// It became more severe, and another alert fires in its place.
     Worsened = 3,
+    /// Its asset is gone for good, as an operator says: nobody saw it fixed.
+    AssetRetired = 4,
 }
 impl AlertEnd {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -1677,6 +1679,7 @@ impl AlertEnd {
             Self::Passed => "ALERT_END_PASSED",
             Self::HostRetired => "ALERT_END_HOST_RETIRED",
             Self::Worsened => "ALERT_END_WORSENED",
+            Self::AssetRetired => "ALERT_END_ASSET_RETIRED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1686,6 +1689,7 @@ impl AlertEnd {
             "ALERT_END_PASSED" => Some(Self::Passed),
             "ALERT_END_HOST_RETIRED" => Some(Self::HostRetired),
             "ALERT_END_WORSENED" => Some(Self::Worsened),
+            "ALERT_END_ASSET_RETIRED" => Some(Self::AssetRetired),
             _ => None,
         }
     }
@@ -4486,6 +4490,24 @@ pub struct RevokeNodeRequest {
     #[prost(string, tag = "2")]
     pub reason: ::prost::alloc::string::String,
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RetireAssetRequest {
+    /// A host id or a host name. A name that several hosts have is refused, with their ids.
+    #[prost(string, tag = "1")]
+    pub node: ::prost::alloc::string::String,
+    /// As findings name it: `data:/srv/es`.
+    #[prost(string, tag = "2")]
+    pub asset: ::prost::alloc::string::String,
+    /// For people: kept in the audit log.
+    #[prost(string, tag = "3")]
+    pub reason: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RetireAssetResponse {
+    /// Findings that ended.
+    #[prost(uint32, tag = "1")]
+    pub retired: u32,
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct RevokeNodeResponse {
     /// As it stands afterwards.
@@ -4503,7 +4525,6 @@ pub mod node_service_client {
     )]
     use tonic::codegen::*;
     use tonic::codegen::http::Uri;
-    /// Called by operators with the admin role.
     #[derive(Debug, Clone)]
     pub struct NodeServiceClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -4587,6 +4608,7 @@ pub mod node_service_client {
         /// Ends a host's enrolment, at once: its stream ends, its certificate is refused and not renewed, its findings and
         /// alerts end as retired. Idempotent: the first one stays. Undone only by enrolling the host with a new token that
         /// replaces it.
+        /// The admin role.
         pub async fn revoke_node(
             &mut self,
             request: impl tonic::IntoRequest<super::RevokeNodeRequest>,
@@ -4611,6 +4633,33 @@ pub mod node_service_client {
                 .insert(GrpcMethod::new("atrest.v1.NodeService", "RevokeNode"));
             self.inner.unary(req, path, codec).await
         }
+        /// An asset that its host does not report any more is gone for good: its findings and alerts end as retired, and no
+        /// longer keep the host from passing. Refused for an asset that is reported. When it is reported again, it counts
+        /// again. The operator role.
+        pub async fn retire_asset(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RetireAssetRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RetireAssetResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/atrest.v1.NodeService/RetireAsset",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("atrest.v1.NodeService", "RetireAsset"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -4629,6 +4678,7 @@ pub mod node_service_server {
         /// Ends a host's enrolment, at once: its stream ends, its certificate is refused and not renewed, its findings and
         /// alerts end as retired. Idempotent: the first one stays. Undone only by enrolling the host with a new token that
         /// replaces it.
+        /// The admin role.
         async fn revoke_node(
             &self,
             request: tonic::Request<super::RevokeNodeRequest>,
@@ -4636,8 +4686,17 @@ pub mod node_service_server {
             tonic::Response<super::RevokeNodeResponse>,
             tonic::Status,
         >;
+        /// An asset that its host does not report any more is gone for good: its findings and alerts end as retired, and no
+        /// longer keep the host from passing. Refused for an asset that is reported. When it is reported again, it counts
+        /// again. The operator role.
+        async fn retire_asset(
+            &self,
+            request: tonic::Request<super::RetireAssetRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RetireAssetResponse>,
+            tonic::Status,
+        >;
     }
-    /// Called by operators with the admin role.
     #[derive(Debug)]
     pub struct NodeServiceServer<T> {
         inner: Arc<T>,
@@ -4744,6 +4803,51 @@ pub mod node_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = RevokeNodeSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/atrest.v1.NodeService/RetireAsset" => {
+                    #[allow(non_camel_case_types)]
+                    struct RetireAssetSvc<T: NodeService>(pub Arc<T>);
+                    impl<
+                        T: NodeService,
+                    > tonic::server::UnaryService<super::RetireAssetRequest>
+                    for RetireAssetSvc<T> {
+                        type Response = super::RetireAssetResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RetireAssetRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as NodeService>::retire_asset(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RetireAssetSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -50,16 +50,19 @@ pub enum AlertEnd {
     HostRetired,
     /// It became more severe, and another alert fires in its place.
     Worsened,
+    /// An operator says that its asset is gone for good: nobody saw it fixed.
+    AssetRetired,
 }
 
 impl AlertEnd {
-    const ALL: [Self; 3] = [Self::Passed, Self::HostRetired, Self::Worsened];
+    const ALL: [Self; 4] = [Self::Passed, Self::HostRetired, Self::Worsened, Self::AssetRetired];
 
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Passed => "passed",
             Self::HostRetired => "host_retired",
             Self::Worsened => "worsened",
+            Self::AssetRetired => "asset_retired",
         }
     }
 }
@@ -212,7 +215,10 @@ fn judge(
         }
         (None, Some(told), _) => {
             let (ended_at, why) = match finding.retired_at {
-                Some(retired_at) => (retired_at, AlertEnd::HostRetired),
+                Some(retired_at) if host.revoked_at.is_some() => {
+                    (retired_at, AlertEnd::HostRetired)
+                }
+                Some(retired_at) => (retired_at, AlertEnd::AssetRetired),
                 None => (finding.changed_at, AlertEnd::Passed),
             };
             Told { ends: Some(end(told, ended_at, why)), begins: None, alerting: None }

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::observation::{Body, Observation};
-use super::{FindingKey, HostState, NodeState, Transition, TransitionKind, lifecycle};
+use super::{
+    FindingKey, FindingState, HostState, NodeState, Transition, TransitionKind, lifecycle,
+};
 
 /// The next state, and how it differs from the previous one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,14 +60,19 @@ impl Applied {
         }
     }
 
-    /// Everything that is not settled ends with its host.
-    pub(super) fn retire(&mut self, at: Timestamp) {
-        let ended: Vec<_> = self
-            .state
-            .findings
-            .iter()
-            .filter_map(|(key, finding)| Some((key.clone(), lifecycle::retire(finding, at)?)))
-            .collect();
+    /// What is not settled ends, of those findings that `which` names, with their host or their asset.
+    pub(super) fn retire(
+        &mut self,
+        which: impl Fn(&FindingKey, &FindingState) -> bool,
+        kind: TransitionKind,
+        at: Timestamp,
+    ) {
+        let of = |key: &FindingKey, finding: &FindingState| {
+            let ended = lifecycle::retire(finding, kind, at)?;
+            which(key, finding).then(|| (key.clone(), ended))
+        };
+        let ended: Vec<_> =
+            self.state.findings.iter().filter_map(|(key, finding)| of(key, finding)).collect();
         for (key, (next, kind)) in ended {
             self.record(&key, kind, next.episode, at);
             self.touched.insert(key.clone(), None);
@@ -320,7 +327,9 @@ mod tests {
                 for kind in kinds {
                     match kind {
                         TransitionKind::Opened | TransitionKind::Reopened => { prop_assert!(!open); open = true; }
-                        TransitionKind::Resolved | TransitionKind::Retired => { prop_assert!(open); open = false; }
+                        TransitionKind::Resolved
+                        | TransitionKind::Retired
+                        | TransitionKind::AssetRetired => { prop_assert!(open); open = false; }
                         TransitionKind::Absent => {}
                     }
                 }

@@ -71,9 +71,10 @@ pub(super) fn miss(
     Some((FindingState { absent_since, ..previous.clone() }, kind))
 }
 
-/// The finding after its host was revoked; `None` when there is nothing to end.
+/// The finding after its host was revoked or its asset went for good; `None` when there is nothing to end.
 pub(super) fn retire(
     previous: &FindingState,
+    kind: TransitionKind,
     at: Timestamp,
 ) -> Option<(FindingState, Option<TransitionKind>)> {
     let settled = match previous.outcome {
@@ -83,7 +84,7 @@ pub(super) fn retire(
     if settled {
         return None;
     }
-    let kind = previous.is_open().then_some(TransitionKind::Retired);
+    let kind = previous.is_open().then_some(kind);
     let retired_at = Some(at.max(previous.changed_at));
     let next = FindingState { opened_at: None, absent_since: None, retired_at, ..previous.clone() };
     Some((next, kind))

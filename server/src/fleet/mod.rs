@@ -27,7 +27,7 @@ use thiserror::Error;
 
 pub use apply::{Applied, apply};
 pub use observation::{Body, Observation, Place};
-pub use retire::retire;
+pub use retire::{retire, retire_asset};
 pub use rollup::NodeState;
 pub use silence::{NODE_SILENT, fall_silent, return_from_silence};
 
@@ -126,7 +126,7 @@ pub struct FindingState {
     pub alerting: Option<Alerting>,
     /// Since when the asset has been missing from reports.
     pub absent_since: Option<Timestamp>,
-    /// When it ended because its host was revoked: nobody saw it fixed.
+    /// When it ended because its host was revoked or its asset is gone: nobody saw it fixed.
     pub retired_at: Option<Timestamp>,
 }
 
@@ -188,6 +188,8 @@ pub enum TransitionKind {
     Absent,
     /// Its host was revoked. It is over, and was not seen to pass.
     Retired,
+    /// Its asset is gone, an operator says. It is over, and was not seen to pass.
+    AssetRetired,
 }
 
 impl TransitionKind {
@@ -198,6 +200,7 @@ impl TransitionKind {
             Self::Resolved => "resolved",
             Self::Absent => "absent",
             Self::Retired => "retired",
+            Self::AssetRetired => "asset_retired",
         }
     }
 }

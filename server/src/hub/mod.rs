@@ -3,7 +3,7 @@
 mod certificates;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use crate::fleet::roster::{Counts, NotAdmitted, Presence, Roster};
 use crate::fleet::vouching::{Directory, Offer, Vouching, Words};
 use crate::fleet::{
     Applied, Body, Digest, FindingKey, HostId, HostState, Observation, apply, fall_silent, retire,
-    return_from_silence,
+    retire_asset, return_from_silence,
 };
 use crate::labels::GroupBy;
 use crate::logging::chain;
@@ -266,6 +266,30 @@ impl Hub {
         self.tell_vouches(&changed);
         self.tell(&alerted);
         Ok(true)
+    }
+
+    /// An operator says that an asset is gone which the host does not report any more. How many findings ended; 0 when
+    /// nothing of it is out of sight.
+    pub async fn retire_asset(
+        &self,
+        host: &HostId,
+        asset: String,
+        entry: Entry,
+    ) -> Result<u32, StoreError> {
+        let ended = Arc::new(AtomicU32::new(0));
+        let count = Arc::clone(&ended);
+        let gone = move |state, now| {
+            let applied = retire_asset(state, &asset, now)?;
+            let findings = u32::try_from(applied.touched.len()).unwrap_or(u32::MAX);
+            count.store(findings, Ordering::Release);
+            Some(applied)
+        };
+        let (step, alerted) = self.step(gone, None);
+        if let Some(standing) = self.store.host_amend(host.clone(), step, entry).await? {
+            lock(&self.roster).commit(host, standing);
+            self.tell(&alerted);
+        }
+        Ok(ended.load(Ordering::Acquire))
     }
 
     fn end(&self, host: &HostId, why: End) {

@@ -311,6 +311,13 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// Runs a step on a host's state and writes what it decides; `None` when that was nothing. Not for a host that
     /// is revoked.
     async fn host_change(&self, host: HostId, step: Step) -> Result<Option<Standing>, StoreError>;
+    /// The same by an operator, with the entry of who did it, or nothing of it.
+    async fn host_amend(
+        &self,
+        host: HostId,
+        step: Step,
+        entry: Entry,
+    ) -> Result<Option<Standing>, StoreError>;
     /// Ends a host's enrolment: writes what the step decides, who did it, and takes the tokens away that would
     /// replace the host, or nothing of it. `None` when it was revoked before.
     async fn host_revoke(

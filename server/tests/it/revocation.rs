@@ -5,8 +5,10 @@ use std::time::Duration;
 use atrest_proto::model::Verdict;
 use atrest_proto::v1;
 use atrest_proto::v1::attach_request::Message as Say;
+use atrest_proto::v1::attach_response::Message as Hear;
 use tonic::{Code, Status};
 
+use crate::ctl::answer;
 use crate::harness::{Agent, Server, config, directory, report};
 
 /// What a revoked agent is told, in words and in a word.
@@ -159,5 +161,55 @@ async fn a_replaced_host_has_to_prove_itself_anew() {
     assert!(matches!(asked, Some(v1::attach_response::Message::Resync(_))), "{asked:?}");
     stream.report(v1::Report { sequence: 2, ..said }).await.unwrap();
     assert_eq!(operator.status().await.encrypted, 1);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn an_asset_that_is_gone_for_good_is_over_by_an_operators_word_only() {
+    let (_dir, state) = directory();
+    let server = Server::start(config(&state)).await;
+    let agent = server.agent("es-1").await;
+    let mut stream = server.attach(&agent).await;
+    let both =
+        agent.posture(&[("/srv/old", Verdict::Unencrypted), ("/srv/es", Verdict::Encrypted)]);
+    stream.report(report(1, both)).await.unwrap();
+    let mut operator = server.operator().await;
+    let request = |asset: &str| v1::RetireAssetRequest {
+        node: "es-1".to_owned(),
+        asset: asset.to_owned(),
+        reason: "the disk was shredded".to_owned(),
+    };
+    let reported = operator.nodes.retire_asset(request("data:/srv/old")).await.unwrap_err();
+    assert_eq!(reported.code(), Code::FailedPrecondition, "{reported}");
+
+    let rest = report(2, agent.posture(&[("/srv/es", Verdict::Encrypted)]));
+    let digest = rest.digest.clone();
+    stream.report(rest.clone()).await.unwrap();
+    assert_eq!(operator.nodes().await[0].state(), v1::NodeState::Unknown, "not seen is not fixed");
+    let told = answer(&server, &["findings"]).await;
+    assert!(told.contains("atrestctl retire es-1 data:/srv/old"), "{told}");
+    let command = ["retire", "es-1", "data:/srv/old", "--reason", "the disk was shredded"];
+    let told = answer(&server, &command).await;
+    assert!(told.contains("data:/srv/old of es-1 counts as gone: 1 finding over"), "{told}");
+    let entry = operator.audit().await.remove(0);
+    assert_eq!((&*entry.rpc, &*entry.operator), ("NodeService/RetireAsset", "admin"));
+    assert!(entry.detail.contains("/srv/old") && entry.detail.contains("shredded"), "{entry:?}");
+    assert!(operator.findings().await.is_empty());
+    let over = operator.alerts(v1::AlertState::Resolved).await;
+    assert_eq!(over.iter().map(v1::Alert::end).collect::<Vec<_>>(), [v1::AlertEnd::AssetRetired]);
+    let again = operator.nodes.retire_asset(request("data:/srv/old")).await.unwrap_err();
+    assert_eq!(again.code(), Code::FailedPrecondition, "once");
+
+    // What the host is without it, it is asked for.
+    stream.say(Say::Heartbeat(v1::Heartbeat { digest, ..v1::Heartbeat::default() })).await;
+    assert!(matches!(stream.hear().await.unwrap(), Some(Hear::Resync(_))));
+    stream.report(v1::Report { sequence: 3, ..rest }).await.unwrap();
+    assert_eq!(operator.nodes().await[0].state(), v1::NodeState::Encrypted);
+
+    // There after all: another episode.
+    let both =
+        agent.posture(&[("/srv/old", Verdict::Unencrypted), ("/srv/es", Verdict::Encrypted)]);
+    stream.report(report(4, both)).await.unwrap();
+    assert_eq!(operator.status().await.firing_alerts, 1);
     server.stop().await;
 }

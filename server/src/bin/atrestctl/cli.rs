@@ -12,8 +12,8 @@ use jiff::SignedDuration;
 use crate::connect::Connection;
 use crate::render::Screen;
 use crate::{
-    alerts, audit, export, findings, history, node, nodes, operators, revoke, status, tokens,
-    watch, webhook,
+    alerts, audit, export, findings, history, node, nodes, operators, retire, revoke, status,
+    tokens, watch, webhook,
 };
 
 /// Everything is well.
@@ -101,6 +101,16 @@ enum Command {
     Revoke {
         /// A host name or host id
         node: String,
+        /// Why, for those who ask later
+        #[arg(long, default_value = "")]
+        reason: String,
+    },
+    /// Say that an asset is gone for good which its host reports no more: its findings and alerts are over
+    Retire {
+        /// A host name or host id
+        node: String,
+        /// As `findings` names it, such as `data:/srv/es`
+        asset: String,
         /// Why, for those who ask later
         #[arg(long, default_value = "")]
         reason: String,
@@ -313,6 +323,9 @@ async fn dispatch(cli: Cli, screen: &mut Screen) -> anyhow::Result<()> {
         Command::Node { node } => node::run(&mut connect().await?, screen, node).await,
         Command::Revoke { node, reason } => {
             revoke::run(&mut connect().await?, screen, node, reason).await
+        }
+        Command::Retire { node, asset, reason } => {
+            retire::run(&mut connect().await?, screen, node, asset, reason).await
         }
         Command::Findings { outcome, check, node } => {
             findings::run(&mut connect().await?, screen, outcome, check, node).await

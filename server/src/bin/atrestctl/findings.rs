@@ -99,6 +99,15 @@ fn read(row: v1::FleetFinding) -> anyhow::Result<Option<FleetFinding>> {
     }))
 }
 
+/// What ends it, to be pasted; `None` when a name has what would steer a terminal.
+fn retire(row: &FleetFinding) -> Option<String> {
+    let words = ["atrestctl", "retire", &row.hostname, &row.finding.asset];
+    if words.iter().any(|word| word.contains(char::is_control)) {
+        return None;
+    }
+    shlex::try_join(words).ok()
+}
+
 fn print(screen: &mut Screen, findings: &[FleetFinding], now: Timestamp) {
     if findings.is_empty() {
         screen.line("no findings");
@@ -115,10 +124,14 @@ fn print(screen: &mut Screen, findings: &[FleetFinding], now: Timestamp) {
             let note =
                 format!("       no longer reported since {absent:.0}: not seen is not fixed");
             screen.row(&[Cell::new(note, Tone::Doubt)]);
+            if let Some(command) = retire(row) {
+                let gone = format!("       if it is gone for good: {command}");
+                screen.row(&[Cell::new(gone, Tone::Faint)]);
+            }
         }
         if let Some(retired_at) = row.retired_at {
             let note = format!(
-                "       over since {retired_at:.0}, when its host was revoked: nobody saw it fixed"
+                "       over since {retired_at:.0}, by an operator's word: nobody saw it fixed"
             );
             screen.row(&[Cell::new(note, Tone::Doubt)]);
         }

@@ -55,7 +55,7 @@ struct Exposure {
     until: Option<Timestamp>,
     /// Until now when it goes on.
     seconds: i64,
-    /// `ongoing`, `passed` or `host_retired`.
+    /// `ongoing`, `passed`, `host_retired` or `asset_retired`.
     end: &'static str,
     /// When the server was told that it began.
     told_at: Option<Timestamp>,
@@ -119,6 +119,7 @@ fn read(row: v1::Exposure, now: Timestamp) -> Exposure {
         (None, _) => "ongoing",
         (Some(_), v1::AlertEnd::Passed) => "passed",
         (Some(_), v1::AlertEnd::HostRetired) => "host_retired",
+        (Some(_), v1::AlertEnd::AssetRetired) => "asset_retired",
         (Some(_), v1::AlertEnd::Worsened | v1::AlertEnd::Unspecified) => "unknown",
     };
     let lasted = from.map(|from| until.unwrap_or(now).duration_since(from).as_secs());
@@ -153,6 +154,7 @@ fn print(screen: &mut Screen, exposures: &[Exposure]) {
             let end = match (row.end, row.absent_at) {
                 ("ongoing", Some(at)) => format!("ongoing, not reported at {at:.0}"),
                 ("host_retired", _) => "its host was revoked: nobody saw it fixed".to_owned(),
+                ("asset_retired", _) => "its asset is gone, an operator says".to_owned(),
                 (end, _) => end.to_owned(),
             };
             vec![

@@ -11,6 +11,7 @@ mod node;
 mod nodes;
 mod operators;
 mod render;
+mod retire;
 mod revoke;
 mod status;
 mod tokens;

@@ -60,6 +60,7 @@ pub(super) fn alert_end(end: AlertEnd) -> v1::AlertEnd {
         AlertEnd::Passed => v1::AlertEnd::Passed,
         AlertEnd::HostRetired => v1::AlertEnd::HostRetired,
         AlertEnd::Worsened => v1::AlertEnd::Worsened,
+        AlertEnd::AssetRetired => v1::AlertEnd::AssetRetired,
     }
 }
 

@@ -23,7 +23,7 @@ const LONG: usize = 4_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Word {
     Firing,
-    /// Its host was revoked: nobody saw it fixed.
+    /// Its host was revoked, or its asset is gone: nobody saw it fixed.
     Ended,
     /// It goes on as a more severe one.
     Worsened,
@@ -34,7 +34,9 @@ impl Word {
     pub fn of(message: &Message<'_>) -> Self {
         match (message.state, message.alert.end) {
             (AlertState::Firing, _) => Self::Firing,
-            (AlertState::Resolved, Some(AlertEnd::HostRetired)) => Self::Ended,
+            (AlertState::Resolved, Some(AlertEnd::HostRetired | AlertEnd::AssetRetired)) => {
+                Self::Ended
+            }
             (AlertState::Resolved, Some(AlertEnd::Worsened)) => Self::Worsened,
             (AlertState::Resolved, Some(AlertEnd::Passed) | None) => Self::Resolved,
         }
@@ -52,7 +54,7 @@ impl Word {
     const fn in_a_sentence(self) -> &'static str {
         match self {
             Self::Firing => "firing",
-            Self::Ended => "ended with their hosts",
+            Self::Ended => "ended with what they were of",
             Self::Worsened => "worsened",
             Self::Resolved => "resolved",
         }
@@ -123,13 +125,15 @@ impl Story {
             let seconds = jiff::SignedDuration::from_secs(lasted.as_secs().max(0));
             add("Until", &format!("{} (after {seconds:#})", time(ended_at)));
         }
-        match word {
-            Word::Ended => add("Ended by", "the host was revoked: nobody saw it fixed"),
-            Word::Worsened => {
-                add("Ended by", "it became more severe, and is told of as another alert");
+        let ended_by = match alert.end.filter(|_| message.state == AlertState::Resolved) {
+            Some(AlertEnd::HostRetired) => "the host was revoked: nobody saw it fixed",
+            Some(AlertEnd::AssetRetired) => {
+                "the asset is gone, an operator says: nobody saw it fixed"
             }
-            Word::Firing | Word::Resolved => {}
-        }
+            Some(AlertEnd::Worsened) => "it became more severe, and is told of as another alert",
+            Some(AlertEnd::Passed) | None => "",
+        };
+        add("Ended by", ended_by);
         let open = word == Word::Firing;
         Self {
             word,

@@ -5,6 +5,7 @@ use rusqlite::{Connection, Row, named_params};
 
 use super::rows::{Columns, time};
 use crate::alert::AlertEnd;
+use crate::fleet::TransitionKind;
 use crate::store::{Exposure, ExposureFilter, Page, PageRequest, StoreError};
 
 /// Episodes, and alerts, that are thrown away at one time: bounds how long other writers wait.
@@ -30,7 +31,7 @@ pub(super) fn list(
                  LEFT JOIN history AS ended
                    ON ended.host = opened.host AND ended.check_id = opened.check_id
                      AND ended.asset = opened.asset AND ended.id > opened.id
-                     AND ended.episode = opened.episode AND ended.kind IN ('resolved', 'retired')
+                     AND ended.episode = opened.episode AND ended.kind IN ('resolved', 'retired', 'asset_retired')
                  WHERE opened.kind IN ('opened', 'reopened')
                    AND (:before IS NULL OR opened.id < :before)
                    AND (:check IS NULL OR opened.check_id = :check)
@@ -73,8 +74,14 @@ fn exposure(row: &Row<'_>) -> Result<(i64, Exposure), rusqlite::Error> {
     let opened_at = exposure.opened_at;
     exposure.absent_at = exposure.absent_at.map(|at| at.max(opened_at));
     if let Some(at) = columns.maybe_time()? {
-        let retired = columns.get::<String>()? == "retired";
-        let end = if retired { AlertEnd::HostRetired } else { AlertEnd::Passed };
+        let kind: String = columns.get()?;
+        let end = if kind == TransitionKind::Retired.as_str() {
+            AlertEnd::HostRetired
+        } else if kind == TransitionKind::AssetRetired.as_str() {
+            AlertEnd::AssetRetired
+        } else {
+            AlertEnd::Passed
+        };
         exposure.ended = Some((at.max(opened_at), end));
     }
     Ok((id, exposure))
@@ -88,7 +95,7 @@ pub(super) fn prune(connection: &Connection, before: Timestamp) -> Result<bool, 
         let ended: Vec<(i64, String, String, i64)> = connection
             .prepare_cached(
                 "SELECT host, check_id, asset, episode FROM history
-                 WHERE kind IN ('resolved', 'retired') AND told_at < ?1 ORDER BY told_at LIMIT ?2",
+                 WHERE kind IN ('resolved', 'retired', 'asset_retired') AND told_at < ?1 ORDER BY told_at LIMIT ?2",
             )?
             .query_map((before, TOGETHER), |row| {
                 let mut columns = Columns::of(row);

@@ -17,6 +17,7 @@ pub(super) const STEPS: &[&str] = &[
     include_str!("../../../migrations/sqlite/0007_metrics.sql"),
     include_str!("../../../migrations/sqlite/0008_alerting.sql"),
     include_str!("../../../migrations/sqlite/0009_worsened.sql"),
+    include_str!("../../../migrations/sqlite/0010_retired_assets.sql"),
 ];
 
 /// "atrs": tells our files from other people's.

@@ -265,6 +265,23 @@ impl Store for Sqlite {
         self.writer.run(move |connection| changes::run(connection, &host, step)).await
     }
 
+    async fn host_amend(
+        &self,
+        host: HostId,
+        step: Step,
+        entry: Entry,
+    ) -> Result<Option<Standing>, StoreError> {
+        self.writer
+            .run(move |connection| {
+                let standing = changes::run(connection, &host, step)?;
+                if standing.is_some() {
+                    audit::append(connection, &entry)?;
+                }
+                Ok(standing)
+            })
+            .await
+    }
+
     async fn host_revoke(
         &self,
         host: HostId,

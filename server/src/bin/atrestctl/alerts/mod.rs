@@ -26,7 +26,7 @@ struct Entry {
     devices: Vec<String>,
     started_at: Option<Timestamp>,
     ended_at: Option<Timestamp>,
-    /// Why it is over: `passed`, `host_retired` or `worsened`.
+    /// Why it is over: `passed`, `host_retired`, `asset_retired` or `worsened`.
     end: Option<&'static str>,
     finding: Option<Finding>,
     /// The last acknowledgement, whether or not it still holds.
@@ -87,6 +87,7 @@ fn end(end: i32) -> Option<&'static str> {
         Ok(v1::AlertEnd::Passed) => Some("passed"),
         Ok(v1::AlertEnd::HostRetired) => Some("host_retired"),
         Ok(v1::AlertEnd::Worsened) => Some("worsened"),
+        Ok(v1::AlertEnd::AssetRetired) => Some("asset_retired"),
         Ok(v1::AlertEnd::Unspecified) | Err(_) => None,
     }
 }
@@ -187,6 +188,9 @@ fn print_alert(screen: &mut Screen, alert: &Entry, now: Timestamp) {
     let until = match alert.ended_at {
         Some(ended_at) if alert.end == Some("host_retired") => {
             format!(" until the host was revoked at {}", exact(Some(ended_at)))
+        }
+        Some(ended_at) if alert.end == Some("asset_retired") => {
+            format!(" until its asset was said to be gone at {}", exact(Some(ended_at)))
         }
         Some(ended_at) if alert.end == Some("worsened") => {
             format!(" until it became more severe at {}", exact(Some(ended_at)))
