@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::path::HostPath;
+use crate::temporary;
 
 /// Whether a node keeps its memory out of swap: what its settings ask for, and what its API says came of it.
 pub(crate) const MEMORY_LOCK: &str = "bootstrap.memory_lock";
@@ -83,18 +84,9 @@ pub(crate) fn compare<'a>(
 fn meaning(setting: &str, value: &str, follow: &dyn Fn(&HostPath) -> HostPath) -> String {
     let path = HostPath::from_shown(value).filter(HostPath::is_absolute);
     let Some(path) = path else { return value.trim().to_owned() };
-    let path = if setting == TEMPORARY { without_random(&path) } else { path };
+    // Which one a start made says nothing.
+    let path = if setting == TEMPORARY { temporary::lasting(&path) } else { path };
     follow(&path.normalised()).to_string()
-}
-
-/// The scripts make `elasticsearch-…` or `opensearch-…` below the directory for temporary files: `TempDirectory.java` and
-/// `mktemp` of `opensearch-env`. Which one says nothing: the directory above is what is set.
-fn without_random(path: &HostPath) -> HostPath {
-    const MADE: [&[u8]; 4] = [b"elasticsearch-", b"elasticsearch.", b"opensearch-", b"opensearch."];
-    let path = path.normalised();
-    let is_made =
-        path.file_name().is_some_and(|name| MADE.iter().any(|made| name.starts_with(made)));
-    path.parent().filter(|_| is_made).unwrap_or(path)
 }
 
 /// What the arguments of a Java machine say of the places that are compared. Of the same setting the last counts; logs of the

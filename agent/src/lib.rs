@@ -52,6 +52,7 @@ pub mod snapshot;
 pub mod status;
 mod supervisor;
 pub mod swaps;
+mod temporary;
 pub mod transport;
 pub mod variables;
 pub mod volume;

@@ -86,8 +86,9 @@ pub fn evaluate(snapshot: &Snapshot, policy: &Policy) -> Posture {
         catalogue_version: check::CATALOGUE_VERSION,
     };
     posture.services.sort_unstable();
-    posture.paths.sort_by(|a, b| a.asset.cmp(&b.asset));
-    // Two services that write to one path make one asset: what is said of it is the same.
+    // Two services that write to one path make one asset, which each may see by a mount table of its own: the worse one
+    // is what is said of it.
+    posture.paths.sort_by(|a, b| (&a.asset, a.verdict).cmp(&(&b.asset, b.verdict)));
     posture.paths.dedup_by(|a, b| a.asset == b.asset);
     posture.keystores.sort_by(|a, b| a.asset.cmp(&b.asset));
     posture.repositories.sort_by(|a, b| a.asset.cmp(&b.asset));
@@ -415,6 +416,47 @@ mod tests {
         assert!(finding.summary.contains("es.yml: line 1"), "{}", finding.summary);
         let posture = evaluate(&snapshot, &Policy::default());
         assert_eq!(posture.paths[0].verdict, Verdict::Unknown);
+    }
+
+    /// Two services with a `/tmp` of their own: the first in namespace 1 on dm-crypt, the other in 2 on a disk.
+    fn two_temporary(first: i32, second: i32) -> Snapshot {
+        let mut snapshot = array_on(crypt().number);
+        let Observed::Known(mounts) = &snapshot.mounts[0].1 else { panic!("there is a table") };
+        let table = |device| Observed::Known(vec![Mount { id: 2, device, ..mounts[0].clone() }]);
+        let (sealed, plain) = (mounts.clone(), table(DeviceNumber::new(8, 0)));
+        let target = |pid: i32, path: &str| Target {
+            path: path.into(),
+            usage: Use::Temp,
+            service: Some(format!("es-{pid}")),
+            namespace: Namespace::Process(pid),
+            resolution: Observed::Known(Resolved::at(path)),
+            nearest: None,
+        };
+        snapshot.targets =
+            vec![target(first, "/tmp/elasticsearch-11"), target(second, "/tmp/opensearch-22")];
+        snapshot.mounts =
+            vec![(Namespace::Process(1), Observed::Known(sealed)), (Namespace::Process(2), plain)];
+        snapshot
+    }
+
+    #[test]
+    fn a_temporary_directory_of_a_start_is_one_asset_with_that_of_the_next() {
+        let of = |snapshot: &Snapshot| evaluate(snapshot, &Policy::default());
+        let posture = of(&two_temporary(1, 1));
+        assert_eq!(posture.paths.len(), 1);
+        assert_eq!(
+            (&*posture.paths[0].asset, posture.paths[0].verdict),
+            ("temp:/tmp", Verdict::Encrypted)
+        );
+    }
+
+    #[test]
+    fn of_two_that_make_one_asset_the_worse_is_told() {
+        for (first, second) in [(1, 2), (2, 1)] {
+            let posture = evaluate(&two_temporary(first, second), &Policy::default());
+            let verdicts: Vec<_> = posture.paths.iter().map(|path| path.verdict).collect();
+            assert_eq!(verdicts, [Verdict::Unencrypted], "{first} {second}");
+        }
     }
 
     #[test]
