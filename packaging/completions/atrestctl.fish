@@ -28,8 +28,9 @@ complete -c atrestctl -n "__fish_atrestctl_needs_command" -l server -d 'The oper
 complete -c atrestctl -n "__fish_atrestctl_needs_command" -l ca -d 'The authority that signed the server\'s certificate' -r -F
 complete -c atrestctl -n "__fish_atrestctl_needs_command" -l token-file -d 'The file that holds your token' -r -F
 complete -c atrestctl -n "__fish_atrestctl_needs_command" -l format -d 'How to print' -r -f -a "text\t''
-json\t''"
-complete -c atrestctl -n "__fish_atrestctl_needs_command" -s h -l help -d 'Print help'
+json\t''
+csv\t'Lists only, for spreadsheets'"
+complete -c atrestctl -n "__fish_atrestctl_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c atrestctl -n "__fish_atrestctl_needs_command" -s V -l version -d 'Print version'
 complete -c atrestctl -n "__fish_atrestctl_needs_command" -f -a "status" -d 'The fleet in numbers'
 complete -c atrestctl -n "__fish_atrestctl_needs_command" -f -a "nodes" -d 'All hosts that are enrolled, worst first; those that are revoked with `--state revoked`'
@@ -52,8 +53,9 @@ complete -c atrestctl -n "__fish_atrestctl_using_subcommand status" -l server -d
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand status" -l ca -d 'The authority that signed the server\'s certificate' -r -F
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand status" -l token-file -d 'The file that holds your token' -r -F
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand status" -l format -d 'How to print' -r -f -a "text\t''
-json\t''"
-complete -c atrestctl -n "__fish_atrestctl_using_subcommand status" -s h -l help -d 'Print help'
+json\t''
+csv\t'Lists only, for spreadsheets'"
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand nodes" -l state -d 'Only hosts in this state' -r -f -a "unencrypted\t''
 partial\t''
 stale\t''
@@ -66,28 +68,32 @@ complete -c atrestctl -n "__fish_atrestctl_using_subcommand nodes" -l server -d 
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand nodes" -l ca -d 'The authority that signed the server\'s certificate' -r -F
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand nodes" -l token-file -d 'The file that holds your token' -r -F
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand nodes" -l format -d 'How to print' -r -f -a "text\t''
-json\t''"
-complete -c atrestctl -n "__fish_atrestctl_using_subcommand nodes" -s h -l help -d 'Print help'
+json\t''
+csv\t'Lists only, for spreadsheets'"
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand nodes" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand node" -l server -d 'The operators\' port' -r
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand node" -l ca -d 'The authority that signed the server\'s certificate' -r -F
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand node" -l token-file -d 'The file that holds your token' -r -F
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand node" -l format -d 'How to print' -r -f -a "text\t''
-json\t''"
-complete -c atrestctl -n "__fish_atrestctl_using_subcommand node" -s h -l help -d 'Print help'
+json\t''
+csv\t'Lists only, for spreadsheets'"
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand node" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand revoke" -l reason -d 'Why, for those who ask later' -r
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand revoke" -l server -d 'The operators\' port' -r
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand revoke" -l ca -d 'The authority that signed the server\'s certificate' -r -F
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand revoke" -l token-file -d 'The file that holds your token' -r -F
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand revoke" -l format -d 'How to print' -r -f -a "text\t''
-json\t''"
-complete -c atrestctl -n "__fish_atrestctl_using_subcommand revoke" -s h -l help -d 'Print help'
+json\t''
+csv\t'Lists only, for spreadsheets'"
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand revoke" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand retire" -l reason -d 'Why, for those who ask later' -r
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand retire" -l server -d 'The operators\' port' -r
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand retire" -l ca -d 'The authority that signed the server\'s certificate' -r -F
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand retire" -l token-file -d 'The file that holds your token' -r -F
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand retire" -l format -d 'How to print' -r -f -a "text\t''
-json\t''"
-complete -c atrestctl -n "__fish_atrestctl_using_subcommand retire" -s h -l help -d 'Print help'
+json\t''
+csv\t'Lists only, for spreadsheets'"
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand retire" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand findings" -l outcome -d 'Only this outcome' -r -f -a "fail\t''
 unknown\t''
 pass\t''
@@ -98,21 +104,24 @@ complete -c atrestctl -n "__fish_atrestctl_using_subcommand findings" -l server 
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand findings" -l ca -d 'The authority that signed the server\'s certificate' -r -F
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand findings" -l token-file -d 'The file that holds your token' -r -F
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand findings" -l format -d 'How to print' -r -f -a "text\t''
-json\t''"
-complete -c atrestctl -n "__fish_atrestctl_using_subcommand findings" -s h -l help -d 'Print help'
+json\t''
+csv\t'Lists only, for spreadsheets'"
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand findings" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand export" -l server -d 'The operators\' port' -r
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand export" -l ca -d 'The authority that signed the server\'s certificate' -r -F
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand export" -l token-file -d 'The file that holds your token' -r -F
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand export" -l format -d 'How to print' -r -f -a "text\t''
-json\t''"
-complete -c atrestctl -n "__fish_atrestctl_using_subcommand export" -s h -l help -d 'Print help'
+json\t''
+csv\t'Lists only, for spreadsheets'"
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand export" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand watch" -l interval -d 'How often to look, such as 30s or 5m' -r
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand watch" -l server -d 'The operators\' port' -r
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand watch" -l ca -d 'The authority that signed the server\'s certificate' -r -F
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand watch" -l token-file -d 'The file that holds your token' -r -F
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand watch" -l format -d 'How to print' -r -f -a "text\t''
-json\t''"
-complete -c atrestctl -n "__fish_atrestctl_using_subcommand watch" -s h -l help -d 'Print help'
+json\t''
+csv\t'Lists only, for spreadsheets'"
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand watch" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand history" -l node -d 'Only this host' -r
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand history" -l check -d 'Only this check' -r
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand history" -l since -d 'Only what goes on, or ended since: a date, a time such as 2026-01-31T12:00:00Z, or 30d or 8h ago' -r
@@ -120,22 +129,24 @@ complete -c atrestctl -n "__fish_atrestctl_using_subcommand history" -l server -
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand history" -l ca -d 'The authority that signed the server\'s certificate' -r -F
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand history" -l token-file -d 'The file that holds your token' -r -F
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand history" -l format -d 'How to print' -r -f -a "text\t''
-json\t''"
-complete -c atrestctl -n "__fish_atrestctl_using_subcommand history" -l csv -d 'Print as CSV, for spreadsheets'
-complete -c atrestctl -n "__fish_atrestctl_using_subcommand history" -s h -l help -d 'Print help'
+json\t''
+csv\t'Lists only, for spreadsheets'"
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand history" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand alerts" -l server -d 'The operators\' port' -r
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand alerts" -l ca -d 'The authority that signed the server\'s certificate' -r -F
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand alerts" -l token-file -d 'The file that holds your token' -r -F
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand alerts" -l format -d 'How to print' -r -f -a "text\t''
-json\t''"
+json\t''
+csv\t'Lists only, for spreadsheets'"
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand alerts" -l resolved -d 'Those that are over, instead of those that are firing'
-complete -c atrestctl -n "__fish_atrestctl_using_subcommand alerts" -s h -l help -d 'Print help'
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand alerts" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and not __fish_seen_subcommand_from show ack test dead retry help" -l server -d 'The operators\' port' -r
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and not __fish_seen_subcommand_from show ack test dead retry help" -l ca -d 'The authority that signed the server\'s certificate' -r -F
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and not __fish_seen_subcommand_from show ack test dead retry help" -l token-file -d 'The file that holds your token' -r -F
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and not __fish_seen_subcommand_from show ack test dead retry help" -l format -d 'How to print' -r -f -a "text\t''
-json\t''"
-complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and not __fish_seen_subcommand_from show ack test dead retry help" -s h -l help -d 'Print help'
+json\t''
+csv\t'Lists only, for spreadsheets'"
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and not __fish_seen_subcommand_from show ack test dead retry help" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and not __fish_seen_subcommand_from show ack test dead retry help" -f -a "show" -d 'One alert: what, where, since when, what to do, and who was told'
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and not __fish_seen_subcommand_from show ack test dead retry help" -f -a "ack" -d 'Say that you take care of an alert: it is not repeated any more; its end is told'
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and not __fish_seen_subcommand_from show ack test dead retry help" -f -a "test" -d 'Send a message that is marked as a test through a notifier, at once'
@@ -146,35 +157,40 @@ complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and __fish_se
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and __fish_seen_subcommand_from show" -l ca -d 'The authority that signed the server\'s certificate' -r -F
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and __fish_seen_subcommand_from show" -l token-file -d 'The file that holds your token' -r -F
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and __fish_seen_subcommand_from show" -l format -d 'How to print' -r -f -a "text\t''
-json\t''"
-complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
+json\t''
+csv\t'Lists only, for spreadsheets'"
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and __fish_seen_subcommand_from ack" -l comment -d 'For those who ask later' -r
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and __fish_seen_subcommand_from ack" -l until -d 'How long that holds, such as 8h, 7d or 2026-01-31T12:00:00Z [default: as long as the alert goes on]' -r
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and __fish_seen_subcommand_from ack" -l server -d 'The operators\' port' -r
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and __fish_seen_subcommand_from ack" -l ca -d 'The authority that signed the server\'s certificate' -r -F
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and __fish_seen_subcommand_from ack" -l token-file -d 'The file that holds your token' -r -F
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and __fish_seen_subcommand_from ack" -l format -d 'How to print' -r -f -a "text\t''
-json\t''"
-complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and __fish_seen_subcommand_from ack" -s h -l help -d 'Print help'
+json\t''
+csv\t'Lists only, for spreadsheets'"
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and __fish_seen_subcommand_from ack" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and __fish_seen_subcommand_from test" -l server -d 'The operators\' port' -r
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and __fish_seen_subcommand_from test" -l ca -d 'The authority that signed the server\'s certificate' -r -F
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and __fish_seen_subcommand_from test" -l token-file -d 'The file that holds your token' -r -F
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and __fish_seen_subcommand_from test" -l format -d 'How to print' -r -f -a "text\t''
-json\t''"
-complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and __fish_seen_subcommand_from test" -s h -l help -d 'Print help'
+json\t''
+csv\t'Lists only, for spreadsheets'"
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and __fish_seen_subcommand_from test" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and __fish_seen_subcommand_from dead" -l server -d 'The operators\' port' -r
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and __fish_seen_subcommand_from dead" -l ca -d 'The authority that signed the server\'s certificate' -r -F
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and __fish_seen_subcommand_from dead" -l token-file -d 'The file that holds your token' -r -F
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and __fish_seen_subcommand_from dead" -l format -d 'How to print' -r -f -a "text\t''
-json\t''"
-complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and __fish_seen_subcommand_from dead" -s h -l help -d 'Print help'
+json\t''
+csv\t'Lists only, for spreadsheets'"
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and __fish_seen_subcommand_from dead" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and __fish_seen_subcommand_from retry" -l server -d 'The operators\' port' -r
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and __fish_seen_subcommand_from retry" -l ca -d 'The authority that signed the server\'s certificate' -r -F
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and __fish_seen_subcommand_from retry" -l token-file -d 'The file that holds your token' -r -F
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and __fish_seen_subcommand_from retry" -l format -d 'How to print' -r -f -a "text\t''
-json\t''"
+json\t''
+csv\t'Lists only, for spreadsheets'"
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and __fish_seen_subcommand_from retry" -l all -d 'All of them'
-complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and __fish_seen_subcommand_from retry" -s h -l help -d 'Print help'
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and __fish_seen_subcommand_from retry" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and __fish_seen_subcommand_from help" -f -a "show" -d 'One alert: what, where, since when, what to do, and who was told'
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and __fish_seen_subcommand_from help" -f -a "ack" -d 'Say that you take care of an alert: it is not repeated any more; its end is told'
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand alert; and __fish_seen_subcommand_from help" -f -a "test" -d 'Send a message that is marked as a test through a notifier, at once'
@@ -185,8 +201,9 @@ complete -c atrestctl -n "__fish_atrestctl_using_subcommand token; and not __fis
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand token; and not __fish_seen_subcommand_from create list revoke help" -l ca -d 'The authority that signed the server\'s certificate' -r -F
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand token; and not __fish_seen_subcommand_from create list revoke help" -l token-file -d 'The file that holds your token' -r -F
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand token; and not __fish_seen_subcommand_from create list revoke help" -l format -d 'How to print' -r -f -a "text\t''
-json\t''"
-complete -c atrestctl -n "__fish_atrestctl_using_subcommand token; and not __fish_seen_subcommand_from create list revoke help" -s h -l help -d 'Print help'
+json\t''
+csv\t'Lists only, for spreadsheets'"
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand token; and not __fish_seen_subcommand_from create list revoke help" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand token; and not __fish_seen_subcommand_from create list revoke help" -f -a "create" -d 'Make a token: prints the string for `atrest-agent enroll`, which is shown only now'
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand token; and not __fish_seen_subcommand_from create list revoke help" -f -a "list" -d 'All tokens, the newest first'
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand token; and not __fish_seen_subcommand_from create list revoke help" -f -a "revoke" -d 'Make a token useless'
@@ -200,20 +217,23 @@ complete -c atrestctl -n "__fish_atrestctl_using_subcommand token; and __fish_se
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand token; and __fish_seen_subcommand_from create" -l ca -d 'The authority that signed the server\'s certificate' -r -F
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand token; and __fish_seen_subcommand_from create" -l token-file -d 'The file that holds your token' -r -F
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand token; and __fish_seen_subcommand_from create" -l format -d 'How to print' -r -f -a "text\t''
-json\t''"
-complete -c atrestctl -n "__fish_atrestctl_using_subcommand token; and __fish_seen_subcommand_from create" -s h -l help -d 'Print help'
+json\t''
+csv\t'Lists only, for spreadsheets'"
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand token; and __fish_seen_subcommand_from create" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand token; and __fish_seen_subcommand_from list" -l server -d 'The operators\' port' -r
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand token; and __fish_seen_subcommand_from list" -l ca -d 'The authority that signed the server\'s certificate' -r -F
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand token; and __fish_seen_subcommand_from list" -l token-file -d 'The file that holds your token' -r -F
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand token; and __fish_seen_subcommand_from list" -l format -d 'How to print' -r -f -a "text\t''
-json\t''"
-complete -c atrestctl -n "__fish_atrestctl_using_subcommand token; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
+json\t''
+csv\t'Lists only, for spreadsheets'"
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand token; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand token; and __fish_seen_subcommand_from revoke" -l server -d 'The operators\' port' -r
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand token; and __fish_seen_subcommand_from revoke" -l ca -d 'The authority that signed the server\'s certificate' -r -F
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand token; and __fish_seen_subcommand_from revoke" -l token-file -d 'The file that holds your token' -r -F
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand token; and __fish_seen_subcommand_from revoke" -l format -d 'How to print' -r -f -a "text\t''
-json\t''"
-complete -c atrestctl -n "__fish_atrestctl_using_subcommand token; and __fish_seen_subcommand_from revoke" -s h -l help -d 'Print help'
+json\t''
+csv\t'Lists only, for spreadsheets'"
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand token; and __fish_seen_subcommand_from revoke" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand token; and __fish_seen_subcommand_from help" -f -a "create" -d 'Make a token: prints the string for `atrest-agent enroll`, which is shown only now'
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand token; and __fish_seen_subcommand_from help" -f -a "list" -d 'All tokens, the newest first'
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand token; and __fish_seen_subcommand_from help" -f -a "revoke" -d 'Make a token useless'
@@ -222,8 +242,9 @@ complete -c atrestctl -n "__fish_atrestctl_using_subcommand operators; and not _
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand operators; and not __fish_seen_subcommand_from create list revoke help" -l ca -d 'The authority that signed the server\'s certificate' -r -F
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand operators; and not __fish_seen_subcommand_from create list revoke help" -l token-file -d 'The file that holds your token' -r -F
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand operators; and not __fish_seen_subcommand_from create list revoke help" -l format -d 'How to print' -r -f -a "text\t''
-json\t''"
-complete -c atrestctl -n "__fish_atrestctl_using_subcommand operators; and not __fish_seen_subcommand_from create list revoke help" -s h -l help -d 'Print help'
+json\t''
+csv\t'Lists only, for spreadsheets'"
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand operators; and not __fish_seen_subcommand_from create list revoke help" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand operators; and not __fish_seen_subcommand_from create list revoke help" -f -a "create" -d 'Make an operator: prints its token, which is shown only now'
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand operators; and not __fish_seen_subcommand_from create list revoke help" -f -a "list" -d 'All operators, those of the server\'s configuration first'
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand operators; and not __fish_seen_subcommand_from create list revoke help" -f -a "revoke" -d 'Make an operator\'s token useless, at once'
@@ -236,20 +257,23 @@ complete -c atrestctl -n "__fish_atrestctl_using_subcommand operators; and __fis
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand operators; and __fish_seen_subcommand_from create" -l ca -d 'The authority that signed the server\'s certificate' -r -F
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand operators; and __fish_seen_subcommand_from create" -l token-file -d 'The file that holds your token' -r -F
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand operators; and __fish_seen_subcommand_from create" -l format -d 'How to print' -r -f -a "text\t''
-json\t''"
+json\t''
+csv\t'Lists only, for spreadsheets'"
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand operators; and __fish_seen_subcommand_from create" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand operators; and __fish_seen_subcommand_from list" -l server -d 'The operators\' port' -r
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand operators; and __fish_seen_subcommand_from list" -l ca -d 'The authority that signed the server\'s certificate' -r -F
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand operators; and __fish_seen_subcommand_from list" -l token-file -d 'The file that holds your token' -r -F
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand operators; and __fish_seen_subcommand_from list" -l format -d 'How to print' -r -f -a "text\t''
-json\t''"
-complete -c atrestctl -n "__fish_atrestctl_using_subcommand operators; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
+json\t''
+csv\t'Lists only, for spreadsheets'"
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand operators; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand operators; and __fish_seen_subcommand_from revoke" -l server -d 'The operators\' port' -r
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand operators; and __fish_seen_subcommand_from revoke" -l ca -d 'The authority that signed the server\'s certificate' -r -F
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand operators; and __fish_seen_subcommand_from revoke" -l token-file -d 'The file that holds your token' -r -F
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand operators; and __fish_seen_subcommand_from revoke" -l format -d 'How to print' -r -f -a "text\t''
-json\t''"
-complete -c atrestctl -n "__fish_atrestctl_using_subcommand operators; and __fish_seen_subcommand_from revoke" -s h -l help -d 'Print help'
+json\t''
+csv\t'Lists only, for spreadsheets'"
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand operators; and __fish_seen_subcommand_from revoke" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand operators; and __fish_seen_subcommand_from help" -f -a "create" -d 'Make an operator: prints its token, which is shown only now'
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand operators; and __fish_seen_subcommand_from help" -f -a "list" -d 'All operators, those of the server\'s configuration first'
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand operators; and __fish_seen_subcommand_from help" -f -a "revoke" -d 'Make an operator\'s token useless, at once'
@@ -259,14 +283,16 @@ complete -c atrestctl -n "__fish_atrestctl_using_subcommand audit" -l server -d 
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand audit" -l ca -d 'The authority that signed the server\'s certificate' -r -F
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand audit" -l token-file -d 'The file that holds your token' -r -F
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand audit" -l format -d 'How to print' -r -f -a "text\t''
-json\t''"
-complete -c atrestctl -n "__fish_atrestctl_using_subcommand audit" -s h -l help -d 'Print help'
+json\t''
+csv\t'Lists only, for spreadsheets'"
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand audit" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand webhook; and not __fish_seen_subcommand_from listen secret help" -l server -d 'The operators\' port' -r
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand webhook; and not __fish_seen_subcommand_from listen secret help" -l ca -d 'The authority that signed the server\'s certificate' -r -F
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand webhook; and not __fish_seen_subcommand_from listen secret help" -l token-file -d 'The file that holds your token' -r -F
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand webhook; and not __fish_seen_subcommand_from listen secret help" -l format -d 'How to print' -r -f -a "text\t''
-json\t''"
-complete -c atrestctl -n "__fish_atrestctl_using_subcommand webhook; and not __fish_seen_subcommand_from listen secret help" -s h -l help -d 'Print help'
+json\t''
+csv\t'Lists only, for spreadsheets'"
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand webhook; and not __fish_seen_subcommand_from listen secret help" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand webhook; and not __fish_seen_subcommand_from listen secret help" -f -a "listen" -d 'Receive webhooks on this machine, check their signatures, and print them'
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand webhook; and not __fish_seen_subcommand_from listen secret help" -f -a "secret" -d 'Print a new secret, for a file that the server and the receiver share'
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand webhook; and not __fish_seen_subcommand_from listen secret help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
@@ -277,14 +303,16 @@ complete -c atrestctl -n "__fish_atrestctl_using_subcommand webhook; and __fish_
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand webhook; and __fish_seen_subcommand_from listen" -l ca -d 'The authority that signed the server\'s certificate' -r -F
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand webhook; and __fish_seen_subcommand_from listen" -l token-file -d 'The file that holds your token' -r -F
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand webhook; and __fish_seen_subcommand_from listen" -l format -d 'How to print' -r -f -a "text\t''
-json\t''"
-complete -c atrestctl -n "__fish_atrestctl_using_subcommand webhook; and __fish_seen_subcommand_from listen" -s h -l help -d 'Print help'
+json\t''
+csv\t'Lists only, for spreadsheets'"
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand webhook; and __fish_seen_subcommand_from listen" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand webhook; and __fish_seen_subcommand_from secret" -l server -d 'The operators\' port' -r
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand webhook; and __fish_seen_subcommand_from secret" -l ca -d 'The authority that signed the server\'s certificate' -r -F
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand webhook; and __fish_seen_subcommand_from secret" -l token-file -d 'The file that holds your token' -r -F
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand webhook; and __fish_seen_subcommand_from secret" -l format -d 'How to print' -r -f -a "text\t''
-json\t''"
-complete -c atrestctl -n "__fish_atrestctl_using_subcommand webhook; and __fish_seen_subcommand_from secret" -s h -l help -d 'Print help'
+json\t''
+csv\t'Lists only, for spreadsheets'"
+complete -c atrestctl -n "__fish_atrestctl_using_subcommand webhook; and __fish_seen_subcommand_from secret" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand webhook; and __fish_seen_subcommand_from help" -f -a "listen" -d 'Receive webhooks on this machine, check their signatures, and print them'
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand webhook; and __fish_seen_subcommand_from help" -f -a "secret" -d 'Print a new secret, for a file that the server and the receiver share'
 complete -c atrestctl -n "__fish_atrestctl_using_subcommand webhook; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

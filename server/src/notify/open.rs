@@ -61,7 +61,7 @@ pub fn check(notify: &Notify) -> impl Iterator<Item = OpenError> {
 
 fn open(notifier: &config::Notifier, link: Option<&str>) -> Result<Arc<dyn Notifier>, OpenError> {
     let opened: Result<Arc<dyn Notifier>, Unusable> = match &notifier.kind {
-        Kind::Webhook(kind) => Webhook::open(notifier, kind).map(|it| Arc::new(it) as _),
+        Kind::Webhook(kind) => Webhook::open(notifier, kind, link).map(|it| Arc::new(it) as _),
         Kind::Alertmanager(kind) => {
             Alertmanager::open(notifier, kind, link).map(|it| Arc::new(it) as _)
         }

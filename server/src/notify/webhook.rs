@@ -1,5 +1,7 @@
 //! Signed JSON over HTTP, as Standard Webhooks has it. Any 2xx is delivered; everything else is tried again.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 use reqwest::Url;
@@ -11,7 +13,8 @@ use super::http::Client;
 use super::open::Unusable;
 use super::signature::{ID_HEADER, SIGNATURE_HEADER, Secrets, TIMESTAMP_HEADER};
 use super::text::worst_first;
-use super::{Message, NotTaken, Notice, Notifier};
+use super::why::why;
+use super::{Message, NotTaken, Notice, Notifier, link};
 use crate::alert::{AlertEnd, AlertState};
 use crate::clock::Clock;
 use crate::config;
@@ -40,16 +43,23 @@ pub struct Payload {
     /// The devices that hold plaintext.
     pub devices: Vec<String>,
     pub summary: String,
+    /// Why the check matters; of a check that this version does not know, nothing is known.
+    #[serde(default)]
+    pub why: Option<String>,
     pub remedy: String,
+    /// Where people read more, as `notify.link` has it.
+    #[serde(default)]
+    pub link: Option<String>,
     pub started_at: Timestamp,
     pub ended_at: Option<Timestamp>,
-    /// Set with `ended_at`: whether it was seen to pass, or its host is no longer one of the fleet.
+    /// Set with `ended_at`: whether it was seen to pass, or why it is over without that.
     #[serde(default)]
     pub end: Option<AlertEnd>,
 }
 
 impl Payload {
-    pub fn of(message: &Message<'_>) -> Self {
+    /// `link` is a template, see [`link`](super::link).
+    pub fn of(message: &Message<'_>, link: Option<&str>) -> Self {
         let alert = message.alert;
         let finding = &alert.finding;
         Self {
@@ -65,7 +75,9 @@ impl Payload {
             path: alert.path.clone(),
             devices: alert.devices.clone(),
             summary: finding.summary.clone(),
+            why: why(&finding.check).map(str::to_owned),
             remedy: finding.remedy.clone(),
+            link: link.map(|link| link::fill(link, message)),
             started_at: alert.started_at,
             // A late "firing" does not know of its own end: every attempt says the same.
             ended_at: match message.state {
@@ -92,8 +104,9 @@ pub struct GroupPayload {
 }
 
 impl GroupPayload {
-    pub fn of(notice: &Notice<'_>) -> Self {
-        let alerts: Vec<_> = worst_first(notice).into_iter().map(Payload::of).collect();
+    pub fn of(notice: &Notice<'_>, link: Option<&str>) -> Self {
+        let alerts = worst_first(notice).into_iter().map(|message| Payload::of(message, link));
+        let alerts: Vec<_> = alerts.collect();
         let firing = alerts.iter().filter(|alert| alert.state == AlertState::Firing).count();
         Self {
             schema: GROUP_SCHEMA.to_owned(),
@@ -131,6 +144,7 @@ pub struct Webhook {
     url: Url,
     secrets: Secrets,
     group: bool,
+    link: Option<Arc<str>>,
     client: Client,
 }
 
@@ -138,6 +152,7 @@ impl Webhook {
     pub(super) fn open(
         notifier: &config::Notifier,
         webhook: &config::Webhook,
+        link: Option<&str>,
     ) -> Result<Self, Unusable> {
         let file = &webhook.secret_file;
         let text = Zeroizing::new(read_secret_file(file)?);
@@ -153,6 +168,7 @@ impl Webhook {
             url: webhook.url.clone(),
             secrets,
             group: webhook.group,
+            link: link.map(Arc::from),
             client,
         })
     }
@@ -199,11 +215,12 @@ impl Notifier for Webhook {
     }
 
     async fn deliver(&self, notice: &Notice<'_>, clock: &Clock) -> Result<(), NotTaken> {
+        let link = self.link.as_deref();
         if self.group {
-            return self.post(&notice.id(), &GroupPayload::of(notice), clock).await;
+            return self.post(&notice.id(), &GroupPayload::of(notice, link), clock).await;
         }
         for message in &notice.messages {
-            self.post(&message.id(), &Payload::of(message), clock).await?;
+            self.post(&message.id(), &Payload::of(message, link), clock).await?;
         }
         Ok(())
     }
@@ -244,9 +261,16 @@ mod tests {
               "ended_at": null,
               "end": null
             }"#]]
-        .assert_eq(&serde_json::to_string_pretty(&Payload::of(&message)).unwrap());
+        .assert_eq(
+            &serde_json::to_string_pretty(&Payload::of(
+                &message,
+                Some("https://wiki.example.com/{check}"),
+            ))
+            .unwrap(),
+        );
         assert_eq!(Message { repeat: 2, ..message }.id(), "0123-firing-2");
-        let over = Payload::of(&Message { alert: &alert, state: AlertState::Resolved, repeat: 0 });
+        let over =
+            Payload::of(&Message { alert: &alert, state: AlertState::Resolved, repeat: 0 }, None);
         let over = serde_json::to_value(over).unwrap();
         assert_eq!(
             (&over["ended_at"], &over["end"]),
@@ -263,7 +287,7 @@ mod tests {
                 Message { alert: &alerts[1], state: AlertState::Firing, repeat: 0 },
             ],
         };
-        let body = GroupPayload::of(&notice);
+        let body = GroupPayload::of(&notice, None);
         assert_eq!((body.schema.as_str(), body.cluster.as_str()), ("atrest.alerts/1", "prod"));
         assert_eq!((body.firing, body.resolved), (1, 1));
         assert_eq!(body.alerts[0].alert_id, "1", "what fires comes first");

@@ -243,3 +243,39 @@ async fn an_authority_that_ends_is_an_alert_of_the_server_itself() {
     assert_eq!((over.state, over.alert_id), (AlertState::Resolved, fired.alert_id));
     server.stop().await;
 }
+
+#[tokio::test]
+async fn lists_are_tables_for_spreadsheets_and_nothing_else_is() {
+    let (_dir, state) = directory();
+    let server = Server::start(config(&state)).await;
+    let agent = server.agent("es-1").await;
+    let mut stream = server.attach(&agent).await;
+    let plain = agent.posture(&[("/srv/es", Verdict::Unencrypted)]);
+    stream.report(report(1, plain)).await.unwrap();
+    // The columns that a row of this server must have, and what stands in one of them.
+    let lists: [(&[&str], usize, &str, &str); 7] = [
+        (&["status"], 1, "unencrypted", "1"),
+        (&["status", "--by", "cluster"], 1, "name", "prod"),
+        (&["nodes"], 1, "hostname", "es-1"),
+        (&["findings"], 1, "asset", "data:/srv/es"),
+        (&["history"], 1, "end", "ongoing"),
+        (&["alerts"], 1, "finding.severity", "high"),
+        (&["token", "list"], 1, "cluster", "prod"),
+    ];
+    for (command, rows, column, value) in lists {
+        let csv = answer(&server, &[command, &["--format", "csv"]].concat()).await;
+        let mut reader = csv::Reader::from_reader(csv.as_bytes());
+        let at = reader.headers().unwrap().iter().position(|name| name == column).unwrap();
+        let found: Vec<_> = reader.records().map(Result::unwrap).collect();
+        assert_eq!(found.len(), rows, "{command:?}: {csv}");
+        assert_eq!(&found[0][at], value, "{command:?}: {csv}");
+    }
+    for command in [&["operators", "list"][..], &["audit"], &["alert", "dead"]] {
+        let csv = answer(&server, &[command, &["--format", "csv"]].concat()).await;
+        assert!(csv.lines().next().unwrap().contains(','), "{command:?}: {csv}");
+    }
+    let (code, _, stderr) = ctl(&server, &["node", "es-1", "--format", "csv"]).await;
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains("only lists are printed as CSV"), "{stderr}");
+    server.stop().await;
+}

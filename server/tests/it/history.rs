@@ -50,7 +50,7 @@ async fn what_was_exposed_between_two_looks_is_told_with_its_true_times() {
     assert_eq!(json["schema"], "atrest.history/1");
     assert_eq!(json["exposures"].as_array().unwrap().len(), 1);
     assert_eq!(json["exposures"][0]["end"], "ongoing");
-    let csv = answer(&server, &["history", "--csv"]).await;
+    let csv = answer(&server, &["history", "--format", "csv"]).await;
     assert_eq!(csv.split_terminator("\r\n").count(), 3, "{csv}");
 
     // A host that is revoked keeps its history.

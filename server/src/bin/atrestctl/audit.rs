@@ -24,6 +24,10 @@ struct Entry {
     count: u64,
 }
 
+/// Of the list as CSV.
+const COLUMNS: &[&str] =
+    &["at", "operator", "role", "rpc", "object", "address", "outcome", "detail", "count"];
+
 #[derive(Debug, Serialize)]
 struct Audit {
     schema: &'static str,
@@ -83,7 +87,7 @@ pub(crate) async fn run(
         page_token = page.next_page_token;
     };
     let audit = Audit { schema: "atrest.audit/1", entries, more };
-    if !screen.json(&audit)? {
+    if !screen.csv(COLUMNS, &audit.entries)? && !screen.json(&audit)? {
         print(screen, &audit);
     }
     Ok(())

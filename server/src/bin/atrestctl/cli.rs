@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::ensure;
 use atrest_proto::model::Outcome;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -73,6 +74,8 @@ pub(crate) struct ConnectionArgs {
 pub(crate) enum Format {
     Text,
     Json,
+    /// Lists only, for spreadsheets
+    Csv,
 }
 
 #[derive(Debug, Subcommand)]
@@ -146,9 +149,6 @@ enum Command {
         /// Only what goes on, or ended since: a date, a time such as 2026-01-31T12:00:00Z, or 30d or 8h ago
         #[arg(long, value_name = "TIME", value_parser = history::since)]
         since: Option<history::Since>,
-        /// Print as CSV, for spreadsheets
-        #[arg(long)]
-        csv: bool,
     },
     /// Alerts, and what became of telling them
     Alerts {
@@ -292,6 +292,24 @@ fn outcomes() -> impl TypedValueParser<Value = Outcome> {
         .try_map(|word| word.parse::<Outcome>())
 }
 
+impl Command {
+    /// Whether it prints one list, which may be a table.
+    const fn is_list(&self) -> bool {
+        matches!(
+            self,
+            Self::Status { .. }
+                | Self::Nodes { .. }
+                | Self::Findings { .. }
+                | Self::History { .. }
+                | Self::Alerts { .. }
+                | Self::Alert(AlertCommand::Dead)
+                | Self::Token(TokenCommand::List)
+                | Self::Operators(OperatorsCommand::List)
+                | Self::Audit { .. }
+        )
+    }
+}
+
 /// Runs the command that the arguments ask for.
 pub(crate) fn run() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -314,6 +332,7 @@ pub(crate) fn run() -> ExitCode {
 }
 
 async fn dispatch(cli: Cli, screen: &mut Screen) -> anyhow::Result<()> {
+    ensure!(cli.format != Format::Csv || cli.command.is_list(), "only lists are printed as CSV");
     let connect = || Connection::open(&cli.connection);
     match cli.command {
         Command::Status { by } => status::run(&mut connect().await?, screen, by).await,
@@ -332,9 +351,9 @@ async fn dispatch(cli: Cli, screen: &mut Screen) -> anyhow::Result<()> {
         }
         Command::Export => export::run(&mut connect().await?, screen).await,
         Command::Watch { interval } => watch::run(&mut connect().await?, screen, interval).await,
-        Command::History { node, check, since, csv } => {
+        Command::History { node, check, since } => {
             let ask = history::Ask { node, check, since };
-            history::run(&mut connect().await?, screen, ask, csv).await
+            history::run(&mut connect().await?, screen, ask).await
         }
         Command::Alerts { resolved } => alerts::run(&mut connect().await?, screen, resolved).await,
         Command::Alert(command) => alert(command, &mut connect().await?, screen).await,

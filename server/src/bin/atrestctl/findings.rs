@@ -23,6 +23,24 @@ pub(crate) struct FleetFinding {
     finding: Finding,
 }
 
+/// Of the list as CSV.
+const COLUMNS: &[&str] = &[
+    "host_id",
+    "hostname",
+    "check",
+    "asset",
+    "outcome",
+    "severity",
+    "summary",
+    "remedy",
+    "reasons",
+    "first_seen_at",
+    "changed_at",
+    "opened_at",
+    "absent_since",
+    "retired_at",
+];
+
 #[derive(Debug, Serialize)]
 struct Findings {
     schema: &'static str,
@@ -79,7 +97,7 @@ pub(crate) async fn run(
         key(a).cmp(&key(b))
     });
     let findings = Findings { schema: "atrest.findings/1", findings };
-    if !screen.json(&findings)? {
+    if !screen.csv(COLUMNS, &findings.findings)? && !screen.json(&findings)? {
         print(screen, &findings.findings, now());
     }
     Ok(())

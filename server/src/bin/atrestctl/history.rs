@@ -63,6 +63,21 @@ struct Exposure {
     absent_at: Option<Timestamp>,
 }
 
+/// Of the list as CSV.
+const COLUMNS: &[&str] = &[
+    "host_id",
+    "hostname",
+    "check",
+    "asset",
+    "episode",
+    "from",
+    "until",
+    "seconds",
+    "end",
+    "told_at",
+    "absent_at",
+];
+
 #[derive(Debug, Serialize)]
 struct History {
     schema: &'static str,
@@ -73,7 +88,6 @@ pub(crate) async fn run(
     connection: &mut Connection,
     screen: &mut Screen,
     ask: Ask,
-    csv: bool,
 ) -> anyhow::Result<()> {
     let now = now();
     let since = ask.since.map(|since| match since {
@@ -102,12 +116,8 @@ pub(crate) async fn run(
         }
         page_token = page.next_page_token;
     }
-    if csv {
-        screen.raw(&table(&exposures));
-        return Ok(());
-    }
     let history = History { schema: "atrest.history/1", exposures };
-    if !screen.json(&history)? {
+    if !screen.csv(COLUMNS, &history.exposures)? && !screen.json(&history)? {
         print(screen, &history.exposures);
     }
     Ok(())
@@ -173,43 +183,6 @@ fn print(screen: &mut Screen, exposures: &[Exposure]) {
     screen.line(&count(u64::try_from(rows.len()).unwrap_or(u64::MAX), "exposure"));
 }
 
-/// As in RFC 4180, with a heading.
-fn table(exposures: &[Exposure]) -> String {
-    let mut out = String::from(
-        "host_id,hostname,check,asset,episode,from,until,seconds,end,told_at,absent_at\r\n",
-    );
-    for row in exposures {
-        let cells = [
-            row.host_id.clone(),
-            row.hostname.clone(),
-            row.check.clone(),
-            row.asset.clone(),
-            row.episode.to_string(),
-            exact(row.from),
-            exact(row.until),
-            row.seconds.to_string(),
-            row.end.to_owned(),
-            exact(row.told_at),
-            exact(row.absent_at),
-        ];
-        out.push_str(&cells.map(|cell| quote(&cell)).join(","));
-        out.push_str("\r\n");
-    }
-    out
-}
-
-/// A cell. Hosts name things: what a spreadsheet would run as a formula is made text
-/// (<https://owasp.org/www-community/attacks/CSV_Injection>).
-fn quote(cell: &str) -> String {
-    let formula = cell.starts_with(['=', '+', '-', '@', '\t', '\r']);
-    let cell = if formula { format!("'{cell}") } else { cell.to_owned() };
-    if cell.contains([',', '"', '\r', '\n']) {
-        format!("\"{}\"", cell.replace('"', "\"\""))
-    } else {
-        cell
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use expect_test::expect;
@@ -254,14 +227,13 @@ mod tests {
             3 exposures
         "]]
         .assert_eq(screen.text());
-        let csv = table(&exposures());
+        let csv = crate::sheet::sheet(COLUMNS, &exposures()).unwrap();
         let lines: Vec<_> = csv.split_terminator("\r\n").collect();
         assert_eq!(
             lines[2],
             "id,'=cmd,volume_encrypted,\"data:/srv/a,b\",1,1970-01-01T00:01:00Z,\
              1970-01-01T00:02:00Z,60,passed,1970-01-01T00:01:01Z,"
         );
-        assert_eq!(quote("say \"x\"\n"), "\"say \"\"x\"\"\n\"");
     }
 
     #[test]

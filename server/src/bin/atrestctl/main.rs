@@ -13,6 +13,7 @@ mod operators;
 mod render;
 mod retire;
 mod revoke;
+mod sheet;
 mod status;
 mod tokens;
 mod watch;

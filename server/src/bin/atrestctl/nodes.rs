@@ -112,6 +112,24 @@ impl From<v1::Node> for Node {
     }
 }
 
+/// Of the list as CSV.
+const COLUMNS: &[&str] = &[
+    "host_id",
+    "hostname",
+    "cluster",
+    "state",
+    "connected",
+    "failing_findings",
+    "enrolled_at",
+    "last_seen_at",
+    "observed_at",
+    "agent_version",
+    "labels",
+    "revoked.at",
+    "revoked.by",
+    "revoked.reason",
+];
+
 #[derive(Debug, Serialize)]
 struct Nodes {
     schema: &'static str,
@@ -152,7 +170,7 @@ pub(crate) async fn run(
         page_token = next;
     }
     let nodes = Nodes { schema: "atrest.nodes/1", nodes };
-    if !screen.json(&nodes)? {
+    if !screen.csv(COLUMNS, &nodes.nodes)? && !screen.json(&nodes)? {
         print(screen, &nodes.nodes, now());
     }
     Ok(())

@@ -108,6 +108,18 @@ struct Created {
     about: Entry,
 }
 
+/// Of the list as CSV.
+const COLUMNS: &[&str] = &[
+    "operator_id",
+    "name",
+    "role",
+    "configured",
+    "created_at",
+    "created_by",
+    "expires_at",
+    "revoked_at",
+];
+
 #[derive(Debug, Serialize)]
 struct Operators {
     schema: &'static str,
@@ -159,7 +171,7 @@ pub(crate) async fn list(connection: &mut Connection, screen: &mut Screen) -> an
         .map_err(|status| explain(&status))?;
     let operators = answer.into_inner().operators.into_iter().map(Entry::from).collect();
     let operators = Operators { schema: "atrest.operators/1", operators };
-    if !screen.json(&operators)? {
+    if !screen.csv(COLUMNS, &operators.operators)? && !screen.json(&operators)? {
         print(screen, &operators.operators, now());
     }
     Ok(())

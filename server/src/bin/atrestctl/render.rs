@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::cli::Format;
+use crate::sheet::sheet;
 
 /// How a word is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,9 +117,22 @@ impl Screen {
         Ok(true)
     }
 
-    /// Text as it is, for programs that read no JSON.
+    /// Text as it is, for programs.
     pub(crate) fn raw(&mut self, text: &str) {
         self.out.push_str(text);
+    }
+
+    /// Prints these fields of each row as CSV and returns true, when that was asked for.
+    pub(crate) fn csv<T: Serialize>(
+        &mut self,
+        columns: &[&str],
+        rows: &[T],
+    ) -> anyhow::Result<bool> {
+        if self.format != Format::Csv {
+            return Ok(false);
+        }
+        self.out.push_str(&sheet(columns, rows)?);
+        Ok(true)
     }
 
     pub(crate) fn line(&mut self, text: &str) {

@@ -48,6 +48,35 @@ struct Group {
     counts: Counts,
 }
 
+/// Of the numbers as CSV: a row for each group, or for the fleet.
+const COLUMNS: &[&str] = &[
+    "name",
+    "enrolled",
+    "encrypted",
+    "partial",
+    "unencrypted",
+    "claimed",
+    "unknown",
+    "stale",
+    "revoked",
+    "connected",
+    "failing_findings",
+    "firing_alerts",
+];
+
+#[derive(Debug, Serialize)]
+struct Row<'a> {
+    name: &'a str,
+    #[serde(flatten)]
+    counts: &'a Counts,
+}
+
+impl<'a> Row<'a> {
+    const fn of(name: &'a str, counts: &'a Counts) -> Self {
+        Self { name, counts }
+    }
+}
+
 impl From<&v1::GetFleetStatusResponse> for Counts {
     fn from(status: &v1::GetFleetStatusResponse) -> Self {
         Self {
@@ -84,7 +113,13 @@ pub(crate) async fn run(
     let groups =
         by.map(|by| Groups { by, groups: status.groups.iter().filter_map(group).collect() });
     let status = Status { schema: "atrest.status/1", counts: Counts::from(&status), groups };
-    if !screen.json(&status)? {
+    let rows: Vec<Row<'_>> = match &status.groups {
+        Some(groups) => {
+            groups.groups.iter().map(|group| Row::of(&group.name, &group.counts)).collect()
+        }
+        None => vec![Row::of("", &status.counts)],
+    };
+    if !screen.csv(COLUMNS, &rows)? && !screen.json(&status)? {
         print(screen, &status.counts);
         if let Some(groups) = &status.groups {
             print_groups(screen, groups);

@@ -71,6 +71,18 @@ struct Created {
     about: Entry,
 }
 
+/// Of the list as CSV.
+const COLUMNS: &[&str] = &[
+    "token_id",
+    "cluster",
+    "uses_left",
+    "created_at",
+    "expires_at",
+    "revoked",
+    "replaces",
+    "labels",
+];
+
 #[derive(Debug, Serialize)]
 struct Tokens {
     schema: &'static str,
@@ -134,7 +146,7 @@ pub(crate) async fn list(connection: &mut Connection, screen: &mut Screen) -> an
         .map_err(|status| explain(&status))?;
     let tokens = answer.into_inner().tokens.into_iter().map(Entry::from).collect();
     let tokens = Tokens { schema: "atrest.tokens/1", tokens };
-    if screen.json(&tokens)? {
+    if screen.csv(COLUMNS, &tokens.tokens)? || screen.json(&tokens)? {
         return Ok(());
     }
     if tokens.tokens.is_empty() {

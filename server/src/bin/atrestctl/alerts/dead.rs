@@ -21,6 +21,22 @@ struct Letter {
     alert: Option<Entry>,
 }
 
+/// Of the list as CSV.
+const COLUMNS: &[&str] = &[
+    "delivery_id",
+    "notifier",
+    "state",
+    "attempts",
+    "error",
+    "failed_at",
+    "alert.alert_id",
+    "alert.hostname",
+    "alert.cluster",
+    "alert.finding.check",
+    "alert.finding.asset",
+    "alert.finding.severity",
+];
+
 #[derive(Debug, Serialize)]
 struct Letters {
     schema: &'static str,
@@ -65,7 +81,7 @@ pub(crate) async fn list(connection: &mut Connection, screen: &mut Screen) -> an
         page_token = page.next_page_token;
     }
     let letters = Letters { schema: "atrest.dead_letters/1", letters };
-    if !screen.json(&letters)? {
+    if !screen.csv(COLUMNS, &letters.letters)? && !screen.json(&letters)? {
         print(screen, &letters.letters);
     }
     Ok(())

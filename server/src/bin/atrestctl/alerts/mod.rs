@@ -69,6 +69,28 @@ struct Delivery {
     repeat: u32,
 }
 
+/// Of the list as CSV.
+const COLUMNS: &[&str] = &[
+    "alert_id",
+    "state",
+    "host_id",
+    "hostname",
+    "cluster",
+    "finding.check",
+    "finding.asset",
+    "finding.severity",
+    "finding.summary",
+    "path",
+    "devices",
+    "started_at",
+    "ended_at",
+    "end",
+    "ack.at",
+    "ack.by",
+    "ack.comment",
+    "ack.until",
+];
+
 #[derive(Debug, Serialize)]
 struct Alerts {
     schema: &'static str,
@@ -152,7 +174,7 @@ pub(crate) async fn run(
         page_token = page.next_page_token;
     }
     let alerts = Alerts { schema: "atrest.alerts/1", alerts };
-    if !screen.json(&alerts)? {
+    if !screen.csv(COLUMNS, &alerts.alerts)? && !screen.json(&alerts)? {
         print(screen, &alerts.alerts, resolved, now());
     }
     Ok(())
