@@ -26,11 +26,35 @@ const MEASURED: Duration = Duration::from_secs(6);
 /// Handshakes that are under way at one time.
 const TOGETHER: usize = 128;
 
-pub(crate) fn figures(server: &Path, tell: &mut dyn FnMut(Vec<Figure>)) -> anyhow::Result<()> {
+/// What is measured together, and the figures that come of it.
+const THROUGHPUT: [(&str, Load, f64); 2] =
+    [("ingest_durable", Load::Reports, 0.5), ("heartbeat", Load::Heartbeats, 0.9)];
+const MEMORY: &str = "agent_connection_memory";
+const STORM: &str = "reconnect_storm";
+pub(crate) const SUMMARY: &str = "fleet_summary_100k";
+
+/// All figures, or one of them.
+pub(crate) fn figures(
+    server: &Path,
+    only: Option<&str>,
+    tell: &mut dyn FnMut(Vec<Figure>),
+) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    tell(runtime.block_on(Box::pin(throughput(server)))?);
-    tell(runtime.block_on(Box::pin(connections(server)))?);
-    tell(vec![runtime.block_on(Box::pin(summary::figure(server)))?]);
+    let wanted = |name: &str| only.is_none_or(|only| only == name);
+    let names = THROUGHPUT.iter().map(|(name, ..)| *name).chain([MEMORY, STORM, SUMMARY]);
+    ensure!(names.into_iter().any(wanted), "`fleet` has no figure {only:?}");
+    let loads: Vec<_> = THROUGHPUT.into_iter().filter(|(name, ..)| wanted(name)).collect();
+    if !loads.is_empty() {
+        tell(runtime.block_on(Box::pin(throughput(server, &loads)))?);
+    }
+    if wanted(MEMORY) || wanted(STORM) {
+        let mut both = runtime.block_on(Box::pin(connections(server)))?;
+        both.retain(|figure| wanted(figure.name));
+        tell(both);
+    }
+    if wanted(SUMMARY) {
+        tell(vec![runtime.block_on(Box::pin(summary::figure(server)))?]);
+    }
     Ok(())
 }
 
@@ -60,24 +84,34 @@ enum Load {
     Heartbeats,
 }
 
-async fn throughput(program: &Path) -> anyhow::Result<Vec<Figure>> {
+async fn throughput(
+    program: &Path,
+    loads: &[(&'static str, Load, f64)],
+) -> anyhow::Result<Vec<Figure>> {
     let pair = Pair::start(program)?;
     let machines = enrol(&pair.server, STREAMS).await?;
     let mut ours = attach(&machines, &pair.server.target()?).await?;
     let mut bare = attach(&machines, &pair.floor.target()).await?;
     let mut figures = Vec::new();
-    for (name, load, target) in
-        [("ingest_durable", Load::Reports, 0.5), ("heartbeat", Load::Heartbeats, 0.9)]
-    {
+    for &(name, load, target) in loads {
         let (mut of_ours, mut of_bare) = (Vec::new(), Vec::new());
+        let (mut cpu_of_ours, mut cpu_of_bare) = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
-            let rate;
-            (ours, rate) = drive(ours, load).await?;
-            of_ours.push(rate);
-            let rate;
-            (bare, rate) = drive(bare, load).await?;
-            of_bare.push(rate);
+            let driven;
+            (ours, driven) = drive(ours, load, || pair.server.cpu_seconds()).await?;
+            of_ours.push(driven.rate);
+            cpu_of_ours.push(driven.cpu_micros);
+            let driven;
+            (bare, driven) = drive(bare, load, || pair.floor.cpu_seconds()).await?;
+            of_bare.push(driven.rate);
+            cpu_of_bare.push(driven.cpu_micros);
         }
+        // What other programs on this machine disturb less than rates.
+        println!(
+            "{name}: {:.1} µs of the server's processor time each, {:.1} µs at the floor",
+            median(cpu_of_ours),
+            median(cpu_of_bare)
+        );
         figures.push(Figure::higher(name, "1/s", median(of_ours), median(of_bare), target));
     }
     let sequences: u64 = ours.iter().map(|line| line.sequence).sum();
@@ -95,8 +129,20 @@ async fn attach(machines: &[Machine], target: &Target) -> anyhow::Result<Vec<Lin
         .await
 }
 
-/// Every line says the next thing as soon as the last one is acknowledged; how many a second were.
-async fn drive(lines: Vec<Line>, load: Load) -> anyhow::Result<(Vec<Line>, f64)> {
+/// What a load came to.
+struct Driven {
+    /// Acknowledged a second.
+    rate: f64,
+    /// The server's processor time for each, in microseconds.
+    cpu_micros: f64,
+}
+
+/// Every line says the next thing as soon as the last one is acknowledged.
+async fn drive(
+    lines: Vec<Line>,
+    load: Load,
+    cpu_seconds: impl Fn() -> anyhow::Result<f64>,
+) -> anyhow::Result<(Vec<Line>, Driven)> {
     let count = Arc::new(AtomicU64::new(0));
     let stop = Arc::new(AtomicBool::new(false));
     let tasks: Vec<_> = lines
@@ -117,14 +163,17 @@ async fn drive(lines: Vec<Line>, load: Load) -> anyhow::Result<(Vec<Line>, f64)>
         .collect();
     tokio::time::sleep(WARM_UP).await;
     let (started, before) = (Instant::now(), count.load(Ordering::Relaxed));
+    let cpu_before = cpu_seconds()?;
     tokio::time::sleep(MEASURED).await;
     let (taken, after) = (started.elapsed(), count.load(Ordering::Relaxed));
+    let cpu = cpu_seconds()? - cpu_before;
     stop.store(true, Ordering::Relaxed);
     let mut lines = Vec::new();
     for task in tasks {
         lines.push(task.await??);
     }
-    Ok((lines, number(after - before) / taken.as_secs_f64()))
+    let done = number(after - before);
+    Ok((lines, Driven { rate: done / taken.as_secs_f64(), cpu_micros: cpu * 1e6 / done }))
 }
 
 /// What a connected agent costs the server in memory, and how fast a fleet is back after a restart.
@@ -144,7 +193,7 @@ async fn connections(program: &Path) -> anyhow::Result<Vec<Figure>> {
     drop(ours);
     let bare = attach(&machines, &pair.floor.target()).await?;
     let of_bare = each(pair.floor.memory()?.resident_kib, empty_floor);
-    let memory = Figure::lower("agent_connection_memory", "KiB", of_ours, of_bare, 1.25);
+    let memory = Figure::lower(MEMORY, "KiB", of_ours, of_bare, 1.25);
 
     drop(bare);
     let started = Instant::now();
@@ -164,8 +213,7 @@ async fn connections(program: &Path) -> anyhow::Result<Vec<Figure>> {
         "reconnect_storm: {CONNECTED} agents, at most {:.0} MiB in the server",
         number(pair.server.memory()?.peak_kib) / 1024.0
     );
-    let storm =
-        Figure::lower("reconnect_storm", "s", of_ours.as_secs_f64(), of_bare.as_secs_f64(), 2.0);
+    let storm = Figure::lower(STORM, "s", of_ours.as_secs_f64(), of_bare.as_secs_f64(), 2.0);
     Ok(vec![memory, storm])
 }
 

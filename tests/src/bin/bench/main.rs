@@ -2,7 +2,7 @@
 //!
 //! A floor is what a bare program of the same job costs on this machine, now. Ratios are what counts; absolute
 //! figures drift from machine to machine. Writes `target/bench.json`. `bench scans`, `fleet`, `detection` or `idle` measures a part,
-//! and writes nothing.
+//! and writes nothing; `bench fleet FIGURE` one of that part.
 #![expect(
     clippy::disallowed_methods,
     clippy::print_stdout,
@@ -50,6 +50,12 @@ fn main() -> anyhow::Result<()> {
             bail!("there is no part {other:?}: scans, fleet, detection, idle, or nothing for all")
         }
     }
+    let figure = arguments.next();
+    let figure = figure.as_ref().and_then(|figure| figure.to_str());
+    ensure!(
+        figure.is_none() || part.as_ref().is_some_and(|part| part == "fleet"),
+        "figures of `fleet` only are measured alone"
+    );
     let wanted = |name: &str| part.as_ref().is_none_or(|part| part == name);
     let mut figures = Vec::new();
     println!("{}", Figure::TITLES);
@@ -64,7 +70,7 @@ fn main() -> anyhow::Result<()> {
         tell(scans::figures(&built("atrest-agent", "atrest-agent")?)?);
     }
     if wanted("fleet") {
-        fleet::figures(&built("atrest-server", "atrest-server")?, &mut tell)?;
+        fleet::figures(&built("atrest-server", "atrest-server")?, figure, &mut tell)?;
     }
     if wanted("detection") || wanted("idle") {
         let agent = built("atrest-agent", "atrest-agent")?;

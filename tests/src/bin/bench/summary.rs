@@ -18,7 +18,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 use jiff::Timestamp;
 
 use crate::figure::Figure;
-use crate::fleet::median;
+use crate::fleet::{SUMMARY, median};
 
 const HOSTS: u32 = 100_000;
 const FINDINGS: usize = 12;
@@ -49,7 +49,7 @@ pub(crate) async fn figure(program: &Path) -> anyhow::Result<Figure> {
         operator.status().await?;
         taken.push(started.elapsed().as_secs_f64() * 1e3);
     }
-    Ok(Figure::lower("fleet_summary_100k", "ms", median(taken), UNNOTICED, 1.0))
+    Ok(Figure::lower(SUMMARY, "ms", median(taken), UNNOTICED, 1.0))
 }
 
 async fn fill(database: &Path, secret: &str) -> anyhow::Result<()> {
