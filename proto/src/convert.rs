@@ -492,6 +492,14 @@ impl From<model::Posture> for v1::Posture {
     }
 }
 
+/// A posture from the bytes of its wire form.
+pub fn posture_from_bytes(bytes: &[u8]) -> Result<model::Posture, InvalidField> {
+    use prost::Message as _;
+    v1::Posture::decode(bytes)
+        .map_err(|_| InvalidField { field: "posture", why: "not a posture" })?
+        .try_into()
+}
+
 impl TryFrom<v1::Posture> for model::Posture {
     type Error = InvalidField;
 

@@ -13,7 +13,7 @@ use super::{
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Applied {
     pub state: HostState,
-    /// Findings that changed, with their text unless only their state did.
+    /// Findings that changed, or whose text has to be kept from now on; with their text, when it is at hand.
     pub touched: BTreeMap<FindingKey, Option<Body>>,
     /// Findings that passed and are no longer spoken of.
     pub removed: BTreeSet<FindingKey>,
@@ -35,7 +35,8 @@ impl Applied {
 
     pub(super) fn meet(&mut self, key: FindingKey, seen: Body, at: Timestamp) {
         let previous = self.state.findings.get(&key);
-        let (next, kind) = lifecycle::meet(previous, &seen, at);
+        let content = key.is_servers_own().then(|| seen.content());
+        let (next, kind) = lifecycle::meet(previous, &seen, content, at);
         if previous == Some(&next) {
             return;
         }

@@ -4,19 +4,21 @@ use atrest_proto::model::Outcome;
 use jiff::Timestamp;
 
 use super::observation::Body;
-use super::{FindingState, TransitionKind};
+use super::{Content, FindingState, TransitionKind};
 
-/// The finding after it was seen at `at`, and what happened to it.
+/// The finding after it was seen at `at`, and what happened to it. `content` is that of a text which is to be kept with
+/// the finding; that of others is in the posture that brought them.
 pub(super) fn meet(
     previous: Option<&FindingState>,
     seen: &Body,
+    content: Option<Content>,
     at: Timestamp,
 ) -> (FindingState, Option<TransitionKind>) {
     let outcome = seen.finding.outcome;
     let mut next = previous.cloned().unwrap_or(FindingState {
         outcome,
         severity: seen.finding.severity,
-        content: seen.content,
+        content,
         first_seen_at: at,
         changed_at: at,
         opened_at: None,
@@ -32,7 +34,7 @@ pub(super) fn meet(
     }
     next.outcome = outcome;
     next.severity = seen.finding.severity;
-    next.content = seen.content;
+    next.content = content;
     next.absent_since = None;
     next.retired_at = None;
 
@@ -53,22 +55,28 @@ pub(super) fn meet(
     (next, kind)
 }
 
-/// The finding after a report that does not speak of it; `None` when nothing is left to say.
+/// What is out of sight has a text that does not change: nothing is compared with it.
+const LAST_SEEN: Content = [0; size_of::<Content>()];
+
+/// The finding after a report that does not speak of it; `None` when nothing is left to say. Its text, which is in no
+/// posture any more, is kept with it from then on.
 pub(super) fn miss(
     previous: &FindingState,
     at: Timestamp,
 ) -> Option<(FindingState, Option<TransitionKind>)> {
+    let content = previous.content.or(Some(LAST_SEEN));
     let settled = match previous.outcome {
         Outcome::Pass | Outcome::NotApplicable => !previous.is_open(),
         Outcome::Fail | Outcome::Unknown => false,
     };
     if settled || previous.retired_at.is_some() {
         // One that has ever failed is remembered: its next episode must not be taken for its first.
-        return (previous.episode > 0).then(|| (previous.clone(), None));
+        return (previous.episode > 0)
+            .then(|| (FindingState { content, ..previous.clone() }, None));
     }
     let kind = previous.absent_since.is_none().then_some(TransitionKind::Absent);
     let absent_since = Some(previous.absent_since.unwrap_or(at));
-    Some((FindingState { absent_since, ..previous.clone() }, kind))
+    Some((FindingState { content, absent_since, ..previous.clone() }, kind))
 }
 
 /// The finding after its host was revoked or its asset went for good; `None` when there is nothing to end.

@@ -26,7 +26,7 @@ use jiff::Timestamp;
 use thiserror::Error;
 
 pub use apply::{Applied, apply};
-pub use observation::{Body, Observation, Place};
+pub use observation::{Body, Observation, Place, bodies};
 pub use retire::{retire, retire_asset};
 pub use rollup::NodeState;
 pub use silence::{NODE_SILENT, fall_silent, return_from_silence};
@@ -98,7 +98,7 @@ impl From<&Finding> for FindingKey {
     }
 }
 
-/// A digest of a finding's whole content: tells "changed" from "the same" without its text.
+/// A digest of the text that is kept with a finding: tells "changed" from "the same" without it.
 pub type Content = [u8; 16];
 
 /// What people were told last of a finding that fails.
@@ -109,12 +109,14 @@ pub struct Alerting {
     pub severity: Severity,
 }
 
-/// A finding over time. Its text is kept by the store; here is what decisions need.
+/// A finding over time. Its text is elsewhere; here is what decisions need.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FindingState {
     pub outcome: Outcome,
     pub severity: Severity,
-    pub content: Content,
+    /// Set when its text is kept with it: the server's own, and what the host's posture no longer speaks of. Otherwise
+    /// its text is in the posture.
+    pub content: Option<Content>,
     pub first_seen_at: Timestamp,
     /// When the outcome last changed.
     pub changed_at: Timestamp,

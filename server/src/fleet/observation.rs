@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use atrest_proto::model::{Finding, Host, Posture};
+use atrest_proto::model::{Finding, Host, Keystore, PathPosture, Posture};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -23,13 +23,20 @@ pub struct Place {
 pub struct Body {
     pub finding: Finding,
     pub place: Place,
-    pub content: Content,
 }
 
 impl Body {
-    pub fn new(finding: Finding, place: Place) -> Self {
-        let content = content(&finding);
-        Self { finding, place, content }
+    pub const fn new(finding: Finding, place: Place) -> Self {
+        Self { finding, place }
+    }
+
+    /// What tells its text from another.
+    pub(super) fn content(&self) -> Content {
+        let json = serde_json::to_vec(&self.finding).unwrap_or_default();
+        let digest: [u8; 32] = Sha256::digest(json).into();
+        let mut content = Content::default();
+        content.copy_from_slice(digest.split_at(size_of::<Content>()).0);
+        content
     }
 }
 
@@ -47,8 +54,20 @@ pub struct Observation {
 impl Observation {
     pub fn new(sequence: u64, digest: Digest, posture: Posture) -> Self {
         let verdict = rollup::of_paths(&posture.paths);
-        let places: BTreeMap<_, _> = posture
-            .paths
+        let Posture { host, observed_at, paths, keystores, findings, .. } = posture;
+        let findings = bodies(paths, keystores, findings);
+        Self { sequence, digest, observed_at, host, verdict, findings }
+    }
+}
+
+/// The findings of a posture that count, each with where it is.
+pub fn bodies(
+    paths: Vec<PathPosture>,
+    keystores: Vec<Keystore>,
+    findings: Vec<Finding>,
+) -> BTreeMap<FindingKey, Body> {
+    let places: BTreeMap<_, _> =
+        paths
             .into_iter()
             .map(|path| {
                 let mut devices: Vec<_> = path.plain.into_iter().map(|leg| leg.device).collect();
@@ -56,38 +75,22 @@ impl Observation {
                 devices.dedup();
                 (path.asset, Place { path: path.path, devices })
             })
-            .chain(posture.keystores.into_iter().map(|keystore| {
+            .chain(keystores.into_iter().map(|keystore| {
                 (keystore.asset, Place { path: keystore.path, devices: Vec::new() })
             }))
             .collect();
-        let mut findings = BTreeMap::<FindingKey, Body>::new();
-        for finding in posture.findings {
-            let key = FindingKey::from(&finding);
-            if key.is_servers_own() {
-                continue;
-            }
-            // Twice the same check on the same asset: the worse one counts.
-            if findings.get(&key).is_some_and(|known| known.finding.outcome <= finding.outcome) {
-                continue;
-            }
-            let place = places.get(&key.asset).cloned().unwrap_or_default();
-            findings.insert(key, Body::new(finding, place));
+    let mut bodies = BTreeMap::<FindingKey, Body>::new();
+    for finding in findings {
+        let key = FindingKey::from(&finding);
+        if key.is_servers_own() {
+            continue;
         }
-        Self {
-            sequence,
-            digest,
-            observed_at: posture.observed_at,
-            host: posture.host,
-            verdict,
-            findings,
+        // Twice the same check on the same asset: the worse one counts.
+        if bodies.get(&key).is_some_and(|known| known.finding.outcome <= finding.outcome) {
+            continue;
         }
+        let place = places.get(&key.asset).cloned().unwrap_or_default();
+        bodies.insert(key, Body::new(finding, place));
     }
-}
-
-fn content(finding: &Finding) -> Content {
-    let json = serde_json::to_vec(finding).unwrap_or_default();
-    let digest: [u8; 32] = Sha256::digest(json).into();
-    let mut content = Content::default();
-    content.copy_from_slice(digest.split_at(size_of::<Content>()).0);
-    content
+    bodies
 }

@@ -61,7 +61,8 @@ pub struct Change {
     pub state: HostState,
     /// The posture that a report brought.
     pub report: Option<StoredReport>,
-    /// Findings to write, with their text where it changed.
+    /// Findings to write. A text is kept with those that have a content: the one that is given, the one that is kept
+    /// already, or the one of the posture that was the last until now.
     pub findings: Vec<(FindingKey, FindingState, Option<Body>)>,
     pub removed: Vec<FindingKey>,
     pub transitions: Vec<Transition>,
@@ -74,7 +75,7 @@ pub struct Change {
 /// What is kept of a report.
 #[derive(Debug)]
 pub struct StoredReport {
-    /// Opaque here.
+    /// As `atrest_proto::convert::posture_from_bytes` reads it.
     pub posture: Vec<u8>,
     pub observed_at: Timestamp,
     pub host: Host,

@@ -9,7 +9,6 @@ use std::time::Duration;
 use atrest_proto::convert::{timestamp_from_wire, timestamp_to_wire};
 use atrest_proto::{digest, model, v1};
 use jiff::Timestamp;
-use prost::Message as _;
 use subtle::ConstantTimeEq as _;
 use tonic::Status;
 
@@ -178,15 +177,15 @@ pub(super) fn incoming(report: v1::Report) -> Result<Incoming, Status> {
     if sequence == 0 || i64::try_from(sequence).is_err() {
         return Err(Status::invalid_argument("field `sequence` is out of range"));
     }
-    let posture = posture.ok_or_else(|| Status::invalid_argument("field `posture` is missing"))?;
+    let mut posture =
+        posture.ok_or_else(|| Status::invalid_argument("field `posture` is missing"))?;
     if posture.findings.len() > MAX_FINDINGS {
         return Err(Status::invalid_argument("field `findings` has too many items"));
     }
-    let computed: Digest = digest::posture(&posture);
+    let (computed, kept): (Digest, _) = digest::encoded(&mut posture);
     if !bool::from(computed.as_slice().ct_eq(&claimed)) {
         return Err(Status::invalid_argument("the digest is not that of the posture"));
     }
-    let kept = posture.encode_to_vec();
     let posture = model::Posture::try_from(posture)
         .map_err(|error| Status::invalid_argument(format!("posture: {error}")))?;
     check_host(&posture.host)?;

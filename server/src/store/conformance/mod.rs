@@ -6,8 +6,13 @@ mod outbox;
 
 use std::collections::BTreeMap;
 
-use atrest_proto::model::{Finding, Host, Outcome, Severity};
+use atrest_proto::convert::posture_from_bytes;
+use atrest_proto::model::{
+    Finding, Host, Outcome, PathPosture, PlainLeg, Posture, Reason, Severity, Use, Verdict,
+};
+use atrest_proto::v1;
 use jiff::Timestamp;
+use prost::Message as _;
 
 use super::{
     Attempt, Change, DueDelivery, ExposureFilter, FindingFilter, HostFilter, PageRequest,
@@ -31,6 +36,7 @@ pub(crate) async fn run(store: &dyn Store) {
     a_host_takes_anothers_place(store).await;
     hosts_have_the_labels_of_their_tokens(store).await;
     a_change_is_whole_and_is_read_back(store).await;
+    a_finding_has_the_text_that_was_last_said_of_it(store).await;
     a_revoked_host_is_over_until_it_is_replaced(store).await;
     revoking_changes_all_or_nothing(store).await;
     a_step_that_decides_nothing_writes_nothing(store).await;
@@ -128,10 +134,56 @@ fn step(sequence: u64, findings: Vec<Body>) -> Step {
                 .map(|body| (FindingKey::from(&body.finding), body))
                 .collect(),
         };
+        let said = posture(&seen);
         let mut applied = apply(state, seen, now)?;
         let alerts = decide(&mut applied, Policy { min_severity: Severity::Medium }, now);
-        Some(change(applied, alerts, now))
+        let report = StoredReport {
+            posture: said,
+            observed_at: now,
+            host: Host { agent_version: "0.2.0".to_owned(), ..Host::default() },
+        };
+        Some(Change { report: Some(report), ..change(applied, alerts, now) })
     })
+}
+
+/// What the report said, on the wire.
+fn posture(seen: &Observation) -> Vec<u8> {
+    let path = |body: &Body| PathPosture {
+        asset: body.finding.asset.clone(),
+        path: body.place.path.clone(),
+        resolved: None,
+        usage: Use::Data,
+        service: None,
+        verdict: Verdict::Unencrypted,
+        reasons: Vec::new(),
+        plain: body
+            .place
+            .devices
+            .iter()
+            .map(|device| PlainLeg {
+                device: device.clone(),
+                via: Vec::new(),
+                reason: Reason::PlainDevice,
+            })
+            .collect(),
+        encrypted_by: Vec::new(),
+        claimed_by: Vec::new(),
+        undecided: Vec::new(),
+        stack: Vec::new(),
+        nearest: None,
+    };
+    let posture = Posture {
+        host: seen.host.clone(),
+        observed_at: seen.observed_at,
+        services: Vec::new(),
+        paths: seen.findings.values().map(path).collect(),
+        keystores: Vec::new(),
+        repositories: Vec::new(),
+        findings: seen.findings.values().map(|body| body.finding.clone()).collect(),
+        gaps: Vec::new(),
+        catalogue_version: 1,
+    };
+    v1::Posture::from(posture).encode_to_vec()
 }
 
 fn change(applied: Applied, alerts: Vec<AlertChange>, now: Timestamp) -> Change {
@@ -142,11 +194,7 @@ fn change(applied: Applied, alerts: Vec<AlertChange>, now: Timestamp) -> Change 
         .collect();
     Change {
         state,
-        report: Some(StoredReport {
-            posture: b"posture".to_vec(),
-            observed_at: now,
-            host: Host { agent_version: "0.2.0".to_owned(), ..Host::default() },
-        }),
+        report: None,
         findings,
         removed: removed.into_iter().collect(),
         transitions,
@@ -322,7 +370,9 @@ async fn a_change_is_whole_and_is_read_back(store: &dyn Store) {
     let row = store.host_list(filter, PageRequest::default()).await.unwrap().items.remove(0);
     assert_eq!((row.state, row.failing, row.sequence), (NodeState::Unencrypted, 1, 1));
     assert_eq!((row.agent_version.as_str(), row.observed_at), ("0.2.0", Some(at(101))));
-    assert_eq!(store.host_posture(host.clone()).await.unwrap().as_deref(), Some(&b"posture"[..]));
+    let kept = store.host_posture(host.clone()).await.unwrap().unwrap();
+    let kept = posture_from_bytes(&kept).unwrap();
+    assert_eq!((kept.observed_at, kept.findings.len()), (at(101), 2));
 
     let of_host =
         FindingFilter { node: Some(host.as_str().to_owned()), ..FindingFilter::default() };
@@ -348,12 +398,62 @@ async fn a_change_is_whole_and_is_read_back(store: &dyn Store) {
     assert!(matches!(unknown, Err(StoreError::NoSuchHost(_))));
 }
 
+async fn a_finding_has_the_text_that_was_last_said_of_it(store: &dyn Store) {
+    let host = enrol(store, "texts").await;
+    let saying = |asset: &str, outcome, words: &str| {
+        let Body { finding, place } = body(asset, outcome);
+        let place = Place { path: format!("/{words}"), ..place };
+        Body::new(Finding { summary: words.to_owned(), ..finding }, place)
+    };
+    let said = async |outcome| {
+        let node = Some(host.as_str().to_owned());
+        let filter = FindingFilter { outcome: Some(outcome), node, ..FindingFilter::default() };
+        let found = store.finding_list(filter, PageRequest::default()).await.unwrap().items;
+        let words = found.into_iter().map(|row| {
+            assert_eq!(row.place.path, format!("/{}", row.finding.summary), "where it is, too");
+            (row.finding.asset, row.finding.summary, row.absent_since.is_some())
+        });
+        words.collect::<Vec<_>>()
+    };
+    let row = |asset: &str, words: &str, absent| (asset.to_owned(), words.to_owned(), absent);
+    let reports: [&[(&str, Outcome, &str)]; 6] = [
+        &[("a", Outcome::Fail, "one"), ("b", Outcome::Fail, "one"), ("c", Outcome::Pass, "one")],
+        &[("a", Outcome::Fail, "two"), ("b", Outcome::Pass, "two"), ("c", Outcome::Pass, "two")],
+        // Out of sight: one that fails, one that did, and one that never did.
+        &[("d", Outcome::Pass, "three")],
+        &[("d", Outcome::Pass, "four")],
+        &[("a", Outcome::Fail, "five"), ("d", Outcome::Pass, "five")],
+        &[("a", Outcome::Pass, "six"), ("b", Outcome::Fail, "six")],
+    ];
+    let (absent, fails, passes) = (true, Outcome::Fail, Outcome::Pass);
+    let expected = [
+        (vec![row("a", "one", false), row("b", "one", false)], vec![row("c", "one", false)]),
+        (vec![row("a", "two", false)], vec![row("b", "two", false), row("c", "two", false)]),
+        (vec![row("a", "two", absent)], vec![row("b", "two", false), row("d", "three", false)]),
+        (vec![row("a", "two", absent)], vec![row("b", "two", false), row("d", "four", false)]),
+        (vec![row("a", "five", false)], vec![row("b", "two", false), row("d", "five", false)]),
+        (vec![row("b", "six", false)], vec![row("a", "six", false)]),
+    ];
+    for ((sequence, report), expected) in (1..).zip(reports).zip(expected) {
+        let bodies = report.iter().map(|(asset, outcome, words)| saying(asset, *outcome, words));
+        store.host_change(host.clone(), step(sequence, bodies.collect())).await.unwrap().unwrap();
+        assert_eq!((said(fails).await, said(passes).await), expected, "after report {sequence}");
+    }
+    // People are told what was found when it began.
+    let alerts = store.alert_list(AlertState::Resolved, PageRequest::default()).await.unwrap();
+    let alert = alerts
+        .items
+        .iter()
+        .find(|row| row.alert.host_id == host.as_str() && row.alert.finding.asset == "a");
+    assert_eq!(alert.unwrap().alert.finding.summary, "one");
+}
+
 fn end_of_enrolment(second: i64) -> (Revocation, Step) {
     let revocation = Revocation { at: at(second), by: "ada".to_owned(), reason: "sold".to_owned() };
     let step: Step = Box::new(move |state| {
         let mut applied = retire(state, at(second))?;
         let alerts = decide(&mut applied, Policy { min_severity: Severity::Medium }, at(second));
-        Some(Change { report: None, ..change(applied, alerts, at(second)) })
+        Some(change(applied, alerts, at(second)))
     });
     (revocation, step)
 }

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::{Connection, OptionalExtension as _, named_params};
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension as _};
 
+use super::findings::{self, Text};
 use super::rows::{Columns, json, number, time};
-use super::{alerts, findings, tokens};
+use super::{alerts, tokens};
 use crate::fleet::roster::Standing;
 use crate::fleet::{HostId, HostState, NodeState};
 use crate::store::{Change, Revocation, Step, StoreError, StoredReport};
@@ -22,8 +24,9 @@ pub(super) fn run(
     if state.revoked_at.is_some() {
         return Err(StoreError::Revoked(host.clone()));
     }
+    let before = Listed::of(&state);
     let Some(change) = step(state) else { return Ok(None) };
-    write(connection, row, &change).map_err(fail).map(Some)
+    write(connection, row, &before, &change).map_err(fail).map(Some)
 }
 
 pub(super) fn revoke(
@@ -39,9 +42,10 @@ pub(super) fn revoke(
     if state.revoked_at.is_some() {
         return Ok(None);
     }
+    let before = Listed::of(&state);
     let Some(change) = step(state) else { return Ok(None) };
     let all = || {
-        let standing = write(connection, row, &change)?;
+        let standing = write(connection, row, &before, &change)?;
         connection
             .prepare_cached("UPDATE hosts SET revoked_by = ?2, revoked_reason = ?3 WHERE id = ?1")?
             .execute((row, &revocation.by, &revocation.reason))?;
@@ -82,7 +86,32 @@ fn load(
     Ok(Some((id, state)))
 }
 
-fn write(connection: &Connection, host: i64, change: &Change) -> Result<Standing, rusqlite::Error> {
+/// What hosts are listed by. Most changes leave it as it is, and then its indexes are not written.
+#[derive(PartialEq, Eq)]
+struct Listed {
+    hostname: String,
+    verdict: NodeState,
+    silent: bool,
+    revoked_at: Option<Timestamp>,
+}
+
+impl Listed {
+    fn of(state: &HostState) -> Self {
+        Self {
+            hostname: state.hostname.clone(),
+            verdict: state.verdict,
+            silent: state.is_silent(),
+            revoked_at: state.revoked_at,
+        }
+    }
+}
+
+fn write(
+    connection: &Connection,
+    host: i64,
+    before: &Listed,
+    change: &Change,
+) -> Result<Standing, rusqlite::Error> {
     let state = &change.state;
     let standing = Standing {
         revision: state.revision,
@@ -94,12 +123,28 @@ fn write(connection: &Connection, host: i64, change: &Change) -> Result<Standing
         sequence: state.sequence,
         digest: state.digest,
     };
-    update(connection, host, state, &standing)?;
-    if let Some(report) = &change.report {
-        store_report(connection, host, report)?;
+    update(connection, host, &standing, change.report.as_ref())?;
+    let listed = Listed::of(state);
+    if *before != listed {
+        list(connection, host, &listed)?;
     }
+    // While the posture before is still there: texts that the next one does not have are kept from it.
+    let mut last = None;
     for (key, finding, body) in &change.findings {
-        findings::put(connection, host, key, finding, body.as_ref())?;
+        let text = match (finding.content, body) {
+            (None, _) => Text::InPosture,
+            (Some(_), Some(body)) => Text::Keep(body),
+            (Some(_), None) => {
+                if last.is_none() {
+                    last = Some(findings::of_posture(connection, host)?);
+                }
+                last.as_ref().and_then(|said| said.get(key)).map_or(Text::AsItIs, Text::Keep)
+            }
+        };
+        findings::put(connection, host, key, finding, text)?;
+    }
+    if let Some(report) = &change.report {
+        store_posture(connection, host, &report.posture)?;
     }
     for key in &change.removed {
         findings::remove(connection, host, key)?;
@@ -129,48 +174,54 @@ fn write(connection: &Connection, host: i64, change: &Change) -> Result<Standing
 fn update(
     connection: &Connection,
     host: i64,
-    state: &HostState,
     standing: &Standing,
+    report: Option<&StoredReport>,
 ) -> Result<(), rusqlite::Error> {
-    let present: NodeState = standing.state();
     connection
         .prepare_cached(
-            "UPDATE hosts SET hostname = :hostname, revision = :revision, sequence = :sequence,
-               digest = :digest, verdict = :verdict, silent = :silent, rank = :rank,
-               failing = :failing, firing = :firing, revoked_at = :revoked_at
-             WHERE id = :id",
+            "UPDATE hosts SET revision = ?2, sequence = ?3, digest = ?4, failing = ?5, firing = ?6,
+               observed_at = coalesce(?7, observed_at), facts = coalesce(?8, facts)
+             WHERE id = ?1",
         )?
-        .execute(named_params! {
-            ":id": host,
-            ":hostname": state.hostname,
-            ":revision": number(standing.revision),
-            ":sequence": number(standing.sequence),
-            ":digest": standing.digest,
-            ":verdict": standing.verdict.as_str(),
-            ":silent": standing.silent,
-            ":rank": present.rank(),
-            ":failing": standing.failing,
-            ":firing": standing.firing,
-            ":revoked_at": state.revoked_at.map(time),
-        })
+        .execute((
+            host,
+            number(standing.revision),
+            number(standing.sequence),
+            standing.digest,
+            standing.failing,
+            standing.firing,
+            report.map(|report| time(report.observed_at)),
+            report.map(|report| json(&report.host)).transpose()?,
+        ))
         .map(drop)
 }
 
-fn store_report(
-    connection: &Connection,
-    host: i64,
-    report: &StoredReport,
-) -> Result<(), rusqlite::Error> {
-    connection
-        .prepare_cached("UPDATE hosts SET observed_at = ?2, facts = ?3 WHERE id = ?1")?
-        .execute((host, time(report.observed_at), json(&report.host)?))?;
+fn list(connection: &Connection, host: i64, listed: &Listed) -> Result<(), rusqlite::Error> {
+    let Listed { hostname, verdict, silent, revoked_at } = listed;
+    let rank = NodeState::now(*verdict, *silent, revoked_at.is_some()).rank();
     connection
         .prepare_cached(
-            "INSERT INTO postures (host, body) VALUES (?1, ?2)
-             ON CONFLICT (host) DO UPDATE SET body = ?2",
+            "UPDATE hosts SET hostname = ?2, verdict = ?3, silent = ?4, revoked_at = ?5, rank = ?6
+             WHERE id = ?1",
         )?
-        .execute((host, &report.posture))
+        .execute((host, hostname, verdict.as_str(), silent, revoked_at.map(time), rank))
         .map(drop)
+}
+
+fn store_posture(
+    connection: &Connection,
+    host: i64,
+    posture: &[u8],
+) -> Result<(), rusqlite::Error> {
+    let updated = connection
+        .prepare_cached("UPDATE postures SET body = ?2 WHERE host = ?1")?
+        .execute((host, posture))?;
+    if updated == 0 {
+        connection
+            .prepare_cached("INSERT INTO postures (host, body) VALUES (?1, ?2)")?
+            .execute((host, posture))?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -114,6 +114,17 @@ impl<'a, 'row> Columns<'a, 'row> {
             .map_err(|_| nonsense(at, Type::Blob, "of the wrong length"))
     }
 
+    /// An empty text is none.
+    pub(super) fn maybe_json<T: DeserializeOwned>(&mut self) -> Result<Option<T>, Error> {
+        let at = self.at;
+        let empty = self.row.get_ref(at)?.as_str()?.is_empty();
+        if empty {
+            self.at += 1;
+            return Ok(None);
+        }
+        self.json().map(Some)
+    }
+
     pub(super) fn json<T: DeserializeOwned>(&mut self) -> Result<T, Error> {
         let at = self.at;
         let text: String = self.get()?;

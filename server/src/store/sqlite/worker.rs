@@ -128,10 +128,11 @@ fn group(
 ) -> Result<(), StoreError> {
     let fail = |source| StoreError::of("commit", source);
     let mut next = Some(first);
-    let mut state = connection.execute_batch("BEGIN IMMEDIATE").map_err(fail);
+    let run = |sql| connection.prepare_cached(sql)?.execute([]).map(drop);
+    let mut state = run("BEGIN IMMEDIATE").map_err(fail);
     while let Some(job) = next {
         if state.is_ok() {
-            state = connection.execute_batch("SAVEPOINT job").map_err(fail);
+            state = run("SAVEPOINT job").map_err(fail);
         }
         let done = job(state.clone().map(|()| connection));
         answers.push(done.answer);
@@ -142,18 +143,17 @@ fn group(
                 // before this one are undone, and must hear of it.
                 Err(done.result.err().unwrap_or_else(StoreError::full))
             } else {
-                let worked = done.result.is_ok();
-                let end = if worked { "RELEASE job" } else { "ROLLBACK TO job; RELEASE job" };
-                connection.execute_batch(end).map_err(fail)
+                let undone = if done.result.is_ok() { Ok(()) } else { run("ROLLBACK TO job") };
+                undone.and_then(|()| run("RELEASE job")).map_err(fail)
             };
         }
         // After a failure nothing more is taken into this transaction.
         next =
             if state.is_ok() && answers.len() < MAX_GROUP { queue.try_recv().ok() } else { None };
     }
-    let committed = state.and_then(|()| connection.execute_batch("COMMIT").map_err(fail));
+    let committed = state.and_then(|()| run("COMMIT").map_err(fail));
     if committed.is_err() && !connection.is_autocommit() {
-        connection.execute_batch("ROLLBACK").map_err(fail)?;
+        run("ROLLBACK").map_err(fail)?;
     }
     committed
 }
