@@ -19,7 +19,8 @@ pub struct Duties(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
-    shared: BTreeSet<Key>,
+    /// By what kind of thing it is.
+    shared: BTreeMap<&'static str, BTreeSet<Key>>,
     /// By key: the host whose agent looks.
     delegated: BTreeMap<Key, String>,
     heard_at: Option<Timestamp>,
@@ -28,13 +29,13 @@ struct State {
 }
 
 impl Duties {
-    /// What the latest scan found to look at.
-    pub fn share(&self, keys: BTreeSet<Key>) {
-        self.state().shared = keys;
+    /// What the latest scan found to look at, of one kind.
+    pub fn share(&self, kind: &'static str, keys: BTreeSet<Key>) {
+        self.state().shared.insert(kind, keys);
     }
 
     pub fn shared(&self) -> BTreeSet<Key> {
-        self.state().shared.clone()
+        self.state().shared.values().flatten().copied().collect()
     }
 
     /// The server was heard of: what it said last still holds.
@@ -45,10 +46,8 @@ impl Duties {
     /// Takes over what the server says. Answers whether there is more to look at here than before.
     pub fn assign(&self, delegated: BTreeMap<Key, String>, now: Timestamp) -> bool {
         let mut state = self.state();
-        let is_more = state
-            .delegated
-            .keys()
-            .any(|key| state.shared.contains(key) && !delegated.contains_key(key));
+        let is_more =
+            state.delegated.keys().any(|key| state.shares(key) && !delegated.contains_key(key));
         state.delegated = delegated;
         state.heard_at = Some(now);
         is_more
@@ -94,6 +93,12 @@ impl Duties {
     /// A panic while it was held is a bug that is told elsewhere; what it guards is still whole.
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn shares(&self, key: &Key) -> bool {
+        self.shared.values().any(|keys| keys.contains(key))
     }
 }
 
@@ -143,7 +148,9 @@ mod tests {
     #[test]
     fn what_comes_back_to_this_agent_is_more_to_do() {
         let duties = Duties::default();
-        duties.share(BTreeSet::from([[1; 32], [2; 32]]));
+        duties.share("a", BTreeSet::from([[1; 32]]));
+        duties.share("b", BTreeSet::from([[2; 32]]));
+        assert_eq!(duties.shared().len(), 2);
         assert!(!duties.assign(to("es-1", &[1, 2, 3]), at(0)));
         assert!(!duties.assign(to("es-2", &[1, 2]), at(0)), "3 is none of its own");
         assert!(duties.assign(to("es-2", &[1]), at(0)));

@@ -32,6 +32,7 @@ pub mod layer;
 mod leavable;
 pub mod links;
 pub mod luks;
+pub mod membership;
 pub mod memory;
 pub mod mounts;
 pub mod nfs;

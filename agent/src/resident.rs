@@ -6,7 +6,9 @@ use crate::config::Config;
 use crate::host::Host;
 use crate::transport::held::Held;
 use crate::watch::Plan;
-use crate::{daemon, discovery, heap, keystore, nfs, node_api, object_store, observe, posture};
+use crate::{
+    daemon, discovery, heap, keystore, membership, nfs, node_api, object_store, observe, posture,
+};
 
 /// Makes what scans the host whenever it is called.
 pub fn scan(
@@ -18,6 +20,7 @@ pub fn scan(
     let mut held = Held::load(&options.state);
     options.duties.hold(held.known());
     let (duties, lending) = (options.duties.clone(), options.lending.clone());
+    let clusters = options.membership.clone();
     let watch = options.watch.clone();
     let mut memory = object_store::Memory::default();
     let mut trials = keystore::trials::Memory::default();
@@ -27,6 +30,8 @@ pub fn scan(
             tracing::warn!("{warning}");
         }
         let now = now();
+        let said = membership::consult(&*host, &mut discovery, &config.node_api, &duties, now);
+        clusters.found(said);
         let settings = &config.remote_repositories;
         object_store::consult(&*host, &mut discovery, settings, &mut memory, &duties, now);
         object_store::volumes::consult(&*host, &mut discovery, settings, now);

@@ -1,11 +1,12 @@
-//! The digest of a posture: equal postures have equal digests, whenever they were observed.
+//! Digests that agents and server compute alike.
 
 use prost::Message as _;
 use sha2::{Digest as _, Sha256};
 
 use crate::v1;
 
-/// SHA-256 over the wire form of a posture without its time.
+/// SHA-256 over the wire form of a posture without its time: equal postures have equal digests, whenever they were
+/// observed.
 ///
 /// The wire form is deterministic: maps are ordered, and lists are sorted by who builds them.
 pub fn posture(posture: &v1::Posture) -> [u8; 32] {
@@ -22,6 +23,17 @@ pub fn encoded(posture: &mut v1::Posture) -> ([u8; 32], Vec<u8>) {
     bytes.extend(time.encode_to_vec());
     posture.observed_at = observed_at;
     (digest, bytes)
+}
+
+/// The name under which agents share out among them who asks for the list of a search cluster's nodes.
+pub fn cluster_nodes(cluster_uuid: &str) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for part in ["atrest cluster nodes", cluster_uuid] {
+        hash.update(part);
+        // No two lists of parts are one text.
+        hash.update([0]);
+    }
+    hash.finalize().into()
 }
 
 #[cfg(test)]

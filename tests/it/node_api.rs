@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use atrest_agent::discovery::{self, Declared, Discovery};
 use atrest_agent::drift::Source;
+use atrest_agent::duties::Duties;
 use atrest_agent::host::live::LiveHost;
+use atrest_agent::membership;
 use atrest_agent::node_api::{self, Access, Seen, Settings};
 use atrest_proto::model::{Gap, Reason};
 use atrest_tests::search_node::{Asked, Flavour, Manner, Node, Part};
@@ -305,6 +307,43 @@ fn a_node_that_wants_a_certificate_is_shown_the_agents() -> anyhow::Result<()> {
     let gaps = Access::load(&with((chain, key), "mixed")?).gaps;
     let [gap] = gaps.as_slice() else { anyhow::bail!("{gaps:?}") };
     ensure!(gap.subject.ends_with("mixed.key") && !gap.detail.contains("PRIVATE"), "{gap:?}");
+    Ok(())
+}
+
+#[test]
+fn a_node_tells_which_nodes_its_cluster_has_unless_another_agent_asks() -> anyhow::Result<()> {
+    const UUID: &str = "a1B2c3D4e5F6g7H8i9J0kQ";
+    let part = |root: &Path| {
+        let other =
+            json!({"name": "es-2", "transport_address": "10.0.0.2:9300", "roles": ["data_hot"]});
+        let others = [("other-id".to_owned(), other)].into_iter().collect();
+        Ok(Part { others, ..agreeing(root) })
+    };
+    let scene = Scene::new(part, "")?;
+    let settings = Settings::default();
+    let duties = Duties::default();
+    let now = jiff::Timestamp::UNIX_EPOCH;
+    let look = |duties: &Duties| {
+        let mut found = scene.look(&settings)?;
+        let pid = i32::try_from(scene.node.pid())?;
+        found.endpoints.retain(|endpoint| endpoint.pid == pid);
+        let said = membership::consult(&LiveHost::new("/"), &mut found, &settings, duties, now);
+        anyhow::Ok((said, found))
+    };
+    let (said, found) = look(&duties)?;
+    ensure!(found.gaps.is_empty() && !said.is_partial, "{:?}", found.gaps);
+    let own: Vec<&str> = said.nodes.iter().map(|node| node.node_id.as_str()).collect();
+    ensure!(own == ["Xk3n2d0yQ9Sg1fT5vB7pLw"], "{own:?}");
+    let list = said.lists.get(UUID).context("a list")?;
+    ensure!(list.is_whole && list.nodes.len() == 2, "{list:?}");
+    ensure!(list.nodes["other-id"].address == "10.0.0.2:9300", "{list:?}");
+    let shared = duties.shared();
+    let [key] = shared.iter().collect::<Vec<_>>()[..] else { anyhow::bail!("{shared:?}") };
+    duties.assign([(*key, "es-2".to_owned())].into(), now);
+    ensure!(look(&duties)?.0.lists.is_empty());
+    let asked = scene.node.stop()?;
+    let lists = asked.iter().filter(|asked| asked.target.starts_with("/_nodes/transport"));
+    ensure!(lists.count() == 1, "{asked:?}");
     Ok(())
 }
 

@@ -72,6 +72,8 @@ pub struct Part {
     pub data: Vec<String>,
     /// What its cluster has registered.
     pub repositories: Value,
+    /// The other nodes of its cluster, by their ids.
+    pub others: serde_json::Map<String, Value>,
     /// What it says its process is, instead of the truth.
     pub pid: Option<u32>,
     /// Files that it holds open.
@@ -93,6 +95,7 @@ impl Part {
             arguments: Vec::new(),
             data: Vec::new(),
             repositories: json!({}),
+            others: serde_json::Map::new(),
             pid: None,
             locks: Vec::new(),
         }
@@ -359,6 +362,15 @@ impl Part {
                     json!({"path": path, "mount": format!("{path} (/dev/vda)"), "type": "ext4"})
                 });
                 Some(node(json!({"fs": {"data": data.collect::<Vec<_>>()}})))
+            }
+            "/_nodes/transport" => {
+                let mut all = node(json!({}));
+                let nodes = all.get_mut("nodes").and_then(Value::as_object_mut)?;
+                nodes.extend(self.others.clone());
+                let total = nodes.len();
+                let tally = json!({"total": total, "successful": total, "failed": 0});
+                all.as_object_mut()?.insert("_nodes".to_owned(), tally);
+                Some(all)
             }
             "/_snapshot" => Some(self.repositories.clone()),
             _ => None,

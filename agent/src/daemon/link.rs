@@ -177,14 +177,16 @@ impl Daemon {
         self.offer();
     }
 
-    /// Tells the server what others could look at as well, and what machines have of each other.
+    /// Tells the server what others could look at as well, what machines have of each other, and which clusters its nodes
+    /// are in.
     pub(super) fn share(&mut self) {
         let Route::Up(up) = &mut self.route else { return };
-        let Options { duties, lending, .. } = &self.options;
+        let Options { duties, lending, membership, .. } = &self.options;
         let says = [
             up.session.share(duties.shared()),
             up.session.lend(lending.lent()),
             up.session.borrow(lending.borrowed()),
+            membership.said().and_then(|said| up.session.belong(said)),
         ];
         for say in says.into_iter().flatten() {
             // A link that takes no more is noticed by what comes next on it.

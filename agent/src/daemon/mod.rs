@@ -23,6 +23,7 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 
 use crate::duties::Duties;
+use crate::membership::Membership;
 use crate::nfs::Lending;
 use crate::supervisor;
 use crate::transport::backoff::{Bounds, Chance};
@@ -62,6 +63,8 @@ pub struct Options {
     pub duties: Duties,
     /// What machines have of each other; the scan knows it too.
     pub lending: Lending,
+    /// Which clusters this machine's nodes are in; the scan knows it too.
+    pub membership: Membership,
     /// What tells of changes; the scan says what it is to watch. Without it only intervals and commands lead to scans.
     pub watch: Option<Watch>,
     pub now: fn() -> Timestamp,
@@ -79,6 +82,7 @@ impl Options {
             timing: Timing::default(),
             duties: Duties::default(),
             lending: Lending::default(),
+            membership: Membership::default(),
             watch: None,
             now,
             chance: Box::new(tls::chance),

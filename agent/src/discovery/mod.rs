@@ -65,6 +65,8 @@ pub struct Discovery {
     pub assumptions: Vec<Assumption>,
     /// The APIs of running nodes, to be asked by what may use the network.
     pub endpoints: Vec<node_api::Endpoint>,
+    /// How the nodes that were asked call themselves in their clusters, by service.
+    pub node_ids: BTreeMap<String, String>,
     /// Which of them were asked.
     pub sights: Vec<node_api::Sight>,
     /// What is registered, by all sources.

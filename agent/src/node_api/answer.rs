@@ -8,7 +8,9 @@ use serde::Deserialize;
 use serde_json::Value;
 use thiserror::Error;
 
+use crate::membership::{self, ClusterList, Listed};
 use crate::repository::Registered;
+use crate::transport::failure::bounded;
 
 /// An answer that is larger is not read: with the filters that are asked for it has a few KiB.
 pub(crate) const MAX_SIZE: usize = 1 << 20;
@@ -41,6 +43,8 @@ pub(crate) enum Error {
     Process,
     #[error("more than {MOST} entries in a list")]
     TooMany,
+    #[error("it lists no node")]
+    Nobody,
 }
 
 /// What a node says of itself.
@@ -48,6 +52,8 @@ pub(crate) enum Error {
 pub struct Told {
     /// As the node counts, in its own pid namespace.
     pub(super) pid: i64,
+    /// Made when it first started on its data; lost with them.
+    pub(super) node_id: Option<String>,
     pub(super) node_name: Option<String>,
     pub(super) cluster_name: Option<String>,
     pub(super) cluster_uuid: Option<String>,
@@ -96,7 +102,7 @@ struct Jvm {
 /// Reads the answer to `/_nodes/_local/settings,process,jvm`, with flat settings or nested ones.
 pub(crate) fn nodes_info(bytes: &[u8]) -> Result<Told, Error> {
     let Nodes { cluster_name, nodes } = parse::<Nodes<Info>>(bytes)?;
-    let info = only(nodes)?;
+    let (node_id, info) = only(nodes)?;
     let of_process = info.process.as_ref().and_then(|process| process.id);
     let of_machine = info.jvm.as_ref().and_then(|jvm| jvm.pid);
     let pid = match (of_process, of_machine) {
@@ -115,6 +121,7 @@ pub(crate) fn nodes_info(bytes: &[u8]) -> Result<Told, Error> {
     }
     Ok(Told {
         pid,
+        node_id: Some(node_id).filter(|id| is_id(id)),
         node_name: info.name,
         cluster_name,
         cluster_uuid: None,
@@ -154,7 +161,8 @@ pub(crate) fn filesystems(bytes: &[u8]) -> Result<Vec<String>, Error> {
     struct Data {
         path: Option<String>,
     }
-    let data = only(parse::<Nodes<Stats>>(bytes)?.nodes)?.fs.map(|fs| fs.data).unwrap_or_default();
+    let data =
+        only(parse::<Nodes<Stats>>(bytes)?.nodes)?.1.fs.map(|fs| fs.data).unwrap_or_default();
     if data.len() > MOST {
         return Err(Error::TooMany);
     }
@@ -169,10 +177,61 @@ fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Error> {
         .map_err(|error| Error::Shape { line: error.line(), column: error.column() })
 }
 
+/// Reads the answer to `/_nodes/transport`: all nodes of the cluster, by their ids.
+pub(crate) fn cluster_nodes(bytes: &[u8]) -> Result<ClusterList, Error> {
+    #[derive(Deserialize)]
+    struct All {
+        #[serde(rename = "_nodes")]
+        tally: Option<Tally>,
+        nodes: BTreeMap<String, One>,
+    }
+    #[derive(Deserialize)]
+    struct Tally {
+        total: u64,
+        failed: u64,
+    }
+    #[derive(Deserialize)]
+    struct One {
+        name: Option<String>,
+        transport_address: Option<String>,
+        #[serde(default)]
+        roles: Vec<String>,
+    }
+    let All { tally, nodes } = parse::<All>(bytes)?;
+    if nodes.is_empty() {
+        return Err(Error::Nobody);
+    }
+    let answered = nodes.len();
+    let total = tally
+        .as_ref()
+        .map_or(answered, |tally| usize::try_from(tally.total).unwrap_or(usize::MAX).max(answered));
+    let listed: BTreeMap<String, Listed> = nodes
+        .into_iter()
+        .filter(|(id, _)| is_id(id))
+        .take(membership::MOST_NODES)
+        .map(|(id, one)| {
+            let mut roles: Vec<String> =
+                one.roles.iter().take(membership::MOST_ROLES).map(|role| bounded(role)).collect();
+            roles.sort_unstable();
+            let name = bounded(&one.name.unwrap_or_default());
+            let address = bounded(&one.transport_address.unwrap_or_default());
+            (id, Listed { name, address, roles })
+        })
+        .collect();
+    let is_whole = tally.is_some_and(|tally| tally.failed == 0) && listed.len() == total;
+    Ok(ClusterList { nodes: listed, total, is_whole })
+}
+
+/// Ids are 22 characters of base64 for URLs, from `UUIDs.randomBase64UUID`; later versions may make others.
+fn is_id(id: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    !id.is_empty() && id.len() <= membership::MAX_ID && id.bytes().all(is_plain)
+}
+
 /// `_local` is one node.
-fn only<T>(nodes: BTreeMap<String, T>) -> Result<T, Error> {
+fn only<T>(nodes: BTreeMap<String, T>) -> Result<(String, T), Error> {
     let count = nodes.len();
-    let mut nodes = nodes.into_values();
+    let mut nodes = nodes.into_iter();
     match (nodes.next(), nodes.next()) {
         (Some(node), None) => Ok(node),
         _ => Err(Error::Nodes { count }),
@@ -241,6 +300,7 @@ mod tests {
     fn what_a_node_says_of_itself() {
         let told = told(&info(&json!({"path.home": "/usr/share/elasticsearch"}))).unwrap();
         assert_eq!((told.pid, told.node_name.as_deref()), (13102, Some("es-01")));
+        assert_eq!(told.node_id.as_deref(), Some("Xk3n2d0yQ9Sg1fT5vB7pLw"));
         assert_eq!(told.cluster_name.as_deref(), Some("prod"));
         assert_eq!(told.version.as_deref(), Some("8.19.4"));
         assert_eq!(told.roles, ["data", "ingest", "master"]);
@@ -320,10 +380,46 @@ mod tests {
         assert!(filesystems(br#"{"error":"x","status":401}"#).is_err());
     }
 
+    fn list(value: &Value) -> Result<ClusterList, Error> {
+        cluster_nodes(value.to_string().as_bytes())
+    }
+
+    #[test]
+    fn the_list_of_a_cluster_is_whole_only_when_everybody_answered() {
+        let one = json!({"name": "es-01", "transport_address": "10.0.0.11:9300", "roles": ["master", "data"]});
+        let two = json!({"_nodes": {"total": 2, "failed": 0}, "nodes": {"A": one, "B": {}}});
+        let found = list(&two).unwrap();
+        assert!(found.is_whole);
+        assert_eq!(found.nodes["A"].roles, ["data", "master"]);
+        assert_eq!(found.nodes["A"].address, "10.0.0.11:9300");
+        assert_eq!(found.nodes["B"], Listed::default());
+        let mut failed = two.clone();
+        failed["_nodes"] = json!({"total": 3, "failed": 1});
+        let found = list(&failed).unwrap();
+        assert_eq!((found.is_whole, found.total, found.nodes.len()), (false, 3, 2));
+        let mut untold = two.clone();
+        untold.as_object_mut().unwrap().remove("_nodes");
+        assert!(!list(&untold).unwrap().is_whole, "nothing says that all answered");
+        assert_eq!(list(&json!({"nodes": {}})), Err(Error::Nobody));
+        let strange = json!({"_nodes": {"total": 1, "failed": 0}, "nodes": {"a\nb": {}}});
+        let found = list(&strange).unwrap();
+        assert_eq!((found.is_whole, found.nodes.len()), (false, 0), "no id");
+    }
+
+    #[test]
+    fn a_list_that_is_too_long_is_cut_and_says_so() {
+        let nodes: serde_json::Map<String, Value> =
+            (0..1_500).map(|number| (format!("n{number:05}"), json!({}))).collect();
+        let found =
+            list(&json!({"_nodes": {"total": 1_500, "failed": 0}, "nodes": nodes})).unwrap();
+        assert_eq!(found.nodes.len(), membership::MOST_NODES);
+        assert_eq!((found.total, found.is_whole), (1_500, false));
+    }
+
     proptest! {
         #[test]
         fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            drop((nodes_info(&bytes), root(&bytes), filesystems(&bytes)));
+            drop((nodes_info(&bytes), root(&bytes), filesystems(&bytes), cluster_nodes(&bytes)));
         }
 
         #[test]

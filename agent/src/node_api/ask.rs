@@ -1,5 +1,6 @@
 //! Asks every node: which requests, in which order, and what a failure means.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use super::{Answer, Endpoint, Listener, Outcome, merge, sockets, tls};
 use crate::daemon;
 use crate::discovery::Discovery;
 use crate::host::Host;
+use crate::membership::ClusterList;
 use crate::repository::{Unlisted, registered};
 use crate::snapshot::Trouble;
 
@@ -29,6 +31,9 @@ const ROOT: &str = "/?filter_path=cluster_uuid";
 const FILESYSTEMS: &str = "/_nodes/_local/stats/fs?filter_path=nodes.*.fs.data.path";
 /// Which snapshot repositories its cluster has registered.
 const REPOSITORIES: &str = "/_snapshot";
+/// Which nodes its cluster has. The smallest of the parts that can be asked for, so that little is sent among them.
+const NODES: &str =
+    "/_nodes/transport?filter_path=_nodes,nodes.*.name,nodes.*.transport_address,nodes.*.roles";
 /// On more sockets than this a node is not looked for.
 const LISTENERS: usize = 4;
 
@@ -80,6 +85,42 @@ pub fn consult(host: &dyn Host, found: &mut Discovery, settings: &Settings) -> V
         }),
     }
     access.warnings
+}
+
+/// Asks this machine's nodes for the lists of these clusters: by UUID, one node of each. Why there is none is a gap.
+pub fn list_clusters(
+    host: &dyn Host,
+    found: &mut Discovery,
+    settings: &Settings,
+    clusters: &BTreeSet<String>,
+) -> BTreeMap<String, ClusterList> {
+    let access = Access::load(settings);
+    let mut lists = BTreeMap::new();
+    let mut gaps = Vec::new();
+    // That there is none was told when the nodes were asked.
+    let Ok(runtime) = daemon::runtime() else { return lists };
+    for endpoint in &found.endpoints {
+        let service = found.services.iter().find(|service| service.name == endpoint.service);
+        let uuid = service.and_then(|service| service.cluster_uuid.as_ref());
+        let Some(uuid) = uuid.filter(|uuid| clusters.contains(*uuid)) else { continue };
+        if lists.contains_key(uuid) {
+            continue;
+        }
+        let inquiry =
+            Inquiry { host, endpoint, access: &access, trust: Trust::of(host, endpoint, &access) };
+        let asked =
+            runtime.block_on(async { tokio::time::timeout(access.timeout, inquiry.list()).await });
+        match asked.unwrap_or_else(|_| Err(late(access.timeout))) {
+            Ok(list) => drop(lists.insert(uuid.clone(), list)),
+            Err(outcome) => {
+                gaps.extend(gap(&format!("nodes of the cluster of {}", endpoint.service), outcome));
+            }
+        }
+    }
+    found.gaps.extend(gaps);
+    found.gaps.sort_unstable();
+    found.gaps.dedup();
+    lists
 }
 
 /// What has been learnt so far: what came before the time was up counts.
@@ -196,7 +237,7 @@ impl Inquiry<'_> {
         };
         let mut outcome = Outcome::NotAsked("it does not listen".to_owned());
         for listener in listeners.iter().take(LISTENERS) {
-            let (info, is_tls) = match self.first(listener).await {
+            let (info, is_tls) = match self.first(listener, INFO).await {
                 Ok(found) => found,
                 Err(failure) => {
                     let goes_on = matches!(failure, Failure::Connect(_) | Failure::NotTheNodes(_));
@@ -220,16 +261,32 @@ impl Inquiry<'_> {
         outcome
     }
 
-    /// The first answer, and whether it came over TLS.
-    async fn first(&self, listener: &Listener) -> Result<(Bytes, bool), Failure> {
-        if self.endpoint.tls {
-            return self.get(listener, true, INFO).await.map(|bytes| (bytes, true));
+    /// The nodes of its cluster.
+    async fn list(&self) -> Result<ClusterList, Outcome> {
+        let mut outcome = Outcome::NotAsked("it does not listen".to_owned());
+        let listeners = self.endpoint.listeners.iter().flatten();
+        for listener in listeners.take(LISTENERS) {
+            match self.first(listener, NODES).await {
+                Ok((bytes, _)) => {
+                    return answer::cluster_nodes(&bytes)
+                        .map_err(|error| failed(Reason::Unreadable, error, LOOK));
+                }
+                Err(failure) => outcome = self.judge(&failure),
+            }
         }
-        match self.get(listener, false, INFO).await {
+        Err(outcome)
+    }
+
+    /// The first answer, and whether it came over TLS.
+    async fn first(&self, listener: &Listener, target: &str) -> Result<(Bytes, bool), Failure> {
+        if self.endpoint.tls {
+            return self.get(listener, true, target).await.map(|bytes| (bytes, true));
+        }
+        match self.get(listener, false, target).await {
             Ok(bytes) => Ok((bytes, false)),
             // The settings may have been changed since it was started: then it still speaks TLS.
             Err(failure @ Failure::Http(_)) if self.trust.tls.is_some() => {
-                match self.get(listener, true, INFO).await {
+                match self.get(listener, true, target).await {
                     Ok(bytes) => Ok((bytes, true)),
                     Err(other @ (Failure::Status(_) | Failure::Unverified(_))) => Err(other),
                     Err(_) => Err(failure),

@@ -80,6 +80,9 @@ fn add(endpoint: &Endpoint, told: &Told, found: &mut Discovery) {
     if let Some(service) = found.services.iter_mut().find(|known| known.name == endpoint.service) {
         describe(service, told);
     }
+    if let Some(node_id) = &told.node_id {
+        found.node_ids.insert(endpoint.service.clone(), node_id.clone());
+    }
     for (usage, path) in places(endpoint, told) {
         let is_own = |place: &&Place| {
             place.service.as_ref() == Some(&endpoint.service)
@@ -292,6 +295,7 @@ mod tests {
         let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
         Told {
             pid: 7,
+            node_id: Some("Xk3n2d0yQ9Sg1fT5vB7pLw".to_owned()),
             node_name: Some("es-01".to_owned()),
             cluster_name: Some("prod".to_owned()),
             cluster_uuid: Some("a1B2c3".to_owned()),

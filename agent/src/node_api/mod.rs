@@ -20,7 +20,7 @@ use crate::path::HostPath;
 use crate::snapshot::{Namespace, Trouble};
 pub use access::{Access, Settings};
 pub use answer::Told;
-pub use ask::{ask, consult};
+pub use ask::{ask, consult, list_clusters};
 pub use merge::merge;
 
 /// The API of one running node, and how its answer is told from that of another.

@@ -74,7 +74,7 @@ pub fn consult(
             None => memory.recall(one, now),
         };
     }
-    duties.share(shared);
+    duties.share("repositories", shared);
     let is_open = |one: &&mut Observation| one.backend.is_remote() && one.looked.is_none();
     let mut open: Vec<&mut Observation> = found.repositories.iter_mut().filter(is_open).collect();
     if open.is_empty() {

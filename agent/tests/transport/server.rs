@@ -342,7 +342,10 @@ impl Handler {
                 vec![Ok(if held { ack } else { resync() })]
             }
             // An older server says nothing to what it does not know.
-            Request::Shares(_) | Request::Exports(_) | Request::RemoteDirectories(_) => Vec::new(),
+            Request::Shares(_)
+            | Request::Exports(_)
+            | Request::RemoteDirectories(_)
+            | Request::Membership(_) => Vec::new(),
             Request::Renew(renew) => {
                 let certificate = self.0.authority.sign(&renew.csr, manners.agent_certificate);
                 self.tell(Happened::Renewed);

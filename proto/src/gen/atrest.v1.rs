@@ -405,7 +405,7 @@ pub struct EnrollResponse {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AttachRequest {
-    #[prost(oneof = "attach_request::Message", tags = "1, 2, 3, 4, 5, 6, 7")]
+    #[prost(oneof = "attach_request::Message", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
     pub message: ::core::option::Option<attach_request::Message>,
 }
 /// Nested message and enum types in `AttachRequest`.
@@ -426,6 +426,8 @@ pub mod attach_request {
         Exports(super::Exports),
         #[prost(message, tag = "7")]
         RemoteDirectories(super::RemoteDirectories),
+        #[prost(message, tag = "8")]
+        Membership(super::Membership),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -597,6 +599,57 @@ pub struct Vouch {
     /// Unset: nobody says any more what was said before.
     #[prost(enumeration = "Verdict", tag = "3")]
     pub verdict: i32,
+}
+/// The nodes of search clusters that run on this machine, and what their clusters say of themselves. Replaces what was
+/// said before.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Membership {
+    #[prost(message, repeated, tag = "1")]
+    pub nodes: ::prost::alloc::vec::Vec<OwnNode>,
+    /// Of clusters that a node of this machine is in.
+    #[prost(message, repeated, tag = "2")]
+    pub clusters: ::prost::alloc::vec::Vec<ClusterNodes>,
+    /// A node of this machine could not be asked: what was said of nodes before still holds beside this.
+    #[prost(bool, tag = "3")]
+    pub partial: bool,
+}
+/// A node of this machine, as it says of itself.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct OwnNode {
+    #[prost(string, tag = "1")]
+    pub cluster_uuid: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub cluster_name: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub node_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub node_name: ::prost::alloc::string::String,
+}
+/// All nodes of a cluster, as one of them lists them.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ClusterNodes {
+    #[prost(string, tag = "1")]
+    pub cluster_uuid: ::prost::alloc::string::String,
+    #[prost(message, repeated, tag = "2")]
+    pub nodes: ::prost::alloc::vec::Vec<ClusterNode>,
+    /// How many the list had before it was cut for length.
+    #[prost(uint32, tag = "3")]
+    pub total: u32,
+    /// Every node of the cluster answered: who is not listed is not in it. Never so where it was cut.
+    #[prost(bool, tag = "4")]
+    pub complete: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ClusterNode {
+    #[prost(string, tag = "1")]
+    pub node_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    /// Of its transport.
+    #[prost(string, tag = "3")]
+    pub address: ::prost::alloc::string::String,
+    #[prost(string, repeated, tag = "4")]
+    pub roles: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// Generated client implementations.
 pub mod enrollment_service_client {
@@ -1251,6 +1304,29 @@ pub struct GetFleetStatusResponse {
     /// When they were asked for, by name. Each host is in one of them: the groups sum to the whole.
     #[prost(message, repeated, tag = "12")]
     pub groups: ::prost::alloc::vec::Vec<FleetGroup>,
+    /// The search clusters that agents told of.
+    #[prost(message, repeated, tag = "13")]
+    pub search_clusters: ::prost::alloc::vec::Vec<SearchCluster>,
+}
+/// A cluster of search nodes, by its own list of them.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SearchCluster {
+    /// As of the hosts that its nodes are on.
+    #[prost(string, tag = "1")]
+    pub cluster: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub uuid: ::prost::alloc::string::String,
+    /// Nodes on its list.
+    #[prost(uint64, tag = "4")]
+    pub nodes: u64,
+    /// Of those, nodes that no enrolled host says are its own.
+    #[prost(uint64, tag = "5")]
+    pub without_agent: u64,
+    /// Unset while no agent could fetch the list: `nodes` says nothing then.
+    #[prost(message, optional, tag = "6")]
+    pub listed_at: ::core::option::Option<::prost_types::Timestamp>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Node {

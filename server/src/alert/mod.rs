@@ -50,7 +50,7 @@ pub enum AlertEnd {
     HostRetired,
     /// It became more severe, and another alert fires in its place.
     Worsened,
-    /// An operator says that its asset is gone for good: nobody saw it fixed.
+    /// Its asset is gone for good, as an operator or a list of nodes says: nobody saw it fixed.
     AssetRetired,
 }
 

@@ -36,6 +36,7 @@ pub struct Config {
     pub enrollment: Enrollment,
     pub audit: Audit,
     pub history: History,
+    pub clusters: Clusters,
     pub metrics: Metrics,
     pub alerts: Alerts,
     pub notify: Notify,
@@ -100,6 +101,15 @@ pub struct Audit {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct History {
     pub keep_for: Duration,
+}
+
+/// Search clusters, across the hosts that their nodes are on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Clusters {
+    /// How long a node may be in its cluster without an agent.
+    pub missing_after: Duration,
+    /// How long no keystore of a cluster may have changed before they are compared.
+    pub keystores_settle: Duration,
 }
 
 /// What is told to Prometheus.

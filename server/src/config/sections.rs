@@ -10,10 +10,11 @@ use super::notify::notify;
 use super::reader::{Reader, Section};
 use super::values::{address, count, duration, non_empty, number, path, text};
 use super::{
-    Agents, Alerts, Audit, Authority, Config, Enrollment, History, Log, Metrics, OperatorToken,
-    Operators, host_of,
+    Agents, Alerts, Audit, Authority, Clusters, Config, Enrollment, History, Log, Metrics,
+    OperatorToken, Operators, host_of,
 };
 use crate::access::Role;
+use crate::fleet::cluster::Patience;
 use crate::logging::Format;
 
 pub(super) fn config<'a>(reader: &mut Reader<'a>, root: &mut Section<'a>) -> Config {
@@ -32,6 +33,8 @@ pub(super) fn config<'a>(reader: &mut Reader<'a>, root: &mut Section<'a>) -> Con
     let audit = audit(reader, section);
     let section = root.section(reader, "history");
     let history = history(reader, section);
+    let section = root.section(reader, "clusters");
+    let clusters = clusters(reader, section);
     let section = root.section(reader, "metrics");
     let metrics = metrics(reader, section);
     let section = root.section(reader, "alerts");
@@ -48,6 +51,7 @@ pub(super) fn config<'a>(reader: &mut Reader<'a>, root: &mut Section<'a>) -> Con
         enrollment,
         audit,
         history,
+        clusters,
         metrics,
         alerts,
         notify,
@@ -196,6 +200,24 @@ fn history<'a>(reader: &mut Reader<'a>, mut section: Section<'a>) -> History {
         .unwrap_or(Duration::from_hours(400 * 24));
     section.end(reader);
     History { keep_for }
+}
+
+fn clusters<'a>(reader: &mut Reader<'a>, mut section: Section<'a>) -> Clusters {
+    let default = Patience::default();
+    let clusters = Clusters {
+        missing_after: section
+            .value(reader, "missing_after", "a time from 1m to 7 days, such as \"15m\"", |value| {
+                duration(value, Duration::from_mins(1), Duration::from_hours(7 * 24))
+            })
+            .unwrap_or(default.node),
+        keystores_settle: section
+            .value(reader, "keystores_settle", "a time from 1m to 24h, such as \"1h\"", |value| {
+                duration(value, Duration::from_mins(1), Duration::from_hours(24))
+            })
+            .unwrap_or(default.keystores),
+    };
+    section.end(reader);
+    clusters
 }
 
 fn metrics<'a>(reader: &mut Reader<'a>, mut section: Section<'a>) -> Metrics {

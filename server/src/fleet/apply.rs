@@ -81,6 +81,24 @@ impl Applied {
         }
     }
 
+    /// One finding ends without having been seen to pass.
+    pub(super) fn retire_one(&mut self, key: &FindingKey, at: Timestamp) {
+        let finding = self.state.findings.get(key);
+        let ended = finding
+            .and_then(|finding| lifecycle::retire(finding, TransitionKind::AssetRetired, at));
+        let Some((next, kind)) = ended else { return };
+        self.record(key, kind, next.episode, at);
+        self.touched.insert(key.clone(), None);
+        self.state.findings.insert(key.clone(), next);
+    }
+
+    /// One finding that is over is no longer remembered.
+    pub(super) fn forget(&mut self, key: &FindingKey) {
+        self.state.findings.remove(key);
+        self.touched.remove(key);
+        self.removed.insert(key.clone());
+    }
+
     fn record(
         &mut self,
         key: &FindingKey,

@@ -122,6 +122,11 @@ impl Duties {
         changed
     }
 
+    /// Whose turn it is to look at this.
+    pub fn appointed(&self, key: &Key) -> Option<&HostId> {
+        self.things.get(key).map(|thing| &thing.appointed.1)
+    }
+
     /// What the host need not look at, with the name of who does.
     pub fn delegated(&self, host: &HostId) -> Vec<(Key, String)> {
         let Some(holder) = self.hosts.get(host) else { return Vec::new() };

@@ -8,6 +8,7 @@
 mod apply;
 pub mod certificate;
 pub mod clash;
+pub mod cluster;
 pub mod duty;
 mod lifecycle;
 mod observation;
@@ -32,8 +33,13 @@ pub use rollup::NodeState;
 pub use silence::{NODE_SILENT, fall_silent, return_from_silence};
 
 /// Checks that only the server runs. Agents may not report them, and absence does not touch them.
-pub const SERVER_CHECKS: &[&str] =
-    &[NODE_SILENT, clash::IDENTITY_CLASH, certificate::CERTIFICATE_ENDING];
+pub const SERVER_CHECKS: &[&str] = &[
+    NODE_SILENT,
+    clash::IDENTITY_CLASH,
+    certificate::CERTIFICATE_ENDING,
+    cluster::NODE_MISSING,
+    cluster::KEYSTORE_DIFFERS,
+];
 
 /// The identity of a host: what its certificate says. Made by the server, never by a host.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -240,6 +240,11 @@ impl Roster {
         self.entries.get(host).is_some_and(connected)
     }
 
+    /// As its token named it.
+    pub fn cluster(&self, host: &HostId) -> Option<String> {
+        self.entries.get(host).map(|entry| entry.cluster.clone())
+    }
+
     /// The machine that enrolled, and when it was last heard of.
     pub fn machine(&self, host: &HostId) -> Option<(String, Timestamp)> {
         self.entries.get(host).map(|entry| (entry.machine.clone(), entry.last_seen_at))

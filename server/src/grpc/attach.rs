@@ -184,7 +184,7 @@ impl Conversation {
         };
         // What was taken is finished, whatever happens meanwhile: an acknowledgement is never lost on purpose.
         match request.message {
-            Some(Request::Report(report)) => self.report(report).await,
+            Some(Request::Report(report)) => self.report(report, session).await,
             Some(Request::Heartbeat(heartbeat)) => self.heartbeat(heartbeat).await,
             Some(Request::Renew(renew)) => self.renew(&renew, session).await,
             Some(Request::Shares(shares)) => {
@@ -199,6 +199,11 @@ impl Conversation {
                 session.borrow(wire::remote_directories(directories)?);
                 Ok(())
             }
+            Some(Request::Membership(membership)) => {
+                let said = wire::membership(membership)?;
+                let noted = session.belong(&self.hostname, said).await;
+                noted.map_err(|error| status::of_store(&error).into())
+            }
             Some(Request::Hello(_)) => {
                 Err(Status::invalid_argument("a hello was said already").into())
             }
@@ -207,16 +212,18 @@ impl Conversation {
         }
     }
 
-    async fn report(&self, report: v1::Report) -> Result<(), Over> {
+    async fn report(&self, report: v1::Report, session: &Session) -> Result<(), Over> {
         let sequence = report.sequence;
         let begun = std::time::Instant::now();
-        let incoming = wire::incoming(report)?;
+        let (incoming, keystores) = wire::incoming(report)?;
         self.context
             .hub
             .report(&self.identity.host_id, incoming)
             .await
             .map_err(|error| status::of_store(&error))?;
         self.context.counters.report(begun.elapsed());
+        let kept = session.keep(&self.hostname, keystores).await;
+        kept.map_err(|error| status::of_store(&error))?;
         self.answer(Answer::Ack(v1::Ack { sequence })).await
     }
 

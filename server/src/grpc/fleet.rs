@@ -68,7 +68,8 @@ impl FleetService for Handler {
             .into_iter()
             .map(|(name, counts)| v1::FleetGroup { name, counts: Some(wire::counts(counts)) });
         let groups = groups.collect();
-        let status = v1::GetFleetStatusResponse { groups, ..wire::counts(counts) };
+        let search_clusters = hub.search_clusters().into_iter().map(wire::search_cluster).collect();
+        let status = v1::GetFleetStatusResponse { groups, search_clusters, ..wire::counts(counts) };
         Ok(Response::new(status))
     }
 

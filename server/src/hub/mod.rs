@@ -1,6 +1,7 @@
 //! The live fleet: the roster in memory and the store behind it. The one place that changes hosts.
 
 mod certificates;
+mod clusters;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -17,6 +18,7 @@ use crate::audit::Entry;
 use crate::clock::Clock;
 use crate::fleet::certificate::Validity;
 use crate::fleet::clash::{self, Claim, Claims, Clash, Enrolment, Machine};
+use crate::fleet::cluster::{Clusters, Patience};
 use crate::fleet::duty::{self, Duties};
 use crate::fleet::roster::{Counts, NotAdmitted, Presence, Roster};
 use crate::fleet::vouching::{Directory, Offer, Vouching, Words};
@@ -40,6 +42,8 @@ pub struct Settings {
     /// Who is told of alerts.
     pub routes: Arc<Routes>,
     pub silent_after: Duration,
+    /// Before something is told of search clusters.
+    pub patience: Patience,
 }
 
 /// Why the server ends a stream.
@@ -83,6 +87,9 @@ pub struct Hub {
     sessions: Mutex<Sessions>,
     duties: Mutex<Duties>,
     vouching: Mutex<Vouching>,
+    clusters: Mutex<Clusters>,
+    /// Held while it is decided and written what is to be told of one.
+    telling_of_clusters: tokio::sync::Mutex<()>,
     /// Hosts whose certificate is known to be ending.
     ending: Mutex<BTreeSet<HostId>>,
     /// Counts the changes after which there may be something to tell.
@@ -182,6 +189,7 @@ impl Hub {
         let started_at = clock.now();
         info!(hosts = roster.counts().enrolled, "read the fleet");
         let ending = certificates::known(&*store).await?;
+        let clusters = clusters::known(&*store, settings.patience, started_at).await?;
         let hub = Self {
             store,
             settings,
@@ -191,6 +199,8 @@ impl Hub {
             sessions: Mutex::default(),
             duties: Mutex::new(Duties::new(started_at)),
             vouching: Mutex::default(),
+            clusters: Mutex::new(clusters),
+            telling_of_clusters: tokio::sync::Mutex::default(),
             ending: Mutex::new(ending),
             outbox: watch::Sender::new(0),
         };
@@ -244,6 +254,7 @@ impl Hub {
         };
         if replaced {
             self.end(&host, End::Replaced);
+            lock(&self.clusters).end(&host, self.clock.now());
         }
     }
 
@@ -264,6 +275,7 @@ impl Hub {
         self.end(host, End::Revoked);
         let changed = lock(&self.vouching).end(host);
         self.tell_vouches(&changed);
+        lock(&self.clusters).end(host, self.clock.now());
         self.tell(&alerted);
         Ok(true)
     }
@@ -310,6 +322,7 @@ impl Hub {
         let changed = lock(&self.duties).leave(host, session);
         self.tell_duties(&changed);
         lock(&self.vouching).leave(host, session, self.clock.now());
+        lock(&self.clusters).leave(host, session);
     }
 
     /// What the agents of other machines say of what the host has mounted from them, and whether all of those that could
@@ -454,6 +467,7 @@ impl Hub {
         self.tell_duties(&turned);
         self.renew_vouches(now);
         self.look_at_certificates().await;
+        self.look_at_clusters().await;
         let silent_after = self.settings.silent_after;
         if !self.is_settled(now) {
             return;

@@ -24,6 +24,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::directory::Directory;
 use crate::drain::{self, Drain, Drainer};
+use crate::fleet::cluster::Patience;
 use crate::grpc::{self, Context, Limits};
 use crate::hub::{Hub, Settings};
 use crate::journal::{Journal, Retention};
@@ -173,6 +174,10 @@ pub async fn start_with(
         policy: Policy { min_severity: config.alerts.min_severity },
         routes: Arc::new(config.routing.routes(names)),
         silent_after: config.agents.silent_after,
+        patience: Patience {
+            node: config.clusters.missing_after,
+            keystores: config.clusters.keystores_settle,
+        },
     };
     let operators = Arc::new(Directory::open(Arc::clone(&store), configured).await?);
     let retention =

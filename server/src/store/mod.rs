@@ -20,6 +20,7 @@ use crate::access::Account;
 use crate::alert::{Ack, Alert, AlertChange, AlertEnd, AlertState, Routes};
 use crate::audit::Entry;
 use crate::enrollment::{Application, Refusal, Token};
+use crate::fleet::cluster::{ClusterKey, Member};
 use crate::fleet::roster::{Enrolled, Sighting, Standing};
 use crate::fleet::{
     Body, Digest, FindingKey, FindingState, HostId, HostState, NodeState, Place, Transition,
@@ -331,6 +332,20 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// The server itself, of which findings are kept as of hosts. Called so from now on; made when there is none yet. It
     /// is in no list of hosts.
     async fn host_own(&self, hostname: String, at: Timestamp) -> Result<HostId, StoreError>;
+    /// The search cluster, of which findings are kept as of hosts. Called so from now on; made when there is none yet. It
+    /// is in no list of hosts.
+    async fn cluster_own(
+        &self,
+        cluster: ClusterKey,
+        name: String,
+        at: Timestamp,
+    ) -> Result<HostId, StoreError>;
+    /// Every search cluster of which there are findings, with what it is kept as.
+    async fn cluster_list(&self) -> Result<Vec<(ClusterKey, HostId)>, StoreError>;
+    /// Keeps what is known of a host's nodes; it goes with the host's enrolment.
+    async fn member_keep(&self, host: HostId, member: Member) -> Result<(), StoreError>;
+    /// The same of all hosts that are enrolled.
+    async fn member_list(&self) -> Result<Vec<(HostId, Member)>, StoreError>;
     /// Notes when hosts were last heard of.
     async fn host_sightings(&self, sightings: Vec<Sighting>) -> Result<(), StoreError>;
     /// Every host, for the roster.

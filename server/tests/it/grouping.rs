@@ -11,6 +11,7 @@ use atrest_server::audit::{Entry, Outcome};
 use atrest_server::clock::Clock;
 use atrest_server::drain;
 use atrest_server::enrollment::{Application, Token, hash_secret};
+use atrest_server::fleet::cluster::Patience;
 use atrest_server::fleet::{HostId, Observation};
 use atrest_server::hub::{Hub, Incoming, Settings};
 use atrest_server::labels::Labels;
@@ -182,6 +183,7 @@ fn settings(least: Severity) -> Settings {
         policy: Policy { min_severity: least },
         routes: Arc::new(Routes::everybody(["people".to_owned()])),
         silent_after: Duration::from_hours(1_000),
+        patience: Patience::default(),
     }
 }
 

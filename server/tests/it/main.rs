@@ -24,6 +24,7 @@ mod harness;
 mod history;
 mod ingest;
 mod kills;
+mod membership;
 mod metrics;
 mod operators;
 mod outage;

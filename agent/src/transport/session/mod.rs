@@ -18,6 +18,7 @@ use super::identity::Issued;
 use super::outbox::{Outbox, PostureDigest};
 use super::spool::{Cause, Entry, SpoolError};
 use crate::duties::Key;
+use crate::membership::{self, Said};
 use crate::nfs::{self, Offer, RemoteDirectory, Vouch};
 
 /// So many reports may be on their way.
@@ -80,6 +81,7 @@ pub struct Session {
     shared: BTreeSet<Key>,
     lent: Offer,
     borrowed: BTreeSet<RemoteDirectory>,
+    said_of_clusters: Option<Said>,
 }
 
 impl Session {
@@ -102,6 +104,7 @@ impl Session {
             shared: BTreeSet::new(),
             lent: Offer::default(),
             borrowed: BTreeSet::new(),
+            said_of_clusters: None,
         };
         (session, Say::Hello(hello))
     }
@@ -190,6 +193,16 @@ impl Session {
         }
         let say = Say::RemoteDirectories(nfs::wire::directories(&borrowed));
         self.borrowed = borrowed;
+        Some(say)
+    }
+
+    /// Which clusters its nodes are in; `None` while the server knows.
+    pub fn belong(&mut self, said: Said) -> Option<Say> {
+        if !self.welcomed || self.said_of_clusters.as_ref() == Some(&said) {
+            return None;
+        }
+        let say = Say::Membership(membership::to_wire(&said));
+        self.said_of_clusters = Some(said);
         Some(say)
     }
 

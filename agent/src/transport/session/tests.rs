@@ -67,6 +67,20 @@ fn reports_wait_for_the_welcome_and_go_out_a_window_at_a_time() {
 }
 
 #[test]
+fn which_clusters_it_is_in_is_said_once_and_again_when_it_changes() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut outbox = outbox(&dir);
+    let (mut session, _) = begin(&outbox, Pace::Window);
+    let said = Said::default();
+    assert_eq!(session.belong(said.clone()), None, "before the welcome");
+    session.hear(welcome(0), &mut outbox).unwrap();
+    assert!(session.belong(said.clone()).is_some(), "that it has no nodes is news, too");
+    assert_eq!(session.belong(said.clone()), None);
+    let partial = Said { is_partial: true, ..said };
+    assert!(session.belong(partial).is_some());
+}
+
+#[test]
 fn an_acknowledgement_of_what_was_not_sent_removes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let mut outbox = outbox(&dir);

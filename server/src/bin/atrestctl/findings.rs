@@ -149,7 +149,7 @@ fn print(screen: &mut Screen, findings: &[FleetFinding], now: Timestamp) {
         }
         if let Some(retired_at) = row.retired_at {
             let note = format!(
-                "       over since {retired_at:.0}, by an operator's word: nobody saw it fixed"
+                "       over since {retired_at:.0}, when it left the fleet: nobody saw it fixed"
             );
             screen.row(&[Cell::new(note, Tone::Doubt)]);
         }

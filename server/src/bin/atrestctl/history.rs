@@ -164,7 +164,7 @@ fn print(screen: &mut Screen, exposures: &[Exposure]) {
             let end = match (row.end, row.absent_at) {
                 ("ongoing", Some(at)) => format!("ongoing, not reported at {at:.0}"),
                 ("host_retired", _) => "its host was revoked: nobody saw it fixed".to_owned(),
-                ("asset_retired", _) => "its asset is gone, an operator says".to_owned(),
+                ("asset_retired", _) => "its asset is gone: nobody saw it fixed".to_owned(),
                 (end, _) => end.to_owned(),
             };
             vec![

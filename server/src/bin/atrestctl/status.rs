@@ -1,10 +1,11 @@
 //! `atrestctl status`: the fleet in numbers.
 
 use atrest_proto::v1;
+use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::connect::{Connection, explain};
-use crate::render::{Cell, Screen, Tone, count};
+use crate::render::{Cell, Screen, Tone, count, time};
 
 /// The answer, for programs.
 #[derive(Debug, Serialize)]
@@ -15,6 +16,27 @@ struct Status {
     /// When they were asked for. They sum to the whole.
     #[serde(skip_serializing_if = "Option::is_none")]
     groups: Option<Groups>,
+    /// Those that agents told of.
+    search_clusters: Vec<SearchCluster>,
+}
+
+/// A cluster of search nodes, by its own list of them.
+#[derive(Debug, Serialize)]
+struct SearchCluster {
+    cluster: String,
+    name: String,
+    uuid: String,
+    nodes: u64,
+    without_agent: u64,
+    /// `None` while no agent could fetch the list.
+    listed_at: Option<Timestamp>,
+}
+
+impl From<v1::SearchCluster> for SearchCluster {
+    fn from(cluster: v1::SearchCluster) -> Self {
+        let v1::SearchCluster { cluster, name, uuid, nodes, without_agent, listed_at } = cluster;
+        Self { cluster, name, uuid, nodes, without_agent, listed_at: time(listed_at) }
+    }
 }
 
 /// The states sum to the enrolled.
@@ -112,7 +134,12 @@ pub(crate) async fn run(
     };
     let groups =
         by.map(|by| Groups { by, groups: status.groups.iter().filter_map(group).collect() });
-    let status = Status { schema: "atrest.status/1", counts: Counts::from(&status), groups };
+    let status = Status {
+        schema: "atrest.status/1",
+        counts: Counts::from(&status),
+        groups,
+        search_clusters: status.search_clusters.into_iter().map(Into::into).collect(),
+    };
     let rows: Vec<Row<'_>> = match &status.groups {
         Some(groups) => {
             groups.groups.iter().map(|group| Row::of(&group.name, &group.counts)).collect()
@@ -124,6 +151,7 @@ pub(crate) async fn run(
         if let Some(groups) = &status.groups {
             print_groups(screen, groups);
         }
+        print_search_clusters(screen, &status.search_clusters);
     }
     Ok(())
 }
@@ -165,6 +193,30 @@ fn print_groups(screen: &mut Screen, groups: &Groups) {
     ]);
     screen.line("");
     screen.table(&headings, &rows);
+}
+
+fn print_search_clusters(screen: &mut Screen, clusters: &[SearchCluster]) {
+    if clusters.is_empty() {
+        return;
+    }
+    let row = |cluster: &SearchCluster| {
+        let listed = cluster.listed_at.is_some();
+        let number = |count: u64| if listed { count.to_string() } else { "?".to_owned() };
+        let tone = match (listed, cluster.without_agent) {
+            (false, _) => Tone::Doubt,
+            (true, 0) => Tone::Faint,
+            (true, _) => Tone::Bad,
+        };
+        vec![
+            cluster.name.as_str().into(),
+            cluster.cluster.as_str().into(),
+            number(cluster.nodes).into(),
+            Cell::new(number(cluster.without_agent), tone),
+        ]
+    };
+    let rows: Vec<_> = clusters.iter().map(row).collect();
+    screen.line("");
+    screen.table(&["SEARCH CLUSTER", "CLUSTER", "NODES", "WITHOUT AGENT"], &rows);
 }
 
 fn print(screen: &mut Screen, status: &Counts) {
@@ -241,6 +293,24 @@ mod tests {
 
             ENV     ENROLLED  UNENCRYPTED  PARTIAL  STALE  UNKNOWN  CLAIMED  ENCRYPTED
             (none)  3         1            0        1      0        0        1
+        "]]
+        .assert_eq(screen.text());
+        let mut screen = Screen::plain();
+        let cluster = |name: &str, listed_at| SearchCluster {
+            cluster: "prod".to_owned(),
+            name: name.to_owned(),
+            uuid: "U".to_owned(),
+            nodes: 3,
+            without_agent: 1,
+            listed_at,
+        };
+        let clusters = [cluster("logs", Some(Timestamp::UNIX_EPOCH)), cluster("metrics", None)];
+        print_search_clusters(&mut screen, &clusters);
+        expect![[r"
+
+            SEARCH CLUSTER  CLUSTER  NODES  WITHOUT AGENT
+            logs            prod     3      1
+            metrics         prod     ?      ?
         "]]
         .assert_eq(screen.text());
     }

@@ -1,6 +1,7 @@
 //! Wire messages to what the server works with, and back. What comes from outside is bounded here.
 
 mod alerts;
+mod membership;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -16,6 +17,7 @@ use crate::access::{Account, Operator, Role};
 use crate::audit::{Entry, Outcome};
 use crate::enrollment::Token;
 use crate::fleet::clash::Machine;
+use crate::fleet::cluster::KeystoreFacts;
 use crate::fleet::roster::Counts;
 use crate::fleet::vouching::{self, Directory, Offer, Words};
 use crate::fleet::{Digest, NodeState, Observation, duty};
@@ -25,6 +27,7 @@ use crate::store::{Exposure, FindingRow, HostRow};
 
 use alerts::alert_end;
 pub(super) use alerts::{alert, alert_filter, dead_letter};
+pub(super) use membership::{membership, search_cluster};
 
 /// The most findings of one report: a node has dozens.
 const MAX_FINDINGS: usize = 10_000;
@@ -170,8 +173,8 @@ pub(super) fn machine(host: Option<&v1::Host>, address: String) -> Result<Machin
     })
 }
 
-/// A report, checked and made ready.
-pub(super) fn incoming(report: v1::Report) -> Result<Incoming, Status> {
+/// A report, checked and made ready, and what is compared of it with those of other hosts.
+pub(super) fn incoming(report: v1::Report) -> Result<(Incoming, BTreeSet<KeystoreFacts>), Status> {
     let v1::Report { sequence, digest: claimed, posture } = report;
     // The store's numbers are signed.
     if sequence == 0 || i64::try_from(sequence).is_err() {
@@ -189,7 +192,9 @@ pub(super) fn incoming(report: v1::Report) -> Result<Incoming, Status> {
     let posture = model::Posture::try_from(posture)
         .map_err(|error| Status::invalid_argument(format!("posture: {error}")))?;
     check_host(&posture.host)?;
-    Ok(Incoming { observation: Observation::new(sequence, computed, posture), posture: kept })
+    let keystores = KeystoreFacts::of(&posture);
+    let observation = Observation::new(sequence, computed, posture);
+    Ok((Incoming { observation, posture: kept }, keystores))
 }
 
 pub(super) fn node_state(state: NodeState) -> v1::NodeState {
@@ -218,6 +223,7 @@ pub(super) fn counts(counts: Counts) -> v1::GetFleetStatusResponse {
         connected: counts.connected,
         revoked: counts.revoked,
         groups: Vec::new(),
+        search_clusters: Vec::new(),
     }
 }
 

@@ -23,7 +23,7 @@ const LONG: usize = 4_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Word {
     Firing,
-    /// Its host was revoked, or its asset is gone: nobody saw it fixed.
+    /// Its host was revoked, or its asset or search node is gone: nobody saw it fixed.
     Ended,
     /// It goes on as a more severe one.
     Worsened,
@@ -127,9 +127,7 @@ impl Story {
         }
         let ended_by = match alert.end.filter(|_| message.state == AlertState::Resolved) {
             Some(AlertEnd::HostRetired) => "the host was revoked: nobody saw it fixed",
-            Some(AlertEnd::AssetRetired) => {
-                "the asset is gone, an operator says: nobody saw it fixed"
-            }
+            Some(AlertEnd::AssetRetired) => "it is gone: nobody saw it fixed",
             Some(AlertEnd::Worsened) => "it became more severe, and is told of as another alert",
             Some(AlertEnd::Passed) | None => "",
         };

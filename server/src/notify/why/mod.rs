@@ -18,6 +18,15 @@ const OWN: &[(&str, &str)] = &[
         "certificate_ending",
         "A certificate that ends cuts agents off from the server, and what is not reported makes no alert.",
     ),
+    (
+        "node_missing",
+        "A node that no agent looks after holds the same data as the others, and nobody knows how they rest.",
+    ),
+    (
+        "keystore_differs",
+        "Nodes of a cluster need the same secure settings. One that has others, or other rights on them, was forgotten \
+         by a change, or changed by somebody.",
+    ),
 ];
 
 /// Why this check matters; `None` for one that this version does not know.

@@ -2,6 +2,7 @@
 //!
 //! Fails by panicking, so that a test of one line calls it: `conformance::run(&store).await`.
 
+mod clusters;
 mod outbox;
 
 use std::collections::BTreeMap;
@@ -41,6 +42,7 @@ pub(crate) async fn run(store: &dyn Store) {
     revoking_changes_all_or_nothing(store).await;
     a_step_that_decides_nothing_writes_nothing(store).await;
     sightings_only_move_forward(store).await;
+    clusters::run(store).await;
     outbox::run(store).await;
     a_change_and_its_entry_are_one(store).await;
     the_audit_log_is_read_and_pruned_from_its_ends(store).await;

@@ -117,6 +117,11 @@ fn replace(
         })
         .optional()?;
     let Some((verdict, silent, revoked)) = before else { return Ok(false) };
+    connection
+        .prepare_cached(
+            "DELETE FROM members WHERE host = (SELECT id FROM hosts WHERE host_id = ?1)",
+        )?
+        .execute([host_id.as_str()])?;
     let verdict = if revoked { NodeState::Unknown } else { verdict.min(NodeState::Unknown) };
     connection
         .prepare_cached(
@@ -152,7 +157,10 @@ pub(super) fn own(
 ) -> Result<HostId, StoreError> {
     let find = || {
         let known = connection
-            .prepare_cached("SELECT host_id, hostname FROM hosts WHERE token_id = ''")?
+            .prepare_cached(
+                "SELECT host_id, hostname FROM hosts
+                 WHERE token_id = '' AND id NOT IN (SELECT host FROM search_clusters)",
+            )?
             .query_row([], |row| {
                 let mut columns = Columns::of(row);
                 Ok((columns.host_id()?, columns.get::<String>()?))
@@ -160,23 +168,42 @@ pub(super) fn own(
             .optional()?;
         if let Some((host_id, known)) = known {
             if known != hostname {
-                connection
-                    .prepare_cached("UPDATE hosts SET hostname = ?2 WHERE host_id = ?1")?
-                    .execute((host_id.as_str(), hostname))?;
+                rename(connection, &host_id, hostname)?;
             }
             return Ok(host_id);
         }
-        let host_id = HostId::random();
-        connection
-            .prepare_cached(
-                "INSERT INTO hosts (host_id, hostname, machine_fingerprint, cluster, token_id, key_pin,
-                   facts, enrolled_at, last_seen_at, rank)
-                 VALUES (?1, ?2, '', '', '', zeroblob(32), '{}', ?3, ?3, ?4)",
-            )?
-            .execute((host_id.as_str(), hostname, time(at), NodeState::Unknown.rank()))?;
-        Ok(host_id)
+        insert_own(connection, hostname, "", at)
     };
     find().map_err(|source| StoreError::of("find the server itself", source))
+}
+
+pub(super) fn rename(
+    connection: &Connection,
+    host_id: &HostId,
+    hostname: &str,
+) -> Result<(), rusqlite::Error> {
+    connection
+        .prepare_cached("UPDATE hosts SET hostname = ?2 WHERE host_id = ?1")?
+        .execute((host_id.as_str(), hostname))
+        .map(drop)
+}
+
+/// Something that has findings as hosts do, and that no token let in.
+pub(super) fn insert_own(
+    connection: &Connection,
+    name: &str,
+    cluster: &str,
+    at: Timestamp,
+) -> Result<HostId, rusqlite::Error> {
+    let host_id = HostId::random();
+    connection
+        .prepare_cached(
+            "INSERT INTO hosts (host_id, hostname, machine_fingerprint, cluster, token_id, key_pin,
+               facts, enrolled_at, last_seen_at, rank)
+             VALUES (?1, ?2, '', ?5, '', zeroblob(32), '{}', ?3, ?3, ?4)",
+        )?
+        .execute((host_id.as_str(), name, time(at), NodeState::Unknown.rank(), cluster))?;
+    Ok(host_id)
 }
 
 const ROSTER: &str =

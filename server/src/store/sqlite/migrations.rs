@@ -18,6 +18,7 @@ pub(super) const STEPS: &[&str] = &[
     include_str!("../../../migrations/sqlite/0008_alerting.sql"),
     include_str!("../../../migrations/sqlite/0009_worsened.sql"),
     include_str!("../../../migrations/sqlite/0010_retired_assets.sql"),
+    include_str!("../../../migrations/sqlite/0011_clusters.sql"),
 ];
 
 /// "atrs": tells our files from other people's.

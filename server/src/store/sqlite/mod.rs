@@ -3,6 +3,7 @@
 mod alerts;
 mod audit;
 mod changes;
+mod clusters;
 mod findings;
 mod history;
 mod hosts;
@@ -36,6 +37,7 @@ use crate::access::Account;
 use crate::alert::{Ack, AlertState, Routes};
 use crate::audit::Entry;
 use crate::enrollment::{Application, Refusal, Token};
+use crate::fleet::cluster::{ClusterKey, Member};
 use crate::fleet::roster::{Enrolled, Sighting, Standing};
 use crate::fleet::{Digest, HostId};
 pub use safety::{BackupError, Inspection, backup, inspect};
@@ -300,6 +302,27 @@ impl Store for Sqlite {
 
     async fn host_own(&self, hostname: String, at: Timestamp) -> Result<HostId, StoreError> {
         self.writer.run(move |connection| hosts::own(connection, &hostname, at)).await
+    }
+
+    async fn cluster_own(
+        &self,
+        cluster: ClusterKey,
+        name: String,
+        at: Timestamp,
+    ) -> Result<HostId, StoreError> {
+        self.writer.run(move |connection| clusters::own(connection, &cluster, &name, at)).await
+    }
+
+    async fn cluster_list(&self) -> Result<Vec<(ClusterKey, HostId)>, StoreError> {
+        self.reader.run(clusters::list).await
+    }
+
+    async fn member_keep(&self, host: HostId, member: Member) -> Result<(), StoreError> {
+        self.writer.run(move |connection| clusters::keep(connection, &host, &member)).await
+    }
+
+    async fn member_list(&self) -> Result<Vec<(HostId, Member)>, StoreError> {
+        self.reader.run(clusters::members).await
     }
 
     async fn host_sightings(&self, sightings: Vec<Sighting>) -> Result<(), StoreError> {

@@ -9,6 +9,7 @@ use atrest_proto::model::{Host, Severity};
 use atrest_server::alert::Policy;
 use atrest_server::clock::Clock;
 use atrest_server::enrollment::{Application, hash_secret};
+use atrest_server::fleet::cluster::Patience;
 use atrest_server::fleet::{HostId, Observation};
 use atrest_server::hub::{Hub, Incoming, Settings};
 use atrest_server::store::Store;
@@ -57,6 +58,7 @@ async fn fill(database: &Path, secret: &str) -> anyhow::Result<()> {
     let settings = Settings {
         policy: Policy { min_severity: Severity::Critical },
         routes: Arc::default(),
+        patience: Patience::default(),
         silent_after: std::time::Duration::from_hours(1),
     };
     let hub = Hub::open(Arc::clone(&store), settings, Clock::system()).await?;

@@ -212,7 +212,7 @@ fn print_alert(screen: &mut Screen, alert: &Entry, now: Timestamp) {
             format!(" until the host was revoked at {}", exact(Some(ended_at)))
         }
         Some(ended_at) if alert.end == Some("asset_retired") => {
-            format!(" until its asset was said to be gone at {}", exact(Some(ended_at)))
+            format!(" until it was said to be gone at {}", exact(Some(ended_at)))
         }
         Some(ended_at) if alert.end == Some("worsened") => {
             format!(" until it became more severe at {}", exact(Some(ended_at)))
