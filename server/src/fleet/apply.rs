@@ -47,7 +47,7 @@ impl Applied {
 
     fn miss(&mut self, key: FindingKey, at: Timestamp) {
         let Some(previous) = self.state.findings.get(&key) else { return };
-        match lifecycle::miss(previous, at) {
+        match lifecycle::miss(previous, key.is_at_rest(), at) {
             None => {
                 self.state.findings.remove(&key);
                 self.removed.insert(key);
@@ -144,7 +144,10 @@ pub fn apply(previous: HostState, seen: Observation, now: Timestamp) -> Option<A
 
 /// What the paths say; but a failure that went out of sight keeps the host from passing.
 fn verdict(state: &HostState, of_paths: NodeState) -> NodeState {
-    let out_of_sight = state.findings.values().any(|finding| finding.absent_since.is_some());
+    let out_of_sight = state
+        .findings
+        .iter()
+        .any(|(key, finding)| key.is_at_rest() && finding.absent_since.is_some());
     if out_of_sight { of_paths.min(NodeState::Unknown) } else { of_paths }
 }
 

@@ -33,7 +33,10 @@ pub(super) fn meet(
         next.changed_at = at;
     }
     next.outcome = outcome;
-    next.severity = seen.finding.severity;
+    // How severe a failure is does not change because it is not seen for a while.
+    if outcome != Outcome::Unknown || next.opened_at.is_none() {
+        next.severity = seen.finding.severity;
+    }
     next.content = content;
     next.absent_since = None;
     next.retired_at = None;
@@ -41,6 +44,8 @@ pub(super) fn meet(
     let kind = match (outcome, next.opened_at) {
         (Outcome::Fail, None) => {
             next.opened_at = Some(at);
+            // Also when it failed before and was retired meanwhile.
+            next.changed_at = at;
             next.episode = next.episode.saturating_add(1);
             Some(if next.episode == 1 { TransitionKind::Opened } else { TransitionKind::Reopened })
         }
@@ -62,6 +67,7 @@ const LAST_SEEN: Content = [0; size_of::<Content>()];
 /// posture any more, is kept with it from then on.
 pub(super) fn miss(
     previous: &FindingState,
+    is_at_rest: bool,
     at: Timestamp,
 ) -> Option<(FindingState, Option<TransitionKind>)> {
     let content = previous.content.or(Some(LAST_SEEN));
@@ -69,7 +75,9 @@ pub(super) fn miss(
         Outcome::Pass | Outcome::NotApplicable => !previous.is_open(),
         Outcome::Fail | Outcome::Unknown => false,
     };
-    if settled || previous.retired_at.is_some() {
+    // What was not known and never failed is no failure out of sight; of what rests in the open it stays a doubt.
+    let forgotten = previous.outcome == Outcome::Unknown && previous.episode == 0 && !is_at_rest;
+    if settled || forgotten || previous.retired_at.is_some() {
         // One that has ever failed is remembered: its next episode must not be taken for its first.
         return (previous.episode > 0)
             .then(|| (FindingState { content, ..previous.clone() }, None));

@@ -41,6 +41,17 @@ pub const SERVER_CHECKS: &[&str] = &[
     cluster::KEYSTORE_DIFFERS,
 ];
 
+/// Checks that say whether plaintext rests, or may come to rest, on a host: its state is no better than they are.
+pub const AT_REST: &[&str] = &[
+    "volume_encrypted",
+    "swap_encrypted",
+    "hibernation_encrypted",
+    "core_dumps_contained",
+    "reencryption_complete",
+    "spare_encrypted",
+    "symlink_leaves",
+];
+
 /// The identity of a host: what its certificate says. Made by the server, never by a host.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HostId(String);
@@ -93,6 +104,11 @@ impl FindingKey {
     }
 
     /// Whether the server itself decides this one.
+    /// Whether it is about what rests on the host, and not how well it is guarded.
+    pub fn is_at_rest(&self) -> bool {
+        AT_REST.contains(&self.check.as_str())
+    }
+
     pub fn is_servers_own(&self) -> bool {
         SERVER_CHECKS.contains(&self.check.as_str())
     }

@@ -53,7 +53,9 @@ pub struct Observation {
 
 impl Observation {
     pub fn new(sequence: u64, digest: Digest, posture: Posture) -> Self {
-        let verdict = rollup::of_paths(&posture.paths);
+        let of_paths = rollup::of_paths(&posture.paths);
+        let of_findings = rollup::of_findings(&posture.findings, &posture.paths);
+        let verdict = of_paths.min(of_findings);
         let Posture { host, observed_at, paths, keystores, findings, .. } = posture;
         let findings = bodies(paths, keystores, findings);
         Self { sequence, digest, observed_at, host, verdict, findings }

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use atrest_proto::model::{PathPosture, Verdict};
+use atrest_proto::model::{Finding, Outcome, PathPosture, Verdict};
+
+use super::FindingKey;
 
 /// How a host stands as a whole, worst first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -91,9 +93,51 @@ pub(super) fn of_paths(paths: &[PathPosture]) -> NodeState {
         .unwrap_or(NodeState::Unknown)
 }
 
+/// What findings say beyond the verdicts of paths: data behind a link, a plain spare, memory that is dumped in the open.
+pub(super) fn of_findings(findings: &[Finding], paths: &[PathPosture]) -> NodeState {
+    let of = |finding: &Finding| match finding.outcome {
+        Outcome::Fail => NodeState::Partial,
+        // Of a path its verdict says so, and what is claimed is no doubt.
+        Outcome::Unknown if !paths.iter().any(|path| path.asset == finding.asset) => {
+            NodeState::Unknown
+        }
+        Outcome::Unknown | Outcome::Pass | Outcome::NotApplicable => NodeState::Encrypted,
+    };
+    let at_rest = findings.iter().filter(|finding| FindingKey::from(*finding).is_at_rest());
+    at_rest.map(of).min().unwrap_or(NodeState::Encrypted)
+}
+
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use atrest_proto::model::Severity;
+
     use super::*;
+
+    fn finding(check: &str, outcome: Outcome) -> Finding {
+        Finding {
+            check: check.to_owned(),
+            asset: "links:/srv/es".to_owned(),
+            outcome,
+            severity: Severity::High,
+            summary: String::new(),
+            remedy: String::new(),
+            reasons: Vec::new(),
+            evidence: BTreeMap::new(),
+            affects: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_failure_beside_the_paths_keeps_a_host_from_passing_and_hygiene_does_not() {
+        let of = |check, outcome| of_findings(&[finding(check, outcome)], &[]);
+        assert_eq!(of("symlink_leaves", Outcome::Fail), NodeState::Partial);
+        assert_eq!(of("swap_encrypted", Outcome::Unknown), NodeState::Unknown);
+        assert_eq!(of("swap_encrypted", Outcome::Pass), NodeState::Encrypted);
+        assert_eq!(of("luks_kdf", Outcome::Fail), NodeState::Encrypted);
+        assert_eq!(of_findings(&[], &[]), NodeState::Encrypted);
+    }
 
     #[test]
     fn every_state_round_trips_and_ranks_in_order() {

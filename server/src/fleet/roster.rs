@@ -8,7 +8,6 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{Digest, HostId, NodeState};
-use crate::clock;
 use crate::labels::{GroupBy, Labels};
 
 /// What the store last committed of a host.
@@ -56,6 +55,8 @@ struct Entry {
     labels: Labels,
     last_seen_at: Timestamp,
     observed_at: Option<Timestamp>,
+    /// The server's uptime when it was last heard of; when it was entered, if it was not yet.
+    heard: Duration,
     standing: Standing,
     /// The number of the one stream that speaks for this host.
     session: Option<u64>,
@@ -149,6 +150,11 @@ pub struct Sighting {
     pub observed_at: Option<Timestamp>,
 }
 
+/// Whether who was last heard of at `heard` is silent by now.
+pub fn is_gone(heard: Duration, silent_after: Duration, uptime: Duration) -> bool {
+    uptime.saturating_sub(heard) > silent_after
+}
+
 /// Who is enrolled.
 #[derive(Debug, Default)]
 pub struct Roster {
@@ -174,8 +180,9 @@ impl Roster {
         groups
     }
 
-    /// Enters a host, or enters it anew after another machine took its place.
-    pub fn enter(&mut self, host: Enrolled) {
+    /// Enters a host, or enters it anew after another machine took its place. It has as long to speak as one that has just
+    /// spoken. `uptime` is the server's.
+    pub fn enter(&mut self, host: Enrolled, uptime: Duration) {
         let session = self.entries.get(&host.host_id).and_then(|entry| entry.session);
         let entry = Entry {
             key_pin: host.key_pin,
@@ -184,6 +191,7 @@ impl Roster {
             labels: host.labels,
             last_seen_at: host.last_seen_at,
             observed_at: host.observed_at,
+            heard: uptime,
             standing: host.standing,
             session,
             dirty: false,
@@ -245,9 +253,9 @@ impl Roster {
         self.entries.get(host).map(|entry| entry.cluster.clone())
     }
 
-    /// The machine that enrolled, and when it was last heard of.
-    pub fn machine(&self, host: &HostId) -> Option<(String, Timestamp)> {
-        self.entries.get(host).map(|entry| (entry.machine.clone(), entry.last_seen_at))
+    /// The machine that enrolled, and the server's uptime when it was last heard of.
+    pub fn machine(&self, host: &HostId) -> Option<(String, Duration)> {
+        self.entries.get(host).map(|entry| (entry.machine.clone(), entry.heard))
     }
 
     /// When the host was last heard of, and when it last looked.
@@ -265,22 +273,24 @@ impl Roster {
         host: &HostId,
         observed_at: Option<Timestamp>,
         now: Timestamp,
+        uptime: Duration,
     ) -> Option<Presence> {
         let entry = self.entries.get_mut(host)?;
-        entry.last_seen_at = entry.last_seen_at.max(now);
+        // Also when the clock went back: what it said before was wrong.
+        entry.last_seen_at = now;
+        entry.heard = entry.heard.max(uptime);
         entry.observed_at = entry.observed_at.max(observed_at);
         entry.dirty = true;
         Some(entry.presence())
     }
 
     /// Who has not been heard of for `silent_after`, and is not known to be silent.
-    pub fn overdue(&self, silent_after: Duration, now: Timestamp) -> Vec<(HostId, Timestamp)> {
-        let horizon = clock::before(now, silent_after);
+    pub fn overdue(&self, silent_after: Duration, uptime: Duration) -> Vec<(HostId, Timestamp)> {
         self.entries
             .iter()
             .filter(|(_, entry)| {
                 let standing = &entry.standing;
-                !standing.silent && !standing.revoked && entry.last_seen_at < horizon
+                !standing.silent && !standing.revoked && is_gone(entry.heard, silent_after, uptime)
             })
             .map(|(host, entry)| (host.clone(), entry.last_seen_at))
             .collect()
@@ -379,14 +389,15 @@ mod tests {
                         last_seen_at: Timestamp::UNIX_EPOCH,
                         observed_at: None,
                         standing: standing(0, NodeState::Unknown, false, 0),
-                    }),
+                    }, Duration::ZERO),
                     Event::Commit(host, revision, state, silent, failing) => {
                         roster.commit(&hosts[host], standing(revision, state, silent, failing));
                     }
                     Event::Attach(host, session) => roster.attach(&hosts[host], session),
                     Event::Detach(host, session) => roster.detach(&hosts[host], session),
                     Event::See(host, at) => {
-                        roster.see(&hosts[host], None, Timestamp::from_second(at).unwrap());
+                        let at = Timestamp::from_second(at).unwrap();
+                        roster.see(&hosts[host], None, at, Duration::ZERO);
                     }
                     Event::Revoke(host, revision) => {
                         let standing = standing(revision, NodeState::Encrypted, false, 0);
@@ -423,16 +434,19 @@ mod tests {
     fn a_late_copy_does_not_undo_a_later_commit() {
         let host = HostId::random();
         let mut roster = Roster::default();
-        roster.enter(Enrolled {
-            host_id: host.clone(),
-            key_pin: [0; 32],
-            machine: String::new(),
-            cluster: String::new(),
-            labels: Labels::new(),
-            last_seen_at: Timestamp::UNIX_EPOCH,
-            observed_at: None,
-            standing: standing(1, NodeState::Unknown, false, 0),
-        });
+        roster.enter(
+            Enrolled {
+                host_id: host.clone(),
+                key_pin: [0; 32],
+                machine: String::new(),
+                cluster: String::new(),
+                labels: Labels::new(),
+                last_seen_at: Timestamp::UNIX_EPOCH,
+                observed_at: None,
+                standing: standing(1, NodeState::Unknown, false, 0),
+            },
+            Duration::ZERO,
+        );
         roster.commit(&host, standing(3, NodeState::Encrypted, false, 0));
         roster.commit(&host, standing(2, NodeState::Unencrypted, false, 1));
         assert_eq!(roster.counts().of(NodeState::Encrypted), 1);

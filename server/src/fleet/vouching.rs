@@ -93,7 +93,8 @@ impl Vouching {
             return BTreeSet::new();
         }
         let mut changed = self.withdraw(host);
-        if offer.exports.is_empty() {
+        // Who lends nothing has addresses too: that nobody else may call one of them its own.
+        if offer.addresses.is_empty() {
             return changed;
         }
         for address in &offer.addresses {

@@ -141,7 +141,9 @@ impl Conversation {
         self.admitted()?;
         let validity = Validity { from: self.identity.not_before, until: self.valid_until };
         session.certify(validity).await.map_err(|error| status::of_store(&error))?;
-        let presence = self.heard(None).await?;
+        // A hello is no sign of life: an agent whose reports are refused comes again and again.
+        let hub = &self.context.hub;
+        let presence = hub.greet(host_id).await.map_err(|error| status::of_store(&error))?;
         let host = hello.host.unwrap_or_default();
         let version = host.agent_version;
         self.hostname = wire::short(&host.hostname);
@@ -237,7 +239,9 @@ impl Conversation {
             let presence = self.heard(observed_at).await?;
             self.answer(Answer::Ack(v1::Ack { sequence: presence.sequence })).await
         } else {
-            self.heard(None).await?;
+            let hub = &self.context.hub;
+            let greeted = hub.greet(&self.identity.host_id).await;
+            greeted.map_err(|error| status::of_store(&error))?;
             self.resync().await
         }
     }

@@ -117,7 +117,7 @@ impl Hub {
         // One after the other: what was told is known when the next one is decided.
         let _turn = self.telling_of_clusters.lock().await;
         let now = self.clock.now();
-        let settled = self.is_settled(now);
+        let settled = self.is_settled();
         let appointed = lock(&self.duties).appointed(&digest::cluster_nodes(&key.uuid)).cloned();
         let (verdicts, name) = {
             let mut clusters = lock(&self.clusters);

@@ -20,7 +20,7 @@ use crate::fleet::certificate::Validity;
 use crate::fleet::clash::{self, Claim, Claims, Clash, Enrolment, Machine};
 use crate::fleet::cluster::{Clusters, Patience};
 use crate::fleet::duty::{self, Duties};
-use crate::fleet::roster::{Counts, NotAdmitted, Presence, Roster};
+use crate::fleet::roster::{Counts, NotAdmitted, Presence, Roster, is_gone};
 use crate::fleet::vouching::{Directory, Offer, Vouching, Words};
 use crate::fleet::{
     Applied, Body, Digest, FindingKey, HostId, HostState, Observation, apply, fall_silent, retire,
@@ -82,7 +82,8 @@ pub struct Hub {
     store: Arc<dyn Store>,
     settings: Settings,
     clock: Clock,
-    started_at: Timestamp,
+    /// The clock's uptime.
+    started: Duration,
     roster: Mutex<Roster>,
     sessions: Mutex<Sessions>,
     duties: Mutex<Duties>,
@@ -183,10 +184,10 @@ impl Hub {
         clock: Clock,
     ) -> Result<Self, StoreError> {
         let mut roster = Roster::default();
+        let (started, started_at) = (clock.uptime(), clock.now());
         for host in store.host_roster().await? {
-            roster.enter(host);
+            roster.enter(host, started);
         }
-        let started_at = clock.now();
         info!(hosts = roster.counts().enrolled, "read the fleet");
         let ending = certificates::known(&*store).await?;
         let clusters = clusters::known(&*store, settings.patience, started_at).await?;
@@ -194,7 +195,7 @@ impl Hub {
             store,
             settings,
             clock,
-            started_at,
+            started,
             roster: Mutex::new(roster),
             sessions: Mutex::default(),
             duties: Mutex::new(Duties::new(started_at)),
@@ -249,7 +250,7 @@ impl Hub {
             let mut roster = lock(&self.roster);
             let known = roster.key_pin(&host);
             let replaced = known.is_some_and(|pin| pin != admitted.host.key_pin);
-            roster.enter(admitted.host);
+            roster.enter(admitted.host, self.clock.uptime());
             replaced
         };
         if replaced {
@@ -328,12 +329,12 @@ impl Hub {
     /// What the agents of other machines say of what the host has mounted from them, and whether all of those that could
     /// were heard of.
     pub fn vouches(&self, host: &HostId) -> (Words, bool) {
-        (lock(&self.vouching).tell(host), self.is_settled(self.clock.now()))
+        (lock(&self.vouching).tell(host), self.is_settled())
     }
 
     /// After a start, everyone is given the time to come back.
-    fn is_settled(&self, now: Timestamp) -> bool {
-        crate::clock::before(now, self.settings.silent_after) >= self.started_at
+    fn is_settled(&self) -> bool {
+        self.clock.uptime().saturating_sub(self.started) >= self.settings.silent_after
     }
 
     fn tell_vouches(&self, changed: &BTreeSet<HostId>) {
@@ -398,9 +399,10 @@ impl Hub {
     fn claim(self: &Arc<Self>, host: HostId, machine: Machine) -> Result<Session, Claim> {
         let now = self.clock.now();
         // Who is not enrolled is refused elsewhere.
-        let (fingerprint, last_seen) =
-            lock(&self.roster).machine(&host).unwrap_or_else(|| (String::new(), now));
-        let gone = last_seen < crate::clock::before(now, self.settings.silent_after);
+        let uptime = self.clock.uptime();
+        let (fingerprint, heard) =
+            lock(&self.roster).machine(&host).unwrap_or_else(|| (String::new(), uptime));
+        let gone = is_gone(heard, self.settings.silent_after, uptime);
         let enrolment = Enrolment { fingerprint: &fingerprint, gone };
         let (end, ended) = oneshot::channel();
         let (tell, duties) = watch::channel(());
@@ -424,6 +426,25 @@ impl Hub {
         Ok(Session { hub: Arc::clone(self), host, number, ended, duties, vouches })
     }
 
+    /// The host says something that is no evidence of what rests on it: it may still fall silent.
+    pub async fn greet(&self, host: &HostId) -> Result<Presence, StoreError> {
+        let presence = self.presence(host).ok_or_else(|| StoreError::NoSuchHost(host.clone()))?;
+        self.speak(host, presence).await?;
+        Ok(presence)
+    }
+
+    async fn speak(&self, host: &HostId, presence: Presence) -> Result<(), StoreError> {
+        if presence.revoked {
+            return Err(StoreError::Revoked(host.clone()));
+        }
+        let now = self.clock.now();
+        let clash = lock(&self.sessions).claims.get_mut(host).and_then(|claims| claims.speak(now));
+        match clash {
+            Some(clash) => self.clash(host, clash).await,
+            None => Ok(()),
+        }
+    }
+
     /// The host was heard of. Costs no write, unless it had been missed.
     pub async fn hear(
         &self,
@@ -434,15 +455,9 @@ impl Hub {
         // A host whose clock is ahead has not looked in the future.
         let observed_at = observed_at.map(|at| at.min(now));
         let presence = lock(&self.roster)
-            .see(host, observed_at, now)
+            .see(host, observed_at, now, self.clock.uptime())
             .ok_or_else(|| StoreError::NoSuchHost(host.clone()))?;
-        if presence.revoked {
-            return Err(StoreError::Revoked(host.clone()));
-        }
-        let clash = lock(&self.sessions).claims.get_mut(host).and_then(|claims| claims.speak(now));
-        if let Some(clash) = clash {
-            self.clash(host, clash).await?;
-        }
+        self.speak(host, presence).await?;
         if presence.silent {
             self.change(host, move |state, _| return_from_silence(state, now), None).await?;
         }
@@ -469,10 +484,10 @@ impl Hub {
         self.look_at_certificates().await;
         self.look_at_clusters().await;
         let silent_after = self.settings.silent_after;
-        if !self.is_settled(now) {
+        if !self.is_settled() {
             return;
         }
-        let overdue = lock(&self.roster).overdue(silent_after, now);
+        let overdue = lock(&self.roster).overdue(silent_after, self.clock.uptime());
         futures_util::stream::iter(overdue)
             .for_each_concurrent(TOGETHER, |(host, last_seen)| async move {
                 let fall = move |state, now| fall_silent(state, last_seen, now);

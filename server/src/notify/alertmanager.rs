@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -23,7 +24,7 @@ use super::open::Unusable;
 use super::text::Story;
 use super::{Message, NotTaken, Notice, Notifier, text};
 use crate::alert::AlertState;
-use crate::clock::{Clock, after};
+use crate::clock::{Clock, after, before};
 use crate::config;
 use crate::store::{AlertRow, DeliveryStatus, PageRequest, Store};
 
@@ -31,6 +32,8 @@ use crate::store::{AlertRow, DeliveryStatus, PageRequest, Store};
 const TOGETHER: usize = 500;
 /// How many alerts are read from the store at one time.
 const PAGE: u32 = 500;
+/// How far back the ends are that are told again after a start.
+const CATCH_UP: Duration = Duration::from_hours(7 * 24);
 /// What fires does not end by itself before this.
 const FAR: Duration = Duration::from_hours(365 * 24);
 /// Ends that are kept for a replica that does not answer.
@@ -46,6 +49,8 @@ pub struct Alertmanager {
     link: Option<Arc<str>>,
     /// Held while something is told: what is told again must not overtake the end of it.
     replicas: Mutex<Vec<Replica>>,
+    /// What ended before this server was started was told again.
+    caught_up: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -138,6 +143,7 @@ impl Alertmanager {
             resend_every: alertmanager.resend_every,
             link: link.map(Arc::from),
             replicas: Mutex::new(urls.iter().map(replica).collect()),
+            caught_up: AtomicBool::new(false),
         })
     }
 
@@ -170,6 +176,40 @@ impl Alertmanager {
         Ok(answer.date)
     }
 
+    /// Tells of what ended lately: which replica missed what, a server that was restarted does not know.
+    async fn tell_ends(
+        &self,
+        replicas: &mut [Replica],
+        store: &dyn Store,
+        clock: &Clock,
+    ) -> Result<(), NotTaken> {
+        let since = before(clock.now(), CATCH_UP);
+        let mut page = PageRequest::new(PAGE, String::new());
+        loop {
+            let rows = store.alert_list(AlertState::Resolved, page).await;
+            let rows = rows.map_err(|error| NotTaken::because(error.to_string()))?;
+            let lately = |row: &&AlertRow| row.alert.ended_at.is_some_and(|at| at >= since);
+            let ends: Vec<_> = rows
+                .items
+                .iter()
+                .filter(|row| lately(row) && knows(row, &self.name, AlertState::Resolved))
+                .map(|row| {
+                    let message =
+                        Message { alert: &row.alert, state: AlertState::Resolved, repeat: 0 };
+                    Postable::of(&message, self.link.as_deref(), clock.now())
+                })
+                .collect();
+            if !ends.is_empty() {
+                self.tell(replicas, &ends, clock).await?;
+            }
+            // The newest come first: by when they began, so that a page without any is the end.
+            if rows.next.is_empty() || !rows.items.iter().any(|row| lately(&row)) {
+                return Ok(());
+            }
+            page = PageRequest::new(PAGE, rows.next);
+        }
+    }
+
     /// Tells all replicas. Taken when one took it: what the others miss is told to them with [`Notifier::resend`].
     async fn tell(
         &self,
@@ -181,7 +221,7 @@ impl Alertmanager {
         let outcomes = join_all(told).await;
         let is_taken = outcomes.iter().any(Result::is_ok);
         let mut whys = Vec::new();
-        let mut retry_after = None;
+        let (mut retry_after, mut refused) = (None, false);
         for (replica, outcome) in replicas.iter_mut().zip(outcomes) {
             match outcome {
                 Ok(()) => replica.told(alerts),
@@ -192,10 +232,11 @@ impl Alertmanager {
                     }
                     whys.push(format!("{}: {}", replica.place, error.why));
                     retry_after = retry_after.max(error.retry_after);
+                    refused |= error.refused;
                 }
             }
         }
-        if is_taken { Ok(()) } else { Err(NotTaken { why: whys.join("; "), retry_after }) }
+        if is_taken { Ok(()) } else { Err(NotTaken { why: whys.join("; "), retry_after, refused }) }
     }
 }
 
@@ -216,12 +257,12 @@ impl Replica {
     }
 }
 
-/// Whether a notifier was told that this fires.
-fn knows(row: &AlertRow, notifier: &str) -> bool {
+/// Whether a notifier was told of this state, or was to be told until it was given up: it may be back.
+fn knows(row: &AlertRow, notifier: &str, state: AlertState) -> bool {
     row.deliveries.iter().any(|delivery| {
         delivery.notifier == notifier
-            && delivery.state == AlertState::Firing
-            && delivery.status == DeliveryStatus::Delivered
+            && delivery.state == state
+            && matches!(delivery.status, DeliveryStatus::Delivered | DeliveryStatus::Failed)
     })
 }
 
@@ -267,6 +308,10 @@ impl Notifier for Alertmanager {
                 replica.told(alerts);
             }
         }
+        if !self.caught_up.load(Ordering::Acquire) {
+            self.tell_ends(&mut replicas, store, clock).await?;
+            self.caught_up.store(true, Ordering::Release);
+        }
         let mut page = PageRequest::new(PAGE, String::new());
         loop {
             let rows = store.alert_list(AlertState::Firing, page).await;
@@ -274,7 +319,7 @@ impl Notifier for Alertmanager {
             let alerts: Vec<_> = rows
                 .items
                 .iter()
-                .filter(|row| knows(row, &self.name))
+                .filter(|row| knows(row, &self.name, AlertState::Firing))
                 .map(|row| {
                     let message =
                         Message { alert: &row.alert, state: AlertState::Firing, repeat: 0 };

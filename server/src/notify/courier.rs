@@ -1,7 +1,7 @@
 //! Delivers for one notifier: takes what is due, tells it as [`schedule`](super::schedule) says, and writes down what
 //! became of it.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,6 +37,8 @@ const STORE_PAUSE: Duration = Duration::from_secs(5);
 const LONGEST_DELIVERY: Duration = Duration::from_mins(10);
 /// What would be tried later than this is tried at once when the receiver is there again.
 const SOON: Duration = Duration::from_mins(1);
+/// A clock that is adjusted by more than this goes back.
+const STEP: Duration = Duration::from_secs(1);
 /// How often at least and at most it is looked what is to be told again.
 const REMINDING: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(5));
 
@@ -84,6 +86,8 @@ pub struct Courier {
 struct Told {
     ids: Vec<i64>,
     taken: bool,
+    /// The receiver understood it, and does not want it.
+    refused: bool,
     /// How long the receiver asked to be left alone.
     pause: Option<Duration>,
     /// What could not be written down.
@@ -94,8 +98,8 @@ struct Told {
 #[derive(Debug, Default)]
 struct Desk {
     waiting: Vec<DueDelivery>,
-    /// Told, or being told, and not written down.
-    busy: BTreeSet<i64>,
+    /// Told, or being told, and not written down, with their alerts.
+    busy: BTreeMap<i64, String>,
     unrecorded: Vec<Vec<(i64, Attempt)>>,
     /// There may be more than is waiting here.
     stale: bool,
@@ -106,8 +110,12 @@ struct Desk {
     remind_at: Option<Timestamp>,
     /// What went out when that was asked for which is waiting here.
     passing: Passing,
-    /// The receiver did not take the last notice.
-    failing: bool,
+    /// All that waits is due.
+    hasten: bool,
+    /// Since when the receiver has taken nothing; `None` when it took the last notice.
+    failing_since: Option<Timestamp>,
+    /// The latest time that was seen: the clock may go back.
+    seen_at: Option<Timestamp>,
 }
 
 impl Courier {
@@ -126,10 +134,13 @@ impl Courier {
         let pace = self.terms.pace(&*self.notifier);
         let mut scheduler = Scheduler::new(pace);
         // A server that was down does not know how long the receiver was.
-        let mut desk = Desk { stale: true, failing: true, ..Desk::default() };
+        let mut desk = Desk { stale: true, failing_since: Some(Timestamp::MIN), ..Desk::default() };
         let mut sending = FuturesUnordered::new();
         while !drain.is_draining() {
             let now = self.clock.now();
+            if desk.went_back(now) {
+                scheduler.clock_went_back();
+            }
             let hush = hush(&self.terms.quiet, now);
             if let Err(error) = self.look(&mut desk, &mut outbox, pace, hush.into()).await {
                 let notifier = self.notifier.name();
@@ -190,6 +201,12 @@ impl Courier {
         passing: Passing,
     ) -> Result<(), StoreError> {
         self.write_down(desk).await?;
+        if desk.hasten {
+            // Times that were set by a clock that was ahead are no reason to wait.
+            let now = self.clock.now();
+            self.store.delivery_hasten(self.notifier.name().to_owned(), now, now).await?;
+            desk.hasten = false;
+        }
         let (now, name) = (self.clock.now(), self.notifier.name());
         if let Some(every) = self.terms.repeat_every
             && desk.remind_at.is_none_or(|at| at <= now)
@@ -228,7 +245,8 @@ impl Courier {
         desk.next_at = due.next_at;
         desk.waiting = due.deliveries;
         let Desk { waiting, busy, .. } = desk;
-        waiting.retain(|delivery| !busy.contains(&delivery.delivery_id));
+        // Nor what else is to be told of an alert that is on its way: it must not arrive before.
+        waiting.retain(|delivery| !busy.values().any(|alert| *alert == delivery.alert.alert_id));
         desk.ask_at = Some(clock::after(now, (pace.group_wait / 4).min(Duration::from_secs(1))));
         Ok(())
     }
@@ -254,13 +272,19 @@ impl Courier {
     }
 
     fn close(&self, told: Told, desk: &mut Desk, scheduler: &mut Scheduler) {
-        let Told { ids, taken, pause, unrecorded } = told;
+        let Told { ids, taken, refused, pause, unrecorded } = told;
+        if refused && ids.len() > 1 {
+            scheduler.narrow(ids.len());
+        } else if taken {
+            scheduler.widen();
+        }
         match unrecorded {
             None => desk.free(ids.into_iter()),
             // Busy until it is written down: it is not told again meanwhile.
             Some(attempts) => desk.unrecorded.push(attempts),
         }
-        desk.failing = !taken;
+        let now = self.clock.now();
+        desk.failing_since = (!taken).then(|| desk.failing_since.unwrap_or(now));
         desk.stale = true;
         if let Some(pause) = pause {
             scheduler.pause_until(clock::after(self.clock.now(), pause.min(LONGEST_PAUSE)));
@@ -285,7 +309,9 @@ impl Courier {
         self.log(&deliveries, &taken, &attempts);
         let ids = deliveries.iter().map(|delivery| delivery.delivery_id).collect();
         let recorded = self.store.delivery_record(attempts.clone()).await;
-        if taken.is_ok() && after_failure && recorded.is_ok() {
+        // It is there again. One that takes some and not others is not asked for all again at once.
+        let was_away = after_failure.is_some_and(|since| clock::after(since, SOON) <= now);
+        if taken.is_ok() && was_away && recorded.is_ok() {
             let later_than = clock::after(now, SOON);
             let hasten =
                 self.store.delivery_hasten(self.notifier.name().to_owned(), later_than, now);
@@ -296,6 +322,7 @@ impl Courier {
         Told {
             ids,
             taken: taken.is_ok(),
+            refused: taken.as_ref().is_err_and(|error| error.refused),
             pause: taken.err().and_then(|error| error.retry_after),
             unrecorded: recorded.is_err().then_some(attempts),
         }
@@ -369,8 +396,8 @@ fn latency(delivery: &DueDelivery, now: Timestamp) -> Option<Duration> {
 /// Messages that are told together.
 struct Batch {
     deliveries: Vec<DueDelivery>,
-    /// The receiver did not take what it was told last.
-    after_failure: bool,
+    /// Since when the receiver has taken nothing.
+    after_failure: Option<Timestamp>,
 }
 
 impl Desk {
@@ -385,12 +412,13 @@ impl Desk {
             .iter()
             .map(|places| Batch {
                 deliveries: places.iter().filter_map(&mut pick).collect(),
-                after_failure: self.failing,
+                after_failure: self.failing_since,
             })
             .collect();
         self.waiting = waiting.into_iter().flatten().collect();
         let taken = batches.iter().flat_map(|batch| &batch.deliveries);
-        self.busy.extend(taken.map(|delivery| delivery.delivery_id));
+        let busy = |delivery: &DueDelivery| (delivery.delivery_id, delivery.alert.alert_id.clone());
+        self.busy.extend(taken.map(busy));
         batches
     }
 
@@ -398,6 +426,17 @@ impl Desk {
         for id in ids {
             self.busy.remove(&id);
         }
+    }
+
+    /// Notes what time it is. Whether the clock went back: then nothing waits for a time that was set before.
+    fn went_back(&mut self, now: Timestamp) -> bool {
+        let back = self.seen_at.is_some_and(|seen| now < clock::before(seen, STEP));
+        self.seen_at = Some(now);
+        if back {
+            (self.ask_at, self.remind_at, self.next_at) = (None, None, None);
+            (self.stale, self.hasten) = (true, true);
+        }
+        back
     }
 
     /// When there is something to do, if nothing happens before.

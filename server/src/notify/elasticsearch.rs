@@ -182,7 +182,10 @@ impl Elasticsearch {
         self.client.judge(&answer, now)?;
         match missing(&answer.body, count) {
             None => Ok(()),
-            Some(why) => Err(NotTaken::because(self.client.excerpt(&why))),
+            // It may be one document that is not wanted.
+            Some(why) => {
+                Err(NotTaken { refused: true, ..NotTaken::because(self.client.excerpt(&why)) })
+            }
         }
     }
 }
@@ -208,17 +211,18 @@ impl Notifier for Elasticsearch {
     async fn deliver(&self, notice: &Notice<'_>, clock: &Clock) -> Result<(), NotTaken> {
         let body = body(notice, self.link.as_deref());
         let mut whys = Vec::new();
-        let mut retry_after = None;
+        let (mut retry_after, mut refused) = (None, false);
         for url in &self.urls {
             match self.bulk(url, body.clone(), notice.messages.len(), clock.now()).await {
                 Ok(()) => return Ok(()),
                 Err(error) => {
                     whys.push(format!("{}: {}", place(url), error.why));
                     retry_after = retry_after.max(error.retry_after);
+                    refused |= error.refused;
                 }
             }
         }
-        Err(NotTaken { why: whys.join("; "), retry_after })
+        Err(NotTaken { why: whys.join("; "), retry_after, refused })
     }
 }
 

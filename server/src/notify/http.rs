@@ -17,6 +17,8 @@ use crate::logging::chain;
 
 /// More than any answer that is worth reading.
 const MAX_ANSWER: usize = 4 << 20;
+/// How long to leave a receiver alone that is told too much, and does not say.
+const TOO_MUCH: Duration = Duration::from_secs(30);
 /// What of an answer people are shown, in characters.
 const EXCERPT: usize = 200;
 
@@ -175,7 +177,15 @@ impl Client {
             why.push_str(": ");
             why.push_str(&said);
         }
-        NotTaken { why, retry_after: answer.wait(now) }
+        let refused = matches!(
+            answer.status,
+            StatusCode::BAD_REQUEST
+                | StatusCode::PAYLOAD_TOO_LARGE
+                | StatusCode::UNPROCESSABLE_ENTITY
+        );
+        // Who is told too much and does not say for how long.
+        let too_much = (answer.status == StatusCode::TOO_MANY_REQUESTS).then_some(TOO_MUCH);
+        NotTaken { why, retry_after: answer.wait(now).or(too_much), refused }
     }
 
     /// The beginning of what somebody said, in one line, without our secrets.

@@ -89,11 +89,13 @@ pub struct NotTaken {
     pub why: String,
     /// How long the receiver asked to be left alone.
     pub retry_after: Option<Duration>,
+    /// The receiver understood it, and does not want it: fewer messages at a time may be wanted.
+    pub refused: bool,
 }
 
 impl NotTaken {
     pub fn because(why: impl Into<String>) -> Self {
-        Self { why: why.into(), retry_after: None }
+        Self { why: why.into(), retry_after: None, refused: false }
     }
 }
 

@@ -48,6 +48,8 @@ pub struct Plan {
 #[derive(Debug)]
 pub struct Scheduler {
     pace: Pace,
+    /// Messages of one notice, for now: fewer after one was refused.
+    together: usize,
     bucket: Bucket,
     /// When a cluster's last notice was sent.
     told: BTreeMap<String, Timestamp>,
@@ -58,12 +60,35 @@ pub struct Scheduler {
 impl Scheduler {
     pub const fn new(pace: Pace) -> Self {
         let bucket = Bucket::new(pace.rate);
-        Self { pace, bucket, told: BTreeMap::new(), resume_at: Timestamp::MIN }
+        Self {
+            pace,
+            together: pace.together,
+            bucket,
+            told: BTreeMap::new(),
+            resume_at: Timestamp::MIN,
+        }
     }
 
     /// The receiver asked to be left alone.
     pub fn pause_until(&mut self, at: Timestamp) {
         self.resume_at = self.resume_at.max(at);
+    }
+
+    /// A notice of so many was refused: one of them may be what is not wanted, and is found by halves.
+    pub fn narrow(&mut self, messages: usize) {
+        self.together = self.together.min(messages / 2).max(1);
+    }
+
+    /// A notice was taken.
+    pub fn widen(&mut self) {
+        self.together = self.together.saturating_mul(2).min(self.pace.together);
+    }
+
+    /// What was told when it was later than now is no reason to wait.
+    pub fn clock_went_back(&mut self) {
+        self.told.clear();
+        self.bucket = Bucket::new(self.pace.rate);
+        self.resume_at = Timestamp::MIN;
     }
 
     /// What to send of these, which are in the order in which they are to be told, when `busy` notices are on their way.
@@ -107,13 +132,13 @@ impl Scheduler {
         // The group of each cluster that has room.
         let mut open = BTreeMap::<&str, usize>::new();
         for (place, candidate) in candidates.iter().enumerate() {
-            if candidate.alone || self.pace.together <= 1 {
+            if candidate.alone || self.together <= 1 {
                 groups.push(vec![place]);
                 continue;
             }
             let known = open.get(candidate.cluster).and_then(|at| groups.get_mut(*at));
             match known {
-                Some(group) if group.len() < self.pace.together => group.push(place),
+                Some(group) if group.len() < self.together => group.push(place),
                 Some(_) | None => {
                     open.insert(candidate.cluster, groups.len());
                     groups.push(vec![place]);
@@ -126,12 +151,15 @@ impl Scheduler {
     fn ready_at(&self, group: &[usize], candidates: &[Candidate<'_>], now: Timestamp) -> Timestamp {
         let members = || group.iter().filter_map(|place| candidates.get(*place));
         let alone = members().any(|candidate| candidate.alone);
-        if alone || group.len() >= self.pace.together {
+        if alone || group.len() >= self.together {
             return now;
         }
         let Some(oldest) = members().map(|candidate| candidate.due_at).min() else { return now };
-        // A clock that went back makes nobody wait longer.
-        let waited = clock::after(oldest.min(now), self.pace.group_wait);
+        if oldest > now {
+            // By a clock that went back.
+            return now;
+        }
+        let waited = clock::after(oldest, self.pace.group_wait);
         let told = members().next().and_then(|first| self.told.get(first.cluster));
         let apart = told.map(|told| clock::after((*told).min(now), self.pace.group_interval));
         apart.map_or(waited, |apart| waited.max(apart))
@@ -210,6 +238,28 @@ mod tests {
         scheduler.pause_until(at(60));
         assert_eq!(scheduler.plan(&many, 0, at(59)).again_at, Some(at(60)));
         assert_eq!(scheduler.plan(&many, 0, at(60)).notices.len(), 2);
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_makes_nobody_wait() {
+        let mut scheduler = Scheduler::new(PEOPLE);
+        assert_eq!(scheduler.plan(&[due("a", 5_000)], 0, at(5_010)).notices, [[0]]);
+        scheduler.pause_until(at(5_600));
+        scheduler.clock_went_back();
+        // Due by the clock as it was.
+        assert_eq!(scheduler.plan(&[due("a", 5_011)], 0, at(1_000)).notices, [[0]]);
+    }
+
+    #[test]
+    fn a_refusal_makes_notices_smaller_and_what_is_taken_makes_them_larger_again() {
+        let mut scheduler = Scheduler::new(Pace { at_once: 9, ..PEOPLE });
+        let three = [due("a", 0), due("a", 0), due("a", 0)];
+        scheduler.narrow(3);
+        assert_eq!(scheduler.plan(&three, 0, at(5)).notices, [[0], [1], [2]]);
+        scheduler.widen();
+        assert_eq!(scheduler.plan(&three[..2], 0, at(50)).notices, [[0, 1]]);
+        scheduler.widen();
+        assert_eq!(scheduler.plan(&three, 0, at(100)).notices, [[0, 1, 2]]);
     }
 
     #[test]

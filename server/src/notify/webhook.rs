@@ -256,7 +256,9 @@ mod tests {
                 "/dev/sdc"
               ],
               "summary": "/srv/es rests in plaintext on /dev/sdb",
+              "why": "Whoever takes the disk, its image or a decommissioned drive reads what the node wrote. It does not protect a running, unlocked node. For PCI DSS 3.5.1.2 it is supporting evidence only: disk encryption alone does not satisfy that requirement on fixed disks.",
               "remedy": "put dm-crypt under it:\n  cryptsetup luksFormat /dev/sdb",
+              "link": "https://wiki.example.com/volume_encrypted",
               "started_at": "2023-11-14T22:13:20Z",
               "ended_at": null,
               "end": null

@@ -267,9 +267,9 @@ async fn the_silence_of_a_host_is_one_alert_more_and_touches_no_other() {
 
     // Heard of again, as it was before: the silence is over, and nothing else is told.
     let mut stream = server.attach(&agent).await;
+    stream.report(report(2, plain)).await.unwrap();
     let heard = receiver.next().await.payload;
     assert_eq!((&heard.alert_id, heard.state), (&silent.alert_id, AlertState::Resolved));
-    stream.report(report(2, plain)).await.unwrap();
     stream.report(report(3, agent.posture(&[("/srv", Verdict::Encrypted)]))).await.unwrap();
     let fixed = receiver.next().await.payload;
     assert_eq!((&fixed.alert_id, fixed.state), (&volume.alert_id, AlertState::Resolved));

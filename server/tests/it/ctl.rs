@@ -158,9 +158,9 @@ async fn it_revokes_hosts_and_lists_them() {
         |line: &str| ["revoked", "es-1", "admin", "sold"].iter().all(|part| line.contains(part));
     assert!(gone.lines().any(row), "{gone}");
     let findings = answer(&server, &["findings", "--node", "es-1"]).await;
-    assert!(findings.contains("when its host left the fleet: nobody saw it fixed"), "{findings}");
+    assert!(findings.contains("when it left the fleet: nobody saw it fixed"), "{findings}");
     let alerts = answer(&server, &["alerts", "--resolved"]).await;
-    assert!(alerts.contains("until the host left the fleet at"), "{alerts}");
+    assert!(alerts.contains("until the host was revoked at"), "{alerts}");
     assert!(answer(&server, &["node", "es-1"]).await.contains("by admin: sold"));
     let json = answer(&server, &["revoke", "es-1", "--format", "json"]).await;
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();

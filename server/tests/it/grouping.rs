@@ -71,7 +71,8 @@ impl Notifier for People {
         let poisoned = told.messages.iter().any(|(path, _, _)| self.poison.contains(path.as_str()));
         self.told.send(told).unwrap();
         if poisoned {
-            return Err(NotTaken::because("what is this?"));
+            let refused = self.poison.contains("/srv/refused");
+            return Err(NotTaken { refused, ..NotTaken::because("what is this?") });
         }
         self.answers.lock().unwrap().pop().unwrap_or(Ok(()))
     }
@@ -261,6 +262,7 @@ async fn what_is_not_taken_stays_together_and_has_the_same_id() {
     scene.people.answers.lock().unwrap().push(Err(NotTaken {
         why: "slow down".to_owned(),
         retry_after: Some(Duration::from_mins(5)),
+        refused: false,
     }));
     for host in 0..2 {
         scene.report(host, &[("/srv/a", PLAIN)]).await;
@@ -285,6 +287,26 @@ async fn one_message_that_is_never_taken_does_not_end_the_others() {
     }
     assert_eq!(told, [3, 3, 1, 1, 1], "its last attempt is alone");
     scene.settled().await;
+    assert_eq!(scene.counts().await, (0, 1));
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn what_is_refused_is_found_by_halves_and_the_others_do_not_wait_for_it() {
+    let mut scene = Scene::new(1, Terms::default(), &["/srv/refused"]).await;
+    let paths =
+        ["/srv/a", "/srv/b", "/srv/c", "/srv/d", "/srv/e", "/srv/refused", "/srv/x", "/srv/y"];
+    scene.report(0, &paths.map(|path| (path, PLAIN))).await;
+    let mut told = Vec::new();
+    while told.len() < 2 {
+        told.push(scene.next_after(Duration::from_secs(1)).await);
+    }
+    let sizes: Vec<_> = told.iter().map(|told| told.messages.len()).collect();
+    assert_eq!(sizes, [8, 4]);
+    while scene.counts().await.0 > 0 {
+        drop(scene.next_after(Duration::from_secs(1)).await);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     assert_eq!(scene.counts().await, (0, 1));
     scene.end().await;
 }

@@ -260,6 +260,32 @@ async fn a_silent_host_turns_stale_is_alerted_and_comes_back() {
 }
 
 #[tokio::test]
+async fn an_agent_that_only_says_hello_falls_silent() {
+    let (_dir, state) = directory();
+    let server = Server::start(config(&state)).await;
+    let agent = server.agent("es-1").await;
+    let mut stream = server.attach(&agent).await;
+    let good = report(1, agent.posture(&[("/srv/es", Verdict::Encrypted)]));
+    let digest = good.digest.clone();
+    stream.report(good).await.unwrap();
+    // Its next reports are refused, so that it comes again and again.
+    for _ in 0..4 {
+        server.clock.advance(Duration::from_mins(2));
+        let mut again = server.attach(&agent).await;
+        again.say(heartbeat(vec![7; 32])).await;
+        assert!(matches!(again.hear().await.unwrap(), Some(Hear::Resync(_))));
+        server.running.hub.sweep().await;
+    }
+    assert_eq!(server.operator().await.status().await.stale, 1);
+    // What it says of its present posture is a sign of life.
+    let mut again = server.attach(&agent).await;
+    again.say(heartbeat(digest)).await;
+    assert!(matches!(again.hear().await.unwrap(), Some(Hear::Ack(_))));
+    assert_eq!(server.operator().await.status().await.encrypted, 1);
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_servers_own_absence_is_not_its_hosts_silence() {
     let (_dir, state) = directory();
     let server = Server::start(config(&state)).await;

@@ -174,11 +174,8 @@ impl Session {
 
     /// What this machine lends; `None` while the server knows.
     pub fn lend(&mut self, lent: Offer) -> Option<Say> {
-        // Its addresses say nothing while nothing is lent.
-        if !self.welcomed
-            || self.lent == lent
-            || (self.lent.exports.is_empty() && lent.exports.is_empty())
-        {
+        // Its addresses count also while nothing is lent: nobody else may call one of them its own.
+        if !self.welcomed || self.lent == lent {
             return None;
         }
         let say = Say::Exports(nfs::wire::exports(&lent));

@@ -137,7 +137,7 @@ fn a_node_that_left_its_cluster_is_retired_and_not_passed() {
     scene.says(&one, "prod", said(&[own("A", "a")], &[list(&["A"], true)]), 20_001);
     assert_eq!(scene.look(20_001), None, "it may be starting anew");
     let over = scene.look(20_901).unwrap();
-    assert_eq!(over.transitions[0].kind.as_str(), "retired");
+    assert_eq!(over.transitions[0].kind.as_str(), "asset_retired");
     assert!(scene.open().is_empty());
     // It comes back: that is another episode.
     scene.says(&one, "prod", said(&[own("A", "a")], &[list(&["A", "B"], true)]), 30_000);
@@ -340,7 +340,7 @@ fn what_was_open_before_a_restart_ends_after_it() {
         [
             ("node:B", "resolved"),
             ("keystores:elasticsearch", "resolved"),
-            ("keystores:opensearch", "retired")
+            ("keystores:opensearch", "asset_retired")
         ]
     );
 }

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
+use lettre::address::Envelope;
 use lettre::message::header::{HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MultiPart};
 use lettre::transport::smtp::authentication::Credentials;
@@ -16,6 +17,7 @@ use lettre::transport::smtp::client::{
     Certificate, CertificateStore, Tls, TlsParameters, TlsParametersBuilder,
 };
 use lettre::{AsyncSmtpTransport, AsyncTransport as _, Message as Mail, Tokio1Executor};
+use tracing::warn;
 use zeroize::Zeroizing;
 
 use super::open::{Unusable, authority, secret};
@@ -28,6 +30,9 @@ use crate::logging::chain;
 
 /// How many alerts one mail tells of.
 const TOGETHER: usize = 1_000;
+/// Commands of one mail, of which each may take its time: a server that looks through a mail before it takes it must not
+/// get it again and again.
+const COMMANDS: u32 = 6;
 /// How many threads a mail belongs to at most: a header is not to grow with a storm.
 const THREADS: usize = 50;
 
@@ -87,6 +92,20 @@ impl Email {
             link: link.map(Arc::from),
             secrets,
         })
+    }
+
+    async fn send(&self, envelope: &Envelope, mail: &[u8]) -> Result<(), NotTaken> {
+        // The transport's own time is for one command.
+        let sending = self.transport.send_raw(envelope, mail);
+        match tokio::time::timeout(self.timeout.saturating_mul(COMMANDS), sending).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => {
+                let why = self.secrets.redact(&chain(&error));
+                let told = NotTaken::because(text::short(&text::line(&why), 500));
+                Err(NotTaken { refused: error.is_permanent(), ..told })
+            }
+            Err(_) => Err(NotTaken::because("the mail server did not answer in time")),
+        }
     }
 
     fn mail(&self, notice: &Notice<'_>, now: Timestamp) -> Result<Mail, lettre::error::Error> {
@@ -161,15 +180,24 @@ impl Notifier for Email {
     async fn deliver(&self, notice: &Notice<'_>, clock: &Clock) -> Result<(), NotTaken> {
         let mail =
             self.mail(notice, clock.now()).map_err(|error| NotTaken::because(chain(&error)))?;
-        // The transport's own time is for one command.
-        match tokio::time::timeout(self.timeout, self.transport.send(mail)).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => {
-                let why = self.secrets.redact(&chain(&error));
-                Err(NotTaken::because(text::short(&text::line(&why), 500)))
+        let (whole, bytes) = (mail.envelope(), mail.formatted());
+        let error = match self.send(whole, &bytes).await {
+            Err(error) if error.refused && whole.to().len() > 1 => error,
+            told => return told,
+        };
+        // A mailbox that is gone must not keep the mail from all others.
+        let mut is_taken = false;
+        for to in whole.to() {
+            let one = Envelope::new(whole.from().cloned(), vec![to.clone()]);
+            let one = one.map_err(|error| NotTaken::because(chain(&error)))?;
+            match self.send(&one, &bytes).await {
+                Ok(()) => is_taken = true,
+                Err(error) => {
+                    warn!(notifier = self.name, %to, error = %error, "a recipient gets no mail");
+                }
             }
-            Err(_) => Err(NotTaken::because("the mail server did not answer in time")),
         }
+        if is_taken { Ok(()) } else { Err(error) }
     }
 }
 

@@ -222,6 +222,18 @@ async fn routes_say_who_is_told_and_the_end_follows_the_beginning(store: &dyn St
     store.delivery_join(back.into(), at(800)).await.unwrap();
     assert_eq!(to("lab-mail", &hosts[0]).await, [resolved]);
     assert_eq!(to("lab-mail", &hosts[1]).await, [firing], "and of what is firing");
+
+    // What ends while it is away, it is told of when it is back: whoever was told of the beginning is.
+    let due = due_of(store, "lab-mail", &hosts[1], Severity::Info, 1_000).await;
+    store.delivery_record(told(&due, 850)).await.unwrap();
+    let left = Routes::everybody(names(&["ops"]));
+    store.delivery_join(left.clone().into(), at(860)).await.unwrap();
+    let passes = routed(step(2, vec![body("a", Outcome::Pass)]), left);
+    store.host_change(hosts[1].clone(), passes).await.unwrap();
+    assert!(to("lab-mail", &hosts[1]).await.is_empty());
+    let back = Routes::everybody(names(&["ops", "lab-mail"]));
+    store.delivery_join(back.into(), at(900)).await.unwrap();
+    assert_eq!(to("lab-mail", &hosts[1]).await, [resolved]);
 }
 
 async fn what_was_given_up_is_taken_up_in_order(store: &dyn Store) {

@@ -242,7 +242,7 @@ pub(super) fn roster(connection: &Connection) -> Result<Vec<Enrolled>, StoreErro
 pub(super) fn sightings(connection: &Connection, sightings: &[Sighting]) -> Result<(), StoreError> {
     let write = || {
         let mut update = connection.prepare_cached(
-            "UPDATE hosts SET last_seen_at = max(last_seen_at, ?2),
+            "UPDATE hosts SET last_seen_at = ?2,
                observed_at = max(coalesce(observed_at, ?3), coalesce(?3, observed_at))
              WHERE host_id = ?1",
         )?;

@@ -66,19 +66,23 @@ pub(super) fn resolve(
     // It was told before; that it goes on is not to be told any more.
     connection
         .prepare_cached(
-            "UPDATE deliveries SET status = 'delivered' WHERE status = 'pending' AND repeat > 0
+            "UPDATE deliveries SET status = 'delivered' WHERE status IN ('pending', 'failed') AND repeat > 0
                AND alert = (SELECT id FROM alerts WHERE alert_id = ?1)",
         )?
         .execute([alert_id])?;
+    // For a notifier that the configuration does not name now, the end waits until it does again.
     connection
         .prepare_cached(
-            "INSERT INTO deliveries (alert, notifier, state, next_at, severity, subject)
-             SELECT alert, notifier, 'resolved', ?2, severity, subject FROM deliveries
+            "INSERT INTO deliveries (alert, notifier, state, next_at, severity, subject, status, failed_at, last_error)
+             SELECT alert, notifier, 'resolved', ?2, severity, subject,
+               iif(notifier IN (SELECT value FROM json_each(?3)), 'pending', 'failed'),
+               iif(notifier IN (SELECT value FROM json_each(?3)), NULL, ?2),
+               iif(notifier IN (SELECT value FROM json_each(?3)), '', ?4)
+             FROM deliveries
              WHERE alert = (SELECT id FROM alerts WHERE alert_id = ?1) AND state = 'firing'
-               AND notifier IN (SELECT value FROM json_each(?3))
              ON CONFLICT DO NOTHING",
         )?
-        .execute((alert_id, time(at), json(&routes.notifiers())?))
+        .execute((alert_id, time(at), json(&routes.notifiers())?, GONE))
         .map(drop)
 }
 
