@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::lasting;
 use crate::path::HostPath;
-use crate::temporary;
 
 /// Whether a node keeps its memory out of swap: what its settings ask for, and what its API says came of it.
 pub(crate) const MEMORY_LOCK: &str = "bootstrap.memory_lock";
@@ -85,7 +85,7 @@ fn meaning(setting: &str, value: &str, follow: &dyn Fn(&HostPath) -> HostPath) -
     let path = HostPath::from_shown(value).filter(HostPath::is_absolute);
     let Some(path) = path else { return value.trim().to_owned() };
     // Which one a start made says nothing.
-    let path = if setting == TEMPORARY { temporary::lasting(&path) } else { path };
+    let path = if setting == TEMPORARY { lasting::temporary(&path) } else { path };
     follow(&path.normalised()).to_string()
 }
 

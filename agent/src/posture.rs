@@ -17,7 +17,7 @@ use crate::repository::Judged;
 use crate::secrets::Form;
 use crate::snapshot::{BlockDevice, Namespace, Observed, Resolved, Snapshot, Target};
 use crate::volume::Evaluator;
-use crate::{assumption, keystore, repository, secrets};
+use crate::{assumption, keystore, lasting, repository, secrets};
 
 /// Judges everything that was observed. Same snapshot and policy, same posture.
 pub fn evaluate(snapshot: &Snapshot, policy: &Policy) -> Posture {
@@ -99,23 +99,26 @@ pub fn evaluate(snapshot: &Snapshot, policy: &Policy) -> Posture {
 pub fn keystore_asset(observation: &keystore::Observation) -> String {
     match (&observation.namespace, &observation.service) {
         (Namespace::Process(_), Some(service)) if service.contains(':') => {
-            format!("keystore:{}@{service}", observation.path)
+            format!("keystore:{}@{}", observation.path, lasting::service(service))
         }
-        (Namespace::Host | Namespace::Process(_), _) => format!("keystore:{}", observation.path),
+        (Namespace::Host | Namespace::Process(_), _) => {
+            format!("keystore:{}", lasting::of_containers(&observation.path))
+        }
     }
 }
 
 /// The stable id of a place of settings. A process has another number at each start.
 pub fn secret_asset(seen: &secrets::Observation) -> String {
     let place = &seen.place;
-    let whose = place.service.as_ref().unwrap_or(&place.product);
+    let whose = lasting::service(place.service.as_ref().unwrap_or(&place.product));
+    let path = lasting::of_containers(&place.path);
     match (place.form, &place.namespace) {
         (Form::Environment, _) => format!("environment:{whose}"),
         (Form::Arguments, _) => format!("arguments:{whose}"),
         (_, Namespace::Process(_)) if whose.contains(':') => {
-            format!("secrets:{}@{whose}", place.path)
+            format!("secrets:{path}@{whose}")
         }
-        (_, Namespace::Host | Namespace::Process(_)) => format!("secrets:{}", place.path),
+        (_, Namespace::Host | Namespace::Process(_)) => format!("secrets:{path}"),
     }
 }
 

@@ -286,7 +286,12 @@ impl Host for LiveHost {
     }
 
     fn loop_backing(&self, device: &BlockDevice) -> Option<LoopBacking> {
-        let status = loop_device::status(&self.open_device(device).ok()?)?;
+        // The kernel asks the file system of the image, which may not answer.
+        let (host, of) = (self.clone(), device.clone());
+        let status = deadline::run(deadline::PER_ASSET, &device.node(), move || {
+            loop_device::status(&host.open_device(&of).ok()?)
+        });
+        let status = status.ok().flatten()?;
         let (files, file) =
             (self.files(&Namespace::Host), device.looped.as_ref()?.backing_file.clone());
         // The name may lead to a file system that does not answer.

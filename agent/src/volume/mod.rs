@@ -30,7 +30,7 @@ use crate::path::HostPath;
 use crate::snapshot::{
     DeviceNumber, LoopFacts, Mount, Namespace, Observed, Resolved, Snapshot, Swap, Target,
 };
-use crate::{filesystem, snapshot, temporary};
+use crate::{filesystem, lasting, snapshot};
 
 /// Judges the paths of one snapshot. What was found out about a device is kept for the next path.
 pub struct Evaluator<'a> {
@@ -56,13 +56,16 @@ pub struct Evaluator<'a> {
 ///
 /// The plain name of a product is the packaged service: its ids are the same whether it runs, in a namespace of its
 /// own because of `PrivateTmp`, or is stopped. Other instances have names with a `:` in them. A directory for temporary
-/// files that each start makes anew is named by the one that it is made in: what failed there is fixed there too.
+/// files that each start makes anew is named by the one that it is made in, and a container not by its id: what failed
+/// there is fixed there too.
 pub fn asset(target: &Target) -> String {
-    let lasting = (target.usage == Use::Temp).then(|| temporary::lasting(&target.path));
-    let path = lasting.as_ref().unwrap_or(&target.path);
+    let path = match target.usage {
+        Use::Temp => lasting::temporary(&target.path),
+        _ => lasting::of_containers(&target.path),
+    };
     match (&target.namespace, &target.service) {
         (Namespace::Process(_), Some(service)) if service.contains(':') => {
-            format!("{}:{path}@{service}", target.usage)
+            format!("{}:{path}@{}", target.usage, lasting::service(service))
         }
         (Namespace::Host | Namespace::Process(_), _) => format!("{}:{path}", target.usage),
     }

@@ -111,7 +111,10 @@ impl Files {
         }
         applied.gaps.extend(failures.gaps());
         applied.gaps.extend(on_other_machines(&shared));
-        applied.is_news |= watched.keys().any(|number| !self.watched.contains_key(number));
+        let covers = |(number, wanted): (&i32, &Wanted)| {
+            self.watched.get(number).is_some_and(|known| known.covers(wanted))
+        };
+        applied.is_news |= !watched.iter().all(covers);
         for number in self.watched.keys().filter(|number| !watched.contains_key(number)) {
             // The kernel forgets those of files that are gone by itself.
             inotify::remove_watch(&*self.inotify, *number).ok();
@@ -228,6 +231,14 @@ impl Wanted {
             flags |= WatchFlags::DELETE | WatchFlags::MOVED_FROM;
         }
         flags
+    }
+
+    /// Whether nothing of the other is missing here.
+    fn covers(&self, other: &Self) -> bool {
+        (self.access || !other.access)
+            && (self.contents || !other.contents)
+            && (self.products || !other.products)
+            && self.awaited.is_superset(&other.awaited)
     }
 
     fn add(&mut self, other: &Self) {

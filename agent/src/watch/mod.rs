@@ -1,7 +1,7 @@
 //! Watches what a posture rests on, so that a change is looked at within a fraction of a second and not at the next interval.
 //!
 //! One thread polls all sources: devices ([`uevent`]), mounts and swap areas ([`tables`]), names ([`files`]), the ends of
-//! processes ([`processes`]), the clock ([`clock`]). It says that something changed, never what is true: each time
+//! processes ([`processes`]), new ones ([`newcomers`]), the clock ([`clock`]). It says that something changed, never what is true: each time
 //! everything is looked at again. What to watch follows from the latest look ([`plan`]).
 //!
 //! Nothing is missed in silence: what cannot be watched, and what was lost on the way, is a gap of the posture.
@@ -10,6 +10,7 @@
 
 mod clock;
 mod files;
+mod newcomers;
 mod plan;
 mod processes;
 mod sight;

@@ -48,6 +48,8 @@ const FILES: &[&str] = &[
     "/etc/fstab",
     "/etc/group",
     "/etc/nsswitch.conf",
+    "/etc/systemd/coredump.conf",
+    "/etc/systemd/sleep.conf",
     "/etc/passwd",
     "/var/lib/nfs/etab",
 ];
@@ -86,6 +88,12 @@ impl Plan {
         for place in snapshot.secrets.iter().map(|seen| &seen.place) {
             if !place.form.is_memory() {
                 plan.file(host, &place.namespace, &place.path);
+            }
+        }
+        // A link that led out of a data directory may lead elsewhere.
+        for walk in &snapshot.links {
+            for link in walk.found.iter().flat_map(|found| &found.leaving) {
+                plan.way(host, &walk.namespace, &link.path);
             }
         }
         for file in &snapshot.boot.surroundings.files {

@@ -15,12 +15,16 @@ use tokio::sync::mpsc;
 use super::Watch;
 use super::clock::Clock;
 use super::files::Files;
+use super::newcomers::Newcomers;
 use super::processes::{Of, Processes};
 use super::tables::Table;
 use super::uevent::Devices;
 
 /// A service that starts has its files open after a while: then it is looked at again, and once more when a slow one has.
 const SETTLED: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(30)];
+
+/// How often it is looked whether a service has come that no directory tells of.
+const NEWCOMERS: Duration = Duration::from_secs(20);
 
 /// In bytes: it keeps what it reads on the stack, and calls nothing deep.
 const STACK: usize = 256 << 10;
@@ -49,7 +53,12 @@ struct Watcher {
     devices: Option<Devices>,
     mounts: Option<Table>,
     swaps: Option<Table>,
+    /// Of md; where there are none, there may be no such table.
+    arrays: Option<Table>,
     clock: Option<Clock>,
+    newcomers: Newcomers,
+    /// When to look for processes that have come.
+    look_at: Instant,
     files: Option<Files>,
     processes: Processes,
     /// When to look once more, the next one last.
@@ -63,6 +72,7 @@ enum Source {
     Devices,
     Mounts,
     Swaps,
+    Arrays,
     Clock,
     Files,
     Process(Of),
@@ -86,7 +96,10 @@ impl Watcher {
             devices: None,
             mounts: None,
             swaps: None,
+            arrays: None,
             clock: None,
+            newcomers: Newcomers::default(),
+            look_at: Instant::now(),
             files: None,
             processes: Processes::default(),
             later: Vec::new(),
@@ -110,7 +123,19 @@ impl Watcher {
                         }
                         said.changed |= self.renew();
                     }
-                    Source::Devices => said.changed |= self.devices()?,
+                    Source::Devices => {
+                        let changed = self.devices()?;
+                        said.changed |= changed;
+                        // What is told before it is done, such as a disk that is made ready for a file system of many.
+                        said.starts |= changed;
+                    }
+                    Source::Arrays => {
+                        tracing::debug!("the arrays changed");
+                        // It tells again until it is read: by another descriptor.
+                        self.arrays = None;
+                        self.open_arrays();
+                        said = Said { changed: true, starts: true };
+                    }
                     Source::Mounts => {
                         tracing::debug!("the mounts changed");
                         said = Said { changed: true, starts: true };
@@ -125,7 +150,7 @@ impl Watcher {
                         said.changed |= heard.changed;
                         said.starts |= heard.starts;
                     }
-                    Source::Process(Of::Table(_)) => said.changed = true,
+                    Source::Process(Of::Table(_)) => said = Said { changed: true, starts: true },
                     Source::Process(Of::End(pid)) => {
                         tracing::debug!(pid, "a process ended");
                         self.processes.forget(pid);
@@ -133,6 +158,12 @@ impl Watcher {
                         said = Said { changed: true, starts: true };
                     }
                 }
+            }
+            if self.look_at <= Instant::now() {
+                self.look_at = Instant::now() + NEWCOMERS;
+                let came = self.newcomers.look(&self.watch.0.root);
+                said.changed |= came;
+                said.starts |= came;
             }
             if said.starts {
                 let now = Instant::now();
@@ -165,6 +196,7 @@ impl Watcher {
         add(Source::Devices, self.devices.as_ref().map(|one| one.as_fd()), PollFlags::IN);
         add(Source::Mounts, self.mounts.as_ref().map(|one| one.as_fd()), PollFlags::PRI);
         add(Source::Swaps, self.swaps.as_ref().map(|one| one.as_fd()), PollFlags::PRI);
+        add(Source::Arrays, self.arrays.as_ref().map(|one| one.as_fd()), PollFlags::PRI);
         add(Source::Clock, self.clock.as_ref().map(|one| one.as_fd()), PollFlags::IN);
         add(Source::Files, self.files.as_ref().map(|one| one.as_fd()), PollFlags::IN);
         for (of, descriptor) in self.processes.descriptors() {
@@ -178,9 +210,10 @@ impl Watcher {
             .iter()
             .map(|(_, descriptor, flags)| PollFd::from_borrowed_fd(*descriptor, *flags))
             .collect();
-        let left = self.later.last().map(|at| at.saturating_duration_since(Instant::now()));
+        let until = self.later.last().map_or(self.look_at, |later| self.look_at.min(*later));
+        let left = until.saturating_duration_since(Instant::now());
         // More than there is of time: then it waits for an event.
-        let left = left.and_then(|left| Timespec::try_from(left).ok());
+        let left = Timespec::try_from(left).ok();
         match poll(&mut asked, left.as_ref()) {
             Ok(_) => {}
             Err(Errno::INTR) => return Ok(Vec::new()),
@@ -195,6 +228,7 @@ impl Watcher {
         let plan = Arc::clone(&self.watch.state().plan);
         let root = self.watch.0.root.clone();
         let mut is_news = self.open_sources(&root);
+        self.open_arrays();
         let (opened, mut gaps) =
             opened(&mut self.files, Files::open, "changes of files", |errno| {
                 if errno == Errno::MFILE { "raise fs.inotify.max_user_instances" } else { "" }
@@ -258,6 +292,14 @@ impl Watcher {
             is_news |= state.sight.blind(source, if is_none { Vec::new() } else { gaps });
         }
         is_news
+    }
+
+    fn open_arrays(&mut self) {
+        if self.arrays.is_none() {
+            let path = self.watch.0.root.join("proc/mdstat");
+            // Opening it counts as reading it.
+            self.arrays = path.exists().then(|| Table::open(&path).ok()).flatten();
+        }
     }
 
     fn missed(&self, subject: &'static str, why: &str, remedy: &'static str) {
