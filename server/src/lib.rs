@@ -25,6 +25,7 @@ pub mod hex;
 pub mod hub;
 mod journal;
 pub mod labels;
+mod limit;
 pub mod logging;
 mod metrics;
 pub mod notify;

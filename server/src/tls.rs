@@ -1,9 +1,10 @@
 //! TLS of both ports: who may connect, with what certificate the server answers, and the accept loop.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -30,6 +31,7 @@ use crate::authority::Identity;
 use crate::clock::Clock;
 use crate::drain::Drain;
 use crate::fleet::certificate::Validity;
+use crate::metrics::Counters;
 
 /// A handshake that takes longer is somebody holding a socket open.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -186,6 +188,7 @@ pub(crate) struct Connection {
     stream: TlsStream<TcpStream>,
     peer: Peer,
     _place: OwnedSemaphorePermit,
+    _seat: Option<Seat>,
 }
 
 impl Connected for Connection {
@@ -240,12 +243,12 @@ impl AsyncWrite for Connection {
 pub(crate) fn accept(
     listener: TcpListener,
     config: ServerConfig,
-    max_connections: usize,
+    places: Places,
     mut drain: Drain,
 ) -> ReceiverStream<io::Result<Connection>> {
     let (ready, connections) = mpsc::channel(16);
     let acceptor = TlsAcceptor::from(Arc::new(config));
-    let places = Arc::new(Semaphore::new(max_connections));
+    let Places { in_all: places, crowd } = places;
     let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
     tokio::spawn(async move {
         let accepting = async {
@@ -262,9 +265,9 @@ pub(crate) fn accept(
                         continue;
                     }
                 };
-                let (acceptor, ready) = (acceptor.clone(), ready.clone());
+                let (acceptor, ready, crowd) = (acceptor.clone(), ready.clone(), crowd.clone());
                 tokio::spawn(async move {
-                    match shake(&acceptor, stream, address, place).await {
+                    match shake(&acceptor, stream, address, (place, crowd)).await {
                         // The port has been closed meanwhile: nobody is left to serve it.
                         Ok(connection) => drop(ready.send(Ok(connection)).await),
                         Err(error) => debug!(peer = %address, error = %error, "no TLS connection"),
@@ -285,17 +288,81 @@ async fn shake(
     acceptor: &TlsAcceptor,
     stream: TcpStream,
     address: SocketAddr,
-    place: OwnedSemaphorePermit,
+    (place, crowd): (OwnedSemaphorePermit, Option<Arc<Crowd>>),
 ) -> io::Result<Connection> {
     stream.set_nodelay(true)?;
     let stream = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream))
         .await
         .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-    let certificate = stream
+    let certificate: Option<Arc<[u8]>> = stream
         .get_ref()
         .1
         .peer_certificates()
         .and_then(<[CertificateDer<'_>]>::first)
         .map(|certificate| Arc::from(certificate.as_ref()));
-    Ok(Connection { stream, peer: Peer { address, certificate }, _place: place })
+    let seat = match (&certificate, crowd) {
+        (Some(certificate), Some(crowd)) => Some(crowd.sit(certificate)?),
+        (None, _) | (_, None) => None,
+    };
+    Ok(Connection { stream, peer: Peer { address, certificate }, _place: place, _seat: seat })
+}
+
+/// How many connections a port has room for.
+#[derive(Debug)]
+pub(crate) struct Places {
+    in_all: Arc<Semaphore>,
+    crowd: Option<Arc<Crowd>>,
+}
+
+impl Places {
+    pub(crate) fn new(most: usize) -> Self {
+        Self { in_all: Arc::new(Semaphore::new(most)), crowd: None }
+    }
+
+    /// So many at most for each certificate: one host must not take the places of all.
+    pub(crate) fn per_certificate(self, most: usize, counters: Arc<Counters>) -> Self {
+        let crowd = Crowd { most, counters, taken: Mutex::default() };
+        Self { crowd: Some(Arc::new(crowd)), ..self }
+    }
+}
+
+/// Who has how many connections.
+#[derive(Debug)]
+struct Crowd {
+    most: usize,
+    counters: Arc<Counters>,
+    taken: Mutex<BTreeMap<Arc<[u8]>, usize>>,
+}
+
+impl Crowd {
+    fn sit(self: &Arc<Self>, certificate: &Arc<[u8]>) -> io::Result<Seat> {
+        let mut all = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = all.entry(Arc::clone(certificate)).or_default();
+        if *taken >= self.most {
+            drop(all);
+            self.counters.crowded();
+            return Err(io::Error::other("too many connections with one certificate"));
+        }
+        *taken += 1;
+        Ok(Seat { crowd: Arc::clone(self), certificate: Arc::clone(certificate) })
+    }
+}
+
+/// One of the connections of a certificate, for as long as it is open.
+#[derive(Debug)]
+struct Seat {
+    crowd: Arc<Crowd>,
+    certificate: Arc<[u8]>,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut all = self.crowd.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(taken) = all.get_mut(&self.certificate) {
+            *taken -= 1;
+            if *taken == 0 {
+                all.remove(&self.certificate);
+            }
+        }
+    }
 }

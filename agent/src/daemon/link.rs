@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::core::{Daemon, Known, Route, Up};
 use super::{Cause, Options};
 use crate::status::LinkState;
+use crate::transport::backoff;
 use crate::transport::client::Link;
 use crate::transport::failure::{Failure, chain};
 use crate::transport::files;
@@ -20,8 +21,6 @@ use crate::transport::session::{Heard, Pace, Session};
 const HEARTBEAT: Duration = Duration::from_mins(1);
 /// A server that asks for fewer heartbeats than this would hear nothing of a hung agent for too long.
 const RAREST_HEARTBEAT: Duration = Duration::from_hours(1);
-/// A server that asks to be left alone for longer is not obeyed.
-const LONGEST_PUSHBACK: Duration = Duration::from_mins(10);
 
 impl Daemon {
     /// Reads the identity file, and connects with what it says.
@@ -276,8 +275,10 @@ impl Daemon {
         } else {
             self.backoff.after_failure(fraction)
         };
-        let asked = failure.retry_after().unwrap_or_default().min(LONGEST_PUSHBACK);
-        self.connect_at = Some(Instant::now() + wait.max(asked));
+        let wait = failure
+            .retry_after()
+            .map_or(wait, |asked| wait.max(backoff::as_asked(asked, (self.options.chance)())));
+        self.connect_at = Some(Instant::now() + wait);
         tracing::debug!(
             kind = failure.kind(),
             wait_ms = wait.as_millis(),

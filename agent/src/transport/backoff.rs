@@ -7,6 +7,15 @@ use std::time::Duration;
 /// defaults. Enrolling again is noticed at once; this is for a server that was restored from a backup.
 const PARKED: u32 = 60;
 
+/// A server that asks to be left alone for longer is not obeyed.
+const LONGEST_ASKED: Duration = Duration::from_mins(10);
+
+/// How long to stay away when the server asked for that: never less, and not exactly as long as others that it asked the
+/// same. `fraction` is uniform in `[0, 1)`.
+pub fn as_asked(asked: Duration, fraction: f64) -> Duration {
+    asked.min(LONGEST_ASKED).mul_f64(fraction.clamp(0.0, 1.0).mul_add(0.25, 1.0))
+}
+
 /// A source of fractions in `[0, 1)`.
 pub type Chance = Box<dyn FnMut() -> f64 + Send>;
 
@@ -83,6 +92,14 @@ mod tests {
         assert_eq!(waits, [2, 4, 8, 16, 32, 60, 60, 60]);
         backoff.succeeded();
         assert_eq!(backoff.after_failure(0.5), Duration::from_secs(1));
+    }
+
+    #[test]
+    fn what_the_server_asks_for_is_kept_and_not_by_all_at_one_moment() {
+        let minute = Duration::from_mins(1);
+        assert_eq!(as_asked(minute, 0.0), minute);
+        assert_eq!(as_asked(minute, 1.0), Duration::from_secs(75));
+        assert_eq!(as_asked(Duration::from_hours(9), 0.0), LONGEST_ASKED);
     }
 
     proptest! {

@@ -13,7 +13,7 @@ use atrest_proto::v1::enrollment_service_client::EnrollmentServiceClient;
 use jiff::Timestamp;
 use thiserror::Error;
 
-use super::backoff::{Backoff, Bounds};
+use super::backoff::{Backoff, Bounds, as_asked};
 use super::client::{self, DialError};
 use super::failure::Failure;
 use super::identity::{self, Identity, IdentityError, Issued, Key, Validity};
@@ -21,8 +21,10 @@ use super::{StateDir, files, tls};
 
 /// How long the server may take to answer.
 const ANSWER: Duration = Duration::from_secs(30);
-/// How often an overloaded server is asked.
+/// How often an overloaded server is asked that does not say when to come again.
 const TRIES: u32 = 5;
+/// How long a server that does say is waited for: a fleet of ten thousand is let in by then.
+const PATIENCE: Duration = Duration::from_mins(15);
 const MAX_ANSWER: usize = 1024 * 1024;
 
 /// What to do when this host is enrolled already.
@@ -174,7 +176,8 @@ pub async fn enroll(
     Ok(Enrolled::Now { host_id: identity.host_id, server: identity.server, validity })
 }
 
-/// An enrolment that an overloaded server turned away spent nothing, so it is asked again, with jitter.
+/// An enrolment that an overloaded server turned away spent nothing, so it is asked again, with jitter: when the server
+/// said, or a few times where it did not say.
 async fn ask_patiently(
     address: &str,
     pin: tls::Pin,
@@ -182,19 +185,25 @@ async fn ask_patiently(
 ) -> Result<v1::EnrollResponse, EnrollError> {
     let mut backoff =
         Backoff::new(Bounds { first: Duration::from_secs(1), most: Duration::from_secs(10) });
-    for _ in 1..TRIES {
-        match ask(address, pin, request.clone()).await {
+    let (mut untold, mut waited) = (0, Duration::ZERO);
+    loop {
+        let (why, asked) = match ask(address, pin, request.clone()).await {
             Err(EnrollError::Connection(Failure::Overloaded { why, retry_after })) => {
-                let wait = backoff.after_failure(tls::chance());
-                let wait =
-                    retry_after.map_or(wait, |asked| wait.max(asked.min(backoff.bounds().most)));
-                tracing::warn!(why, wait_ms = wait.as_millis(), "the server is busy: asking again");
-                tokio::time::sleep(wait).await;
+                (why, retry_after)
             }
             settled => return settled,
+        };
+        untold += u32::from(asked.is_none());
+        let wait = backoff.after_failure(tls::chance());
+        let wait = asked.map_or(wait, |asked| wait.max(as_asked(asked, tls::chance())));
+        waited += wait;
+        if untold >= TRIES || waited > PATIENCE {
+            let failure = Failure::Overloaded { why, retry_after: asked };
+            return Err(EnrollError::Connection(failure));
         }
+        tracing::warn!(why, wait_ms = wait.as_millis(), "the server is busy: asking again");
+        tokio::time::sleep(wait).await;
     }
-    ask(address, pin, request).await
 }
 
 async fn ask(

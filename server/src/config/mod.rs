@@ -37,6 +37,7 @@ pub struct Config {
     pub audit: Audit,
     pub history: History,
     pub clusters: Clusters,
+    pub limits: Limits,
     pub metrics: Metrics,
     pub alerts: Alerts,
     pub notify: Notify,
@@ -88,6 +89,10 @@ pub struct Enrollment {
     pub token_lifetime: Duration,
     /// Failed attempts of one address in a minute before it is turned away.
     pub failures_per_minute: u32,
+    /// Ten times as many may come at once.
+    pub per_second: u64,
+    /// Of one address; an IPv6 network counts as one.
+    pub per_second_per_address: u64,
 }
 
 /// How long it is kept what operators did. Whichever is reached first ends it.
@@ -110,6 +115,18 @@ pub struct Clusters {
     pub missing_after: Duration,
     /// How long no keystore of a cluster may have changed before they are compared.
     pub keystores_settle: Duration,
+}
+
+/// What one host may say. Beyond that it is read from more slowly, and after a while sent away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Ten times as many may come at once.
+    pub messages_per_second: u64,
+    pub kib_per_second: u64,
+    /// How long a host may be slowed down without a pause.
+    pub patience: Duration,
+    /// Open connections with one certificate.
+    pub connections_per_certificate: usize,
 }
 
 /// What is told to Prometheus.

@@ -10,7 +10,7 @@ use super::notify::notify;
 use super::reader::{Reader, Section};
 use super::values::{address, count, duration, non_empty, number, path, text};
 use super::{
-    Agents, Alerts, Audit, Authority, Clusters, Config, Enrollment, History, Log, Metrics,
+    Agents, Alerts, Audit, Authority, Clusters, Config, Enrollment, History, Limits, Log, Metrics,
     OperatorToken, Operators, host_of,
 };
 use crate::access::Role;
@@ -35,6 +35,8 @@ pub(super) fn config<'a>(reader: &mut Reader<'a>, root: &mut Section<'a>) -> Con
     let history = history(reader, section);
     let section = root.section(reader, "clusters");
     let clusters = clusters(reader, section);
+    let section = root.section(reader, "limits");
+    let limits = limits(reader, section);
     let section = root.section(reader, "metrics");
     let metrics = metrics(reader, section);
     let section = root.section(reader, "alerts");
@@ -52,6 +54,7 @@ pub(super) fn config<'a>(reader: &mut Reader<'a>, root: &mut Section<'a>) -> Con
         audit,
         history,
         clusters,
+        limits,
         metrics,
         alerts,
         notify,
@@ -168,6 +171,12 @@ fn enrollment<'a>(reader: &mut Reader<'a>, mut section: Section<'a>) -> Enrollme
                 number(value).filter(|failures| (1..=10_000).contains(failures))
             })
             .unwrap_or(10),
+        per_second: section
+            .value(reader, "per_second", "a number from 1 to 1000000", rate)
+            .unwrap_or(50),
+        per_second_per_address: section
+            .value(reader, "per_second_per_address", "a number from 1 to 1000000", rate)
+            .unwrap_or(20),
     };
     section.end(reader);
     enrollment
@@ -218,6 +227,34 @@ fn clusters<'a>(reader: &mut Reader<'a>, mut section: Section<'a>) -> Clusters {
     };
     section.end(reader);
     clusters
+}
+
+fn limits<'a>(reader: &mut Reader<'a>, mut section: Section<'a>) -> Limits {
+    let limits = Limits {
+        messages_per_second: section
+            .value(reader, "messages_per_second", "a number from 1 to 1000000", rate)
+            .unwrap_or(100),
+        kib_per_second: section
+            .value(reader, "kib_per_second", "a number from 1 to 1000000", rate)
+            .unwrap_or(4_096),
+        patience: section
+            .value(reader, "patience", "a time from 1s to 1h, such as \"1m\"", |value| {
+                duration(value, Duration::from_secs(1), Duration::from_hours(1))
+            })
+            .unwrap_or(Duration::from_mins(1)),
+        connections_per_certificate: section
+            .value(reader, "connections_per_certificate", "a number from 2 to 10000", |value| {
+                number(value).filter(|connections| (2..=10_000).contains(connections))
+            })
+            .unwrap_or(32),
+    };
+    section.end(reader);
+    limits
+}
+
+/// So many a second.
+fn rate(value: &toml::de::DeValue<'_>) -> Option<u64> {
+    number(value).filter(|rate| (1..=1_000_000).contains(rate))
 }
 
 fn metrics<'a>(reader: &mut Reader<'a>, mut section: Section<'a>) -> Metrics {

@@ -1,6 +1,7 @@
 //! `AgentService`: one stream per agent. Decode, hand to the hub, acknowledge when it is durable; nothing else.
 
 use std::error::Error as _;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use atrest_proto::v1;
@@ -8,17 +9,20 @@ use atrest_proto::v1::agent_service_server::AgentService;
 use atrest_proto::v1::attach_request::Message as Request;
 use atrest_proto::v1::attach_response::Message as Answer;
 use jiff::Timestamp;
+use prost::Message as _;
 use tokio::sync::mpsc;
+use tokio::sync::oneshot::error::RecvError;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Response, Status, Streaming};
-use tracing::{debug, error, info};
+use tracing::{debug, error, info, warn};
 
+use super::throttle::{Budget, Pace};
 use super::{Context, identify, status, wire};
 use crate::authority::{Csr, Identity};
 use crate::fleet::Digest;
 use crate::fleet::certificate::Validity;
 use crate::fleet::roster::Presence;
-use crate::hub::Session;
+use crate::hub::{End, Session};
 use crate::logging::chain;
 use crate::tls::Peer;
 
@@ -26,6 +30,8 @@ use crate::tls::Peer;
 const HELLO: Duration = Duration::from_secs(30);
 /// Answers that wait for a slow reader; beyond that its stream waits.
 const ANSWERS: usize = 4;
+/// A host that said too much for too long is asked to stay away for so long.
+const SENT_AWAY: Duration = Duration::from_mins(1);
 
 #[derive(Debug, Clone)]
 pub(super) struct Handler {
@@ -53,6 +59,7 @@ impl AgentService for Handler {
         let conversation = Conversation {
             context: self.context.clone(),
             valid_until: identity.not_after,
+            budget: self.context.throttles.of(&identity.host_id),
             identity,
             hostname: String::new(),
             address,
@@ -73,6 +80,8 @@ struct Conversation {
     valid_until: Timestamp,
     /// As the hello said.
     hostname: String,
+    /// Of the host, on all of its streams.
+    budget: Arc<Mutex<Budget>>,
     answers: mpsc::Sender<Result<v1::AttachResponse, Status>>,
 }
 
@@ -129,6 +138,7 @@ impl Conversation {
         let host_id = &self.identity.host_id;
         // Before it is asked who speaks: what holds a certificate that is worth nothing claims nothing.
         self.admitted()?;
+        self.budget().open(self.context.clock.now()).map_err(|wait| self.too_much(wait))?;
         let machine = wire::machine(hello.host.as_ref(), self.address.clone())?;
         let session = self
             .context
@@ -173,17 +183,13 @@ impl Conversation {
             request = requests.message() => heard(request)?,
             Ok(()) = session.duties.changed() => return self.assign().await,
             Ok(()) = session.vouches.changed() => return self.vouch().await,
-            end = &mut session.ended => {
-                let host_id = &self.identity.host_id;
-                let status =
-                    end.map_or_else(|_| status::draining(), |end| status::of_end(end, host_id));
-                return Err(status.into());
-            }
+            end = &mut session.ended => return Err(self.ended(end).into()),
             () = drain.wait() => return Err(status::draining().into()),
             () = self.context.clock.sleep_until(self.valid_until) => {
                 return Err(identify::expired(&self.identity).into());
             }
         };
+        self.pace(&request, session).await?;
         // What was taken is finished, whatever happens meanwhile: an acknowledgement is never lost on purpose.
         match request.message {
             Some(Request::Report(report)) => self.report(report, session).await,
@@ -212,6 +218,42 @@ impl Conversation {
             // A newer agent asks for something that this version does not know.
             None => Ok(()),
         }
+    }
+
+    /// Takes the message at the rate that its host has. Nothing else is read meanwhile, so that its sender is slowed down,
+    /// and one that goes on for long is sent away.
+    async fn pace(&self, request: &v1::AttachRequest, session: &mut Session) -> Result<(), Over> {
+        let Context { clock, counters, drain, .. } = &self.context;
+        let size = u64::try_from(request.encoded_len()).unwrap_or(u64::MAX);
+        let pace = self.budget().spend(size, clock.now());
+        let wait = match pace {
+            Pace::Now => return Ok(()),
+            Pace::After(wait) => wait,
+            Pace::Never => return Err(self.too_much(SENT_AWAY).into()),
+        };
+        counters.slowed();
+        let mut drain = drain.clone();
+        tokio::select! {
+            () = clock.sleep(wait) => Ok(()),
+            end = &mut session.ended => Err(self.ended(end).into()),
+            () = drain.wait() => Err(status::draining().into()),
+        }
+    }
+
+    fn budget(&self) -> MutexGuard<'_, Budget> {
+        self.budget.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn too_much(&self, wait: Duration) -> Status {
+        let host_id = &self.identity.host_id;
+        warn!(host_id = %host_id, peer = self.address, ?wait, "a host says more than it may");
+        self.context.counters.cut_off();
+        status::too_much(host_id, wait)
+    }
+
+    fn ended(&self, end: Result<End, RecvError>) -> Status {
+        let host_id = &self.identity.host_id;
+        end.map_or_else(|_| status::draining(), |end| status::of_end(end, host_id))
     }
 
     async fn report(&self, report: v1::Report, session: &Session) -> Result<(), Over> {

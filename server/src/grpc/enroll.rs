@@ -7,8 +7,9 @@ use atrest_proto::model;
 use atrest_proto::v1;
 use atrest_proto::v1::enrollment_service_server::EnrollmentService;
 use tonic::{Request, Response, Status};
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
+use super::admission::{Admission, Limit};
 use super::failures::Failures;
 use super::{Context, status, wire};
 use crate::authority::Csr;
@@ -24,12 +25,15 @@ const MAX_SECRET: usize = 256;
 pub(super) struct Handler {
     context: Context,
     failures: Arc<Mutex<Failures>>,
+    admission: Arc<Mutex<Admission>>,
 }
 
 impl Handler {
     pub(super) fn new(context: Context) -> Self {
         let failures = Failures::new(context.limits.failures_per_minute);
-        Self { context, failures: Arc::new(Mutex::new(failures)) }
+        let (per_address, in_all) = context.limits.enrolments_per_second;
+        let admission = Arc::new(Mutex::new(Admission::new(per_address, in_all)));
+        Self { context, failures: Arc::new(Mutex::new(failures)), admission }
     }
 
     fn turn_away(&self, address: IpAddr) -> Result<(), Status> {
@@ -39,6 +43,16 @@ impl Handler {
             None => Ok(()),
             Some(until) => Err(status::turned_away(until, now)),
         }
+    }
+
+    /// Before anything is read or hashed: a storm costs as little as can be.
+    fn pace(&self, address: IpAddr) -> Result<(), Status> {
+        let mut admission = self.admission.lock().unwrap_or_else(PoisonError::into_inner);
+        admission.admit(address, self.context.clock.now()).map_err(|(limit, wait)| {
+            self.context.counters.put_off(limit == Limit::Address);
+            debug!(peer = %address, ?limit, ?wait, "an enrolment has to wait");
+            status::put_off(wait)
+        })
     }
 
     fn note_failure(&self, address: IpAddr) {
@@ -68,6 +82,7 @@ impl EnrollmentService for Handler {
             .map(|peer| peer.address.ip())
             .ok_or_else(|| Status::internal("the connection has no address"))?;
         self.turn_away(address)?;
+        self.pace(address)?;
         let v1::EnrollRequest { secret, csr, host } = request.into_inner();
         let csr = Csr::parse(&csr).map_err(|error| status::of_csr(&error))?;
         let host: model::Host =

@@ -52,7 +52,7 @@ impl Failures {
 }
 
 /// One customer of a provider has a /64: its addresses count as one.
-fn network(address: IpAddr) -> IpAddr {
+pub(super) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
             let network = u128::from(address) & !u128::from(u64::MAX);

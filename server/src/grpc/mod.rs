@@ -1,5 +1,6 @@
 //! The two gRPC ports: thin handlers over the hub and the store, behind one chain of middleware each.
 
+mod admission;
 mod alerts;
 mod attach;
 mod audit;
@@ -12,6 +13,7 @@ mod metrics;
 mod nodes;
 mod operators;
 mod status;
+mod throttle;
 mod tokens;
 mod wire;
 
@@ -41,6 +43,7 @@ use crate::notify::Notifier;
 use crate::serve::OwnCertificates;
 use crate::store::Store;
 use crate::tls::Connection;
+pub(crate) use throttle::{Rates, Throttles};
 
 /// A peer that does not answer this is gone, however its connection looks.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
@@ -65,6 +68,7 @@ pub(crate) struct Context {
     pub(crate) own: OwnCertificates,
     /// Everyone who is told of alerts.
     pub(crate) notifiers: Arc<[Arc<dyn Notifier>]>,
+    pub(crate) throttles: Arc<Throttles>,
     pub(crate) limits: Limits,
 }
 
@@ -78,6 +82,8 @@ pub(crate) struct Limits {
     pub(crate) agent_certificate_lifetime: Duration,
     pub(crate) token_lifetime: Duration,
     pub(crate) failures_per_minute: u32,
+    /// Enrolments from one address, and in all.
+    pub(crate) enrolments_per_second: (u64, u64),
     pub(crate) max_path_series: usize,
 }
 

@@ -133,6 +133,26 @@ pub(super) fn turned_away(until: Timestamp, now: Timestamp) -> Status {
     status
 }
 
+/// A host says more than it may. `wait` is when it may say something again.
+pub(super) fn too_much(host: &HostId, wait: Duration) -> Status {
+    let mut status = Status::resource_exhausted(format!(
+        "host {host} says more than the server's limits allow ([limits] in its configuration): its agent waits and goes on \
+         later; nothing that was acknowledged is lost"
+    ));
+    push_back(&mut status, wait.as_millis());
+    status
+}
+
+/// Hosts enrol faster than the server takes them. `wait` is when it is this one's turn.
+pub(super) fn put_off(wait: Duration) -> Status {
+    let mut status = Status::resource_exhausted(format!(
+        "too many hosts enrol at this moment: try again in {} s; nothing was used up",
+        wait.as_secs().saturating_add(1)
+    ));
+    push_back(&mut status, wait.as_millis());
+    status
+}
+
 fn push_back(status: &mut Status, milliseconds: impl std::fmt::Display) {
     if let Ok(wait) = milliseconds.to_string().parse() {
         status.metadata_mut().insert(PUSHBACK, wait);

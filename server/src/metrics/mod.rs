@@ -18,6 +18,11 @@ const BOUNDS: [u64; 8] =
 pub(crate) struct Counters {
     heartbeats: AtomicU64,
     certificates: AtomicU64,
+    slowed: AtomicU64,
+    cut_off: AtomicU64,
+    /// By whose limit it was: that of one address, of all.
+    put_off: [AtomicU64; 2],
+    crowded: AtomicU64,
     /// By the bound that they are within; the last is beyond all.
     reports: [AtomicU64; BOUNDS.len() + 1],
     microseconds: AtomicU64,
@@ -43,6 +48,28 @@ impl Counters {
         self.certificates.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// A message was taken later than it came: its host says more than it may.
+    pub(crate) fn slowed(&self) {
+        self.slowed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A stream was ended, or not opened, since its host says more than it may.
+    pub(crate) fn cut_off(&self) {
+        self.cut_off.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A host that wanted to enrol was told to come later.
+    pub(crate) fn put_off(&self, by_address: bool) {
+        let [of_address, of_all] = &self.put_off;
+        let count = if by_address { of_address } else { of_all };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A connection was closed, since its certificate has too many.
+    pub(crate) fn crowded(&self) {
+        self.crowded.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(crate) fn write(&self, text: &mut Text) {
         let get = |count: &AtomicU64| count.load(Ordering::Relaxed);
         let counter = Kind::Counter;
@@ -51,6 +78,22 @@ impl Counters {
         let help = "Certificates of agents that were signed since the start.";
         text.family("atrest_certificates_issued_total", counter, help);
         text.sample("atrest_certificates_issued_total", "", get(&self.certificates));
+        let help = "Messages that were taken late, since their hosts said more than limits allow.";
+        text.family("atrest_agents_slowed_total", counter, help);
+        text.sample("atrest_agents_slowed_total", "", get(&self.slowed));
+        let help =
+            "Streams that were ended or not opened, since their hosts said more than limits allow.";
+        text.family("atrest_agents_cut_off_total", counter, help);
+        text.sample("atrest_agents_cut_off_total", "", get(&self.cut_off));
+        let help = "Enrolments that were told to come later, by whose limit was reached.";
+        text.family("atrest_enrolments_put_off_total", counter, help);
+        for (limit, count) in ["address", "all"].into_iter().zip(&self.put_off) {
+            let labels = labels(&[("limit", limit)]);
+            text.sample("atrest_enrolments_put_off_total", &labels, get(count));
+        }
+        let help = "Connections that were closed, since their certificate has too many.";
+        text.family("atrest_connections_refused_total", counter, help);
+        text.sample("atrest_connections_refused_total", "", get(&self.crowded));
         let help = "From a report's arrival until it was durable; its count is that of reports.";
         text.family("atrest_report_seconds", Kind::Histogram, help);
         let mut sum = 0;

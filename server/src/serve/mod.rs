@@ -25,17 +25,17 @@ use crate::config::Config;
 use crate::directory::Directory;
 use crate::drain::{self, Drain, Drainer};
 use crate::fleet::cluster::Patience;
-use crate::grpc::{self, Context, Limits};
+use crate::grpc::{self, Context, Limits, Rates, Throttles};
 use crate::hub::{Hub, Settings};
 use crate::journal::{Journal, Retention};
 use crate::logging::chain;
-use crate::metrics::Deliveries;
+use crate::metrics::{Counters, Deliveries};
 use crate::notify::courier::Courier;
 use crate::notify::{self, OpenError as NotifierError};
 use crate::state_dir::{StateDir, StateError};
 use crate::store::sqlite::{OpenError, Sqlite};
 use crate::store::{Store, StoreError};
-use crate::tls::{self, ServerCertificate};
+use crate::tls::{self, Places, ServerCertificate};
 pub(crate) use names::hostname;
 use names::{public_address, server_names};
 pub use operators::check_files;
@@ -203,6 +203,7 @@ pub async fn start_with(
     own.look(&hub, &hostname).await;
 
     let (drain, draining) = drain::channel();
+    let counters = Arc::<Counters>::default();
     let context = Context {
         hub: Arc::clone(&hub),
         store: Arc::clone(&store),
@@ -211,10 +212,15 @@ pub async fn start_with(
         authority: Arc::clone(&authority),
         clock: clock.clone(),
         drain: draining.clone(),
-        counters: Arc::default(),
+        counters: Arc::clone(&counters),
         deliveries: Arc::clone(&deliveries),
         own: own.clone(),
         notifiers: Arc::clone(&notifiers),
+        throttles: Arc::new(Throttles::new(Rates::new(
+            config.limits.messages_per_second,
+            config.limits.kib_per_second << 10,
+            config.limits.patience,
+        ))),
         limits: Limits {
             public_address: public_address.clone(),
             heartbeat_interval: config.agents.heartbeat_interval,
@@ -222,19 +228,24 @@ pub async fn start_with(
             agent_certificate_lifetime: config.authority.agent_certificate_lifetime,
             token_lifetime: config.enrollment.token_lifetime,
             failures_per_minute: config.enrollment.failures_per_minute,
+            enrolments_per_second: (
+                config.enrollment.per_second_per_address,
+                config.enrollment.per_second,
+            ),
             max_path_series: config.metrics.max_path_series,
         },
     };
     let agents = tls::accept(
         agents.0,
         tls::agents_config(Arc::clone(&certificate), authority.certificate(), clock.clone())?,
-        config.agents.max_connections,
+        Places::new(config.agents.max_connections)
+            .per_certificate(config.limits.connections_per_certificate, Arc::clone(&counters)),
         draining.clone(),
     );
     let operators_port = tls::accept(
         operators_port.0,
         tls::operators_config(Arc::clone(&certificate))?,
-        config.operators.max_connections,
+        Places::new(config.operators.max_connections),
         draining.clone(),
     );
     let [agents_health, operators_health] = [HealthReporter::new(), HealthReporter::new()];

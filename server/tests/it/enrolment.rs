@@ -78,6 +78,66 @@ async fn who_tries_too_many_secrets_is_turned_away_for_a_while() {
 }
 
 #[tokio::test]
+async fn a_storm_of_enrolments_is_put_off_and_each_is_told_when_to_come_again() {
+    let (_dir, state) = directory();
+    let mut config = config(&state);
+    config.enrollment.per_second_per_address = 2;
+    let server = Server::start(config).await;
+    let token = server.token("prod", 40).await;
+    let (port, ca, secret) = (server.agents_port(), &server.ca, &token.secret);
+    let mut waits = std::collections::BTreeSet::new();
+    let mut put_off = Vec::new();
+    for number in 0..30 {
+        let mut agent = Agent::new(&format!("es-{number}"));
+        let Err(status) = agent.enroll(port, ca, secret).await else { continue };
+        assert_eq!(status.code(), Code::ResourceExhausted);
+        assert!(status.message().contains("try again in"), "{status}");
+        let wait = status.metadata().get("grpc-retry-pushback-ms").unwrap();
+        waits.insert(wait.to_str().unwrap().parse::<u64>().unwrap());
+        put_off.push(agent);
+    }
+    assert_eq!(put_off.len(), 10, "twenty at once");
+    assert_eq!(
+        waits.into_iter().collect::<Vec<_>>(),
+        (1..=10).map(|turn| turn * 500).collect::<Vec<_>>()
+    );
+    // Another address is not its affair, and each comes in at its turn.
+    for mut agent in put_off {
+        server.clock.advance(Duration::from_millis(500));
+        agent.enroll(port, ca, secret).await.unwrap();
+    }
+    assert_eq!(server.operator().await.status().await.enrolled, 30, "no use was lost");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_token_of_another_server_is_worth_nothing_here() {
+    let (_dir, state) = directory();
+    let (_other_dir, other_state) = directory();
+    let (server, other) =
+        (Server::start(config(&state)).await, Server::start(config(&other_state)).await);
+    let token = other.token("prod", 1).await;
+    let refused = Agent::new("es").enroll(server.agents_port(), &server.ca, &token.secret).await;
+    assert_eq!(refused.unwrap_err().code(), Code::Unauthenticated);
+    assert_eq!(server.operator().await.status().await.enrolled, 0);
+    other.stop().await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_certificate_of_one_host_does_not_speak_with_the_key_of_another() {
+    let (_dir, state) = directory();
+    let server = Server::start(config(&state)).await;
+    let (one, two) = (server.agent("es-1").await, server.agent("es-2").await);
+    let mixed = Agent { certificate: one.certificate.clone(), ..two };
+    server.refused(&mixed).await;
+    // The server's own certificate is none of a host.
+    let status = server.operator().await.status().await;
+    assert_eq!((status.enrolled, status.connected), (2, 0));
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_clone_is_refused_and_a_rebuilt_machine_takes_its_place_again() {
     let (_dir, state) = directory();
     let server = Server::start(config(&state)).await;

@@ -22,6 +22,7 @@ mod grouping;
 mod handling;
 mod harness;
 mod history;
+mod hostile;
 mod ingest;
 mod kills;
 mod membership;

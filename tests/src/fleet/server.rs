@@ -47,7 +47,8 @@ impl Server {
         let config = directory.join("server.toml");
         let text = format!(
             "state_dir = \"{}\"\n[agents]\nlisten = \"127.0.0.1:{}\"\npublic_address = \"localhost\"\n\
-             [operators]\nlisten = \"127.0.0.1:{}\"\n[log]\nformat = \"json\"\n{more}",
+             [operators]\nlisten = \"127.0.0.1:{}\"\n[log]\nformat = \"json\"\n\
+             [enrollment]\nper_second = 100000\nper_second_per_address = 100000\n{more}",
             state(directory).display(),
             ports.0,
             ports.1,
