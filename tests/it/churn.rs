@@ -1,4 +1,5 @@
-//! A fleet that comes, goes and is cut off, under a server that is killed: the numbers add up at every moment.
+//! A fleet that comes, goes and is killed, under a server that is killed a hundred times: the numbers add up at every
+//! moment, and what was acknowledged is stored.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -8,9 +9,23 @@ use atrest_tests::fleet::{Server, Target, enrol};
 use atrest_tests::vm::built;
 
 const MACHINES: u32 = 24;
-/// Reports after which the server is killed, each time.
-const WORK: u64 = 100;
-const KILLS: u64 = 5;
+/// At most so many reports from one kill to the next.
+const WORK: u64 = 40;
+/// At most so many turns of other tasks after that, so that a kill comes at any moment of a report.
+const TURNS: u64 = 200;
+const KILLS: u64 = 100;
+
+/// Numbers that look like chance and are the same in every run.
+struct Chance(u64);
+
+impl Chance {
+    /// Below `end`.
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % end
+    }
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_states_sum_to_the_enrolled_at_every_moment_and_nothing_acknowledged_is_lost()
@@ -30,9 +45,11 @@ async fn the_states_sum_to_the_enrolled_at_every_moment_and_nothing_acknowledged
             let (acknowledged, stop) = (Arc::clone(&acknowledged), Arc::clone(&stop));
             let reported = reported.clone();
             tokio::spawn(async move {
+                let mut chance = Chance(u64::try_from(index)? + 2);
                 while !stop.load(Ordering::Relaxed) {
                     let machine = machines.get(index).context("a machine")?;
-                    visit(machine, &target, acknowledged.get(index), &reported).await?;
+                    let known = acknowledged.get(index);
+                    visit(machine, &target, known, &reported, &mut chance).await?;
                 }
                 anyhow::Ok(())
             })
@@ -40,9 +57,11 @@ async fn the_states_sum_to_the_enrolled_at_every_moment_and_nothing_acknowledged
         .collect();
 
     let mut watched = 0;
-    for kill in 1..=KILLS {
+    let mut chance = Chance(1);
+    for _ in 0..KILLS {
         let mut work = reported.subscribe();
-        let enough = work.wait_for(|reported| *reported >= kill * WORK);
+        let goal = *work.borrow() + 1 + chance.below(WORK);
+        let enough = work.wait_for(|reported| *reported >= goal);
         tokio::pin!(enough);
         let operator = server.operator().await?;
         loop {
@@ -56,6 +75,9 @@ async fn the_states_sum_to_the_enrolled_at_every_moment_and_nothing_acknowledged
                     watched += 1;
                 }
             }
+        }
+        for _ in 0..chance.below(TURNS) {
+            tokio::task::yield_now().await;
         }
         server.kill_and_restart()?;
     }
@@ -73,12 +95,14 @@ async fn the_states_sum_to_the_enrolled_at_every_moment_and_nothing_acknowledged
     Ok(())
 }
 
-/// Attaches, reports a few times, and hangs up. A server that is away is no error here.
+/// Attaches, reports a few times, and hangs up, or is killed between a report and its acknowledgement. A server that is
+/// away is no error here.
 async fn visit(
     machine: &atrest_tests::fleet::Machine,
     target: &Target,
     acknowledged: Option<&AtomicU64>,
     reported: &tokio::sync::watch::Sender<u64>,
+    chance: &mut Chance,
 ) -> anyhow::Result<()> {
     let acknowledged = acknowledged.context("a machine")?;
     let Ok(mut line) = machine.attach(target).await else {
@@ -88,7 +112,21 @@ async fn visit(
     let before = acknowledged.load(Ordering::Relaxed);
     ensure!(line.sequence >= before, "{before} was acknowledged, {} is known", line.sequence);
     for _ in 0..3 {
-        let Ok(sequence) = line.report().await else { break };
+        let turns = chance.below(30);
+        let killed = async {
+            for _ in 0..turns {
+                tokio::task::yield_now().await;
+            }
+        };
+        let told = if turns.is_multiple_of(3) {
+            tokio::select! {
+                told = line.report() => told,
+                () = killed => break,
+            }
+        } else {
+            line.report().await
+        };
+        let Ok(sequence) = told else { break };
         acknowledged.store(sequence, Ordering::Relaxed);
         reported.send_modify(|reported| *reported += 1);
     }
