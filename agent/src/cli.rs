@@ -1,17 +1,22 @@
 //! The command line: what each subcommand does, and the exit code it ends with.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
 use atrest_proto::model::Use;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use nix::unistd::{Gid, Uid, User, geteuid, setgroups, setresgid, setresuid};
 
-use crate::discovery::{self, Discovery, Place};
+use crate::confine::{self, Allowed, Reach};
+use crate::discovery::{Declared, Discovery, Place};
 use crate::duties::Duties;
-use crate::host::live::LiveHost;
+use crate::host::live::{AS_INIT, LiveHost};
 use crate::host::recorded::RecordedHost;
 use crate::host::{Host, identity};
+use crate::observer::{Local, Remote, Watcher, client, serve};
 use crate::path::HostPath;
 use crate::policy::Policy;
 use crate::report::Style;
@@ -20,7 +25,7 @@ use crate::transport::StateDir;
 use crate::transport::enroll::Existing;
 use crate::watch::Watch;
 use crate::{
-    check, config, daemon, leavable, node_api, object_store, observe, posture, report, resident,
+    check, config, daemon, leavable, object_store, observe, observer, posture, report, resident,
     status, transport,
 };
 
@@ -84,7 +89,21 @@ enum Command {
     /// Run as the daemon: scan, watch, report to the server
     ///
     /// SIGHUP scans now; SIGTERM and SIGINT stop, and what is not sent stays in the spool.
-    Run,
+    Run {
+        /// Let another process look, `atrest-agent observe`, which listens on SOCKET; this one gives up what it does not
+        /// need to talk. Without it, one process does both, with all that looking takes
+        #[arg(long, value_name = "SOCKET")]
+        observer: Option<PathBuf>,
+    },
+    /// Look and watch for a daemon that runs without the right to, over a socket; has no network itself
+    Observe {
+        /// Where to listen. The directory has to be there
+        #[arg(long, value_name = "SOCKET", default_value = observer::SOCKET)]
+        socket: PathBuf,
+        /// The account that may ask; no other one may
+        #[arg(long, value_name = "ACCOUNT", default_value = "atrest-agent")]
+        user: String,
+    },
     /// Enrol this host with the string that `atrestctl token create` printed
     Enroll {
         token: String,
@@ -140,7 +159,8 @@ impl Command {
     fn looks(&self) -> bool {
         match self {
             Self::Scan { .. } | Self::Check { .. } | Self::Record { .. } => true,
-            Self::Run
+            Self::Run { .. }
+            | Self::Observe { .. }
             | Self::Enroll { .. }
             | Self::Status { .. }
             | Self::Checks { .. }
@@ -157,7 +177,8 @@ fn dispatch(cli: &Cli, style: Style) -> anyhow::Result<u8> {
             let question = Question { pid: *pid, strict: *strict, paths };
             check_paths(cli, *format, style, &question)
         }
-        Command::Run => run_daemon(cli),
+        Command::Run { observer } => run_daemon(cli, observer.as_deref()),
+        Command::Observe { socket, user } => observe_for(cli, socket, user),
         Command::Enroll { token, force } => enroll(cli, token, *force),
         Command::Status { format } => status(cli, *format),
         Command::Checks { format } => answer(&checks(*format), 0),
@@ -193,22 +214,20 @@ fn now() -> jiff::Timestamp {
 fn scan(cli: &Cli, format: Format, style: Style) -> anyhow::Result<u8> {
     let config = config::load(cli.global.config.as_deref())?;
     let host = open_host(&cli.global.root)?;
-    let mut discovery = discovery::discover(&*host, &config.declared);
-    for warning in node_api::consult(&*host, &mut discovery, &config.node_api) {
+    let declared = config.declared.clone();
+    let mut observer = Local::new(host, move || declared.clone(), None, now);
+    let (mut seen, _, warnings) = resident::see(&mut observer, &config.node_api, None)?;
+    for warning in warnings {
         say(&format!("atrest-agent: {warning}"));
     }
-    let now = now();
+    drop(observer);
     let memory = &mut object_store::Memory::default();
     // Who asks is told everything: nothing is left to others.
     let alone = &Duties::default();
-    let settings = &config.remote_repositories;
-    object_store::consult(&*host, &mut discovery, settings, memory, alone, now);
-    object_store::volumes::consult(&*host, &mut discovery, settings, now);
-    let snapshot = observe::observe(&*host, discovery, now);
-    drop(host);
-    let posture = posture::evaluate(&snapshot, &config.policy);
+    resident::ask_others(&mut seen, &config, memory, alone, now());
+    let posture = posture::evaluate(&seen.snapshot, &config.policy);
     // A large host's observations and its answer need not be in memory together.
-    drop(snapshot);
+    drop(seen);
     let text = match format {
         Format::Json => report::scan_json(&posture),
         Format::Text => report::scan_text(&posture, style),
@@ -282,7 +301,7 @@ fn start_logging() {
         .init();
 }
 
-fn run_daemon(cli: &Cli) -> anyhow::Result<u8> {
+fn run_daemon(cli: &Cli, socket: Option<&Path>) -> anyhow::Result<u8> {
     let config = config::load(cli.global.config.as_deref())?;
     let host = open_host(&cli.global.root)?;
     start_logging();
@@ -293,9 +312,22 @@ fn run_daemon(cli: &Cli) -> anyhow::Result<u8> {
         "from the configuration".clone_into(&mut options.policy);
     }
     options.timing.scan_interval = config.scan_interval;
-    // A recording does not change.
-    options.watch = host.is_live().then(|| Watch::new(&cli.global.root, now));
-    let scan = resident::scan(host, config, &options);
+    let observer: Box<dyn observer::Observer> = if let Some(socket) = socket {
+        confine_talker(cli, &config, socket)?;
+        let address = client::Address::new(socket);
+        options.watch = Some(Watcher::Observer(address.clone()));
+        Box::new(Remote::new(address))
+    } else {
+        tracing::info!(
+            "one process looks and talks: with --observer, two do, each with less rights"
+        );
+        // A recording does not change.
+        let watch = host.is_live().then(|| Watch::new(&cli.global.root, now));
+        options.watch = watch.clone().map(Watcher::from);
+        let declared = config.declared.clone();
+        Box::new(Local::new(host, move || declared.clone(), watch, now))
+    };
+    let scan = resident::scan(observer, config, &options);
     match daemon::main(options, scan) {
         Ok(()) => Ok(0),
         Err(error) => {
@@ -306,10 +338,105 @@ fn run_daemon(cli: &Cli) -> anyhow::Result<u8> {
     }
 }
 
+/// Gives up all that talking does not take.
+fn confine_talker(cli: &Cli, config: &config::Config, socket: &Path) -> anyhow::Result<()> {
+    let files = transport::files::ensure_private_dir(&config.state_dir);
+    files.with_context(|| format!("{} cannot be used", config.state_dir.display()))?;
+    // A file that is replaced is another one, and so its directory is allowed, unless that holds all kinds of things.
+    let place = |file: PathBuf| match file.parent() {
+        Some(parent) if parent.components().count() > 2 => parent.to_owned(),
+        Some(_) | None => file,
+    };
+    let mut read: Vec<PathBuf> = config.files().into_iter().map(place).collect();
+    read.extend(cli.global.config.clone());
+    read.extend(socket.parent().map(Path::to_owned));
+    // What the libraries of the providers of clouds are told by the environment, as their manuals have it.
+    for name in [
+        "AWS_CONFIG_FILE",
+        "AWS_SHARED_CREDENTIALS_FILE",
+        "AWS_WEB_IDENTITY_TOKEN_FILE",
+        "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+        "AZURE_FEDERATED_TOKEN_FILE",
+        "GOOGLE_APPLICATION_CREDENTIALS",
+        "SSL_CERT_FILE",
+        "SSL_CERT_DIR",
+    ] {
+        read.extend(std::env::var_os(name).map(PathBuf::from));
+    }
+    if let Some(home) = std::env::var_os("HOME").map(PathBuf::from) {
+        read.extend([".aws", ".config/gcloud"].map(|name| home.join(name)));
+    }
+    let allowed = Allowed { read, write: vec![config.state_dir.clone()] };
+    match confine::talker(&allowed)? {
+        Reach::Named => {}
+        Reach::Older => tracing::info!("this kernel can forbid only some kinds of access to files"),
+        Reach::Everything => {
+            tracing::warn!(
+                "this kernel has no Landlock: what files can be opened is up to the service manager"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// The process that looks for others. Its own mounts and its own network, which its unit gives it, are not what it looks at.
+fn observe_for(cli: &Cli, socket: &Path, user: &str) -> anyhow::Result<u8> {
+    let config = config::load(cli.global.config.as_deref())?;
+    let (root, host): (&Path, Box<dyn Host>) = if cli.global.root == Path::new("/") && !is_as_init()
+    {
+        (Path::new(AS_INIT), Box::new(LiveHost::as_init()))
+    } else {
+        (&cli.global.root, open_host(&cli.global.root)?)
+    };
+    start_logging();
+    let account = User::from_name(user).with_context(|| format!("account {user}"))?;
+    let account = account.with_context(|| format!("--user {user}: there is no such account"))?;
+    let listener = serve::listen(socket)?;
+    confine::looker()?;
+    tracing::info!(root = %root.display(), user, socket = %socket.display(), "looking for the daemon");
+    let watch = host.is_live().then(|| Watch::new(root, now));
+    let service = serve::Service {
+        local: Local::new(host, reread(cli, config.declared), watch.clone(), now),
+        watch,
+        users: BTreeSet::from([account.uid.as_raw()]),
+    };
+    match serve::serve(service, listener) {
+        Ok(()) => Ok(0),
+        Err(error) => {
+            say(&format!("atrest-agent: {:#}", anyhow::Error::new(error)));
+            Ok(FAILED)
+        }
+    }
+}
+
+/// What the configuration names, read anew for each look: whoever changes it starts the daemon anew, and need not know that
+/// there is another process. A configuration that cannot be used any more does not count.
+fn reread(cli: &Cli, mut known: Declared) -> impl FnMut() -> Declared + Send + 'static {
+    let path = cli.global.config.clone();
+    move || {
+        match config::load(path.as_deref()) {
+            Ok(config) => known = config.declared,
+            Err(error) => tracing::warn!(error = %error, "the configuration is not read anew"),
+        }
+        known.clone()
+    }
+}
+
+/// Whether this process has the mounts and the network of the first one. When nobody tells, it is taken to have others: then
+/// what it sees of its own is never taken for the host's.
+fn is_as_init() -> bool {
+    let same = |kind: &str| {
+        let of = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/{kind}"));
+        matches!((of("self"), of("1")), (Ok(own), Ok(first)) if own == first)
+    };
+    same("mnt") && same("net")
+}
+
 fn enroll(cli: &Cli, token: &str, force: bool) -> anyhow::Result<u8> {
     let config = config::load(cli.global.config.as_deref())?;
     let host = identity::observe(&*open_host(&cli.global.root)?);
     let state = StateDir::new(&config.state_dir);
+    become_owner(&config.state_dir)?;
     let existing = if force { Existing::Replace } else { Existing::Keep };
     let enrolled = daemon::runtime()?.block_on(transport::enroll::enroll(
         &state,
@@ -332,8 +459,24 @@ fn enroll(cli: &Cli, token: &str, force: bool) -> anyhow::Result<u8> {
     }
 }
 
+/// Root becomes the account that the state is of, before it touches it: the daemon has to be able to read what is made, and
+/// what the daemon's account may have put there must not lead root astray.
+fn become_owner(state: &Path) -> anyhow::Result<()> {
+    use std::os::unix::fs::MetadataExt as _;
+    let Ok(found) = std::fs::metadata(state) else { return Ok(()) };
+    if !geteuid().is_root() || found.uid() == 0 {
+        return Ok(());
+    }
+    let (user, group) = (Uid::from_raw(found.uid()), Gid::from_raw(found.gid()));
+    setgroups(&[])
+        .and_then(|()| setresgid(group, group, group))
+        .and_then(|()| setresuid(user, user, user))
+        .with_context(|| format!("becoming the owner of {}", state.display()))
+}
+
 fn status(cli: &Cli, format: Format) -> anyhow::Result<u8> {
     let config = config::load(cli.global.config.as_deref())?;
+    become_owner(&config.state_dir)?;
     let facts = status::gather(&StateDir::new(&config.state_dir))?;
     let text = match format {
         Format::Json => status::json(&facts, now()),

@@ -158,6 +158,26 @@ impl Default for Config {
     }
 }
 
+impl Config {
+    /// The files that the half that talks reads besides: what it asks nodes and stores with. They may be replaced meanwhile.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let node_api::Settings {
+            api_key_file,
+            password_file,
+            certificate_file,
+            key_file,
+            ca_file,
+            ..
+        } = &self.node_api;
+        let of_nodes = [api_key_file, password_file, certificate_file, key_file, ca_file];
+        let of_stores = std::iter::once(&self.remote_repositories.ca_file);
+        let named = of_nodes.into_iter().chain(of_stores).flatten().cloned();
+        let settings = self.declared.repositories.iter().flat_map(|one| one.settings.iter());
+        let own = settings.filter(|(key, _)| kind::is_own_setting(key) && key.ends_with("_file"));
+        named.chain(own.map(|(_, path)| PathBuf::from(path))).collect()
+    }
+}
+
 /// Why a configuration cannot be used.
 #[derive(Debug, Error)]
 pub enum ConfigError {

@@ -5,13 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use atrest_proto::digest::cluster_nodes as key;
+use atrest_proto::model::Service;
 use atrest_proto::v1;
 use jiff::Timestamp;
 
-use crate::discovery::Discovery;
 use crate::duties::Duties;
-use crate::host::Host;
-use crate::node_api::{self, Seen, Settings};
+use crate::node_api::{Answer, Contact, Outcome, Talk};
 
 /// As many nodes of a cluster as the server takes.
 pub const MOST_NODES: usize = 1_000;
@@ -84,50 +83,54 @@ impl Membership {
     }
 }
 
-/// Finds this machine's nodes, and asks for the lists of their clusters that no other agent asks for.
-pub fn consult(
-    host: &dyn Host,
-    found: &mut Discovery,
-    settings: &Settings,
-    duties: &Duties,
-    now: Timestamp,
-) -> Said {
-    let mut said = own(found);
-    let clusters: BTreeSet<String> = said
-        .nodes
-        .iter()
-        .map(|node| node.cluster_uuid.clone())
-        .filter(|uuid| !uuid.is_empty())
-        .collect();
+/// How a node that was asked calls itself and its cluster.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Name {
+    pub cluster_uuid: Option<String>,
+    pub node_id: Option<String>,
+}
+
+/// The nodes that were asked and answered, by service.
+pub type Told = BTreeMap<String, Name>;
+
+/// What the nodes told of this.
+pub fn told(talk: &Talk) -> Told {
+    let Talk::Asked { answers, .. } = talk else { return Told::new() };
+    let name = |answer: &Answer| match &answer.outcome {
+        Outcome::Told(told) => {
+            let name =
+                Name { cluster_uuid: told.cluster_uuid.clone(), node_id: told.node_id.clone() };
+            Some((answer.service.clone(), name))
+        }
+        Outcome::NotAsked(_) | Outcome::Failed { .. } => None,
+    };
+    answers.iter().filter_map(name).collect()
+}
+
+/// The clusters whose lists no other agent asks for. What this one could ask for is shared.
+pub fn ours(told: &Told, duties: &Duties, now: Timestamp) -> BTreeSet<String> {
+    let clusters: BTreeSet<&String> =
+        told.values().filter_map(|name| name.cluster_uuid.as_ref()).collect();
     duties.share(DUTY, clusters.iter().map(|uuid| key(uuid)).collect());
     let is_ours =
         |uuid: &str| duties.elsewhere(&key(uuid), &format!("cluster:{uuid}"), now).is_none();
-    let asked: BTreeSet<String> = clusters.into_iter().filter(|uuid| is_ours(uuid)).collect();
-    if !asked.is_empty() {
-        said.lists = node_api::list_clusters(host, found, settings, &asked);
-    }
-    said
+    clusters.into_iter().filter(|uuid| is_ours(uuid)).cloned().collect()
 }
 
-/// The nodes among what was discovered and asked.
-fn own(found: &Discovery) -> Said {
+/// This machine's nodes, among what was discovered and asked.
+pub fn own(contacts: &[Contact], told: &Told, services: &[Service]) -> Said {
     let mut said = Said::default();
-    for endpoint in &found.endpoints {
-        let Some(service) = found.services.iter().find(|one| one.name == endpoint.service) else {
+    for Contact { endpoint, .. } in contacts {
+        let Some(service) = services.iter().find(|one| one.name == endpoint.service) else {
             continue;
         };
-        let node_id = found.node_ids.get(&service.name).cloned().unwrap_or_default();
-        let was_told = found
-            .sights
-            .iter()
-            .any(|sight| sight.service == service.name && matches!(sight.seen, Seen::Told { .. }));
-        let cluster_uuid = service.cluster_uuid.clone().unwrap_or_default();
-        said.is_partial |= !was_told || cluster_uuid.is_empty() || node_id.is_empty();
+        let name = told.get(&service.name).cloned().unwrap_or_default();
+        said.is_partial |= name.cluster_uuid.is_none() || name.node_id.is_none();
         said.nodes.insert(OwnNode {
-            cluster_uuid,
+            cluster_uuid: name.cluster_uuid.unwrap_or_default(),
             // `ClusterName.DEFAULT` is the name of the product, in both.
             cluster_name: service.cluster_name.clone().unwrap_or_else(|| service.product.clone()),
-            node_id,
+            node_id: name.node_id.unwrap_or_default(),
             node_name: service.node_name.clone().unwrap_or_default(),
         });
     }
@@ -167,10 +170,9 @@ pub fn to_wire(said: &Said) -> v1::Membership {
 
 #[cfg(test)]
 mod tests {
-    use atrest_proto::model::Service;
-
     use super::*;
-    use crate::node_api::{Endpoint, Sight};
+    use crate::host::recorded::RecordedHost;
+    use crate::node_api::Endpoint;
     use crate::snapshot::{Namespace, Trouble};
 
     fn endpoint(service: &str) -> Endpoint {
@@ -188,11 +190,10 @@ mod tests {
         }
     }
 
-    fn service(name: &str, uuid: Option<&str>) -> Service {
+    fn service(name: &str) -> Service {
         Service {
             product: "elasticsearch".to_owned(),
             name: name.to_owned(),
-            cluster_uuid: uuid.map(str::to_owned),
             node_name: Some(format!("node of {name}")),
             ..Service::default()
         }
@@ -200,21 +201,19 @@ mod tests {
 
     #[test]
     fn a_node_that_could_not_be_asked_is_known_by_name_and_leaves_the_rest_open() {
-        let mut found = Discovery {
-            services: vec![service("es", Some("U")), service("kibana", None)],
-            endpoints: vec![endpoint("es")],
-            ..Discovery::default()
-        };
-        found.node_ids.insert("es".to_owned(), "N1".to_owned());
-        let told = Seen::Told { memory_locked: None };
-        found.sights.push(Sight { service: "es".to_owned(), seen: told });
-        let said = own(&found);
+        let host = RecordedHost::new(std::path::Path::new("/nowhere"));
+        let contact = |service| Contact::new(&host, endpoint(service));
+        let mut services = vec![service("es"), service("kibana")];
+        let mut contacts = vec![contact("es")];
+        let name = Name { cluster_uuid: Some("U".to_owned()), node_id: Some("N1".to_owned()) };
+        let told = Told::from([("es".to_owned(), name)]);
+        let said = own(&contacts, &told, &services);
         assert!(!said.is_partial);
         assert_eq!(said.nodes.first().map(|node| node.node_id.as_str()), Some("N1"));
         assert_eq!(said.nodes.len(), 1, "Kibana is no node");
-        found.services.push(service("es-2", None));
-        found.endpoints.push(endpoint("es-2"));
-        let said = own(&found);
+        services.push(service("es-2"));
+        contacts.push(contact("es-2"));
+        let said = own(&contacts, &told, &services);
         assert!(said.is_partial);
         let unasked = said.nodes.iter().find(|node| node.node_id.is_empty()).unwrap();
         assert_eq!(unasked.node_name, "node of es-2");

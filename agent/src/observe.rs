@@ -19,8 +19,8 @@ use crate::memory::ServiceMemory;
 use crate::path::HostPath;
 use crate::reach::{self, Facts};
 use crate::snapshot::{
-    BlockDevice, DeviceNumber, FilesystemFacts, MountTable, Namespace, Observed, Resolved,
-    ServiceFacts, Snapshot, Swap, Target, Trouble,
+    BlockDevice, DeviceNumber, MountTable, Namespace, Observed, Resolved, ServiceFacts, Snapshot,
+    Swap, Target, Trouble,
 };
 use crate::{keystore, memory, mounts, secrets, swaps};
 
@@ -40,17 +40,11 @@ pub fn observe_again(
     now: Timestamp,
     memory: &mut Memory,
 ) -> Snapshot {
-    let (mut devices, mut gaps) = block_devices::observe(host);
-    for device in devices.values_mut() {
-        device.claimed_by = discovery.provider_claims.get(&device.name).cloned();
-    }
+    let (devices, mut gaps) = block_devices::observe(host);
     let kept = kept_services(host, &discovery, &mut gaps);
     let mut mounts = mount_tables(host, &discovery, &mut gaps);
     mounts.extend(kept.mounts);
-    let filesystems = FilesystemFacts {
-        vouches: discovery.vouches.clone(),
-        ..filesystem_facts::observe(host, &mounts, &devices)
-    };
+    let filesystems = filesystem_facts::observe(host, &mounts, &devices);
     let named = names::observe(host, &mounts, &devices, &filesystems);
     let swaps = swap_areas(host);
     let mut targets: Vec<Target> =

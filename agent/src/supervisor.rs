@@ -22,13 +22,20 @@ pub(crate) fn stopping() {
 ///
 /// It has to run on the daemon's own thread: while that thread is stuck, nothing is said.
 pub(crate) async fn stay_alive() {
+    stay_alive_while(|| true).await;
+}
+
+/// The same, as long as `is_well` says so.
+pub(crate) async fn stay_alive_while(is_well: impl Fn() -> bool) {
     let Some(patience) = sd_notify::watchdog_enabled() else {
         return std::future::pending().await;
     };
     let mut beat = tokio::time::interval((patience / 2).max(Duration::from_millis(1)));
     loop {
         beat.tick().await;
-        tell(NotifyState::Watchdog);
+        if is_well() {
+            tell(NotifyState::Watchdog);
+        }
     }
 }
 

@@ -31,6 +31,9 @@ _atrest__agent() {
             atrest__agent,help)
                 cmd="atrest__agent__subcmd__help"
                 ;;
+            atrest__agent,observe)
+                cmd="atrest__agent__subcmd__observe"
+                ;;
             atrest__agent,record)
                 cmd="atrest__agent__subcmd__record"
                 ;;
@@ -61,6 +64,9 @@ _atrest__agent() {
             atrest__agent__subcmd__help,help)
                 cmd="atrest__agent__subcmd__help__subcmd__help"
                 ;;
+            atrest__agent__subcmd__help,observe)
+                cmd="atrest__agent__subcmd__help__subcmd__observe"
+                ;;
             atrest__agent__subcmd__help,record)
                 cmd="atrest__agent__subcmd__help__subcmd__record"
                 ;;
@@ -83,7 +89,7 @@ _atrest__agent() {
 
     case "${cmd}" in
         atrest__agent)
-            opts="-h -V --config --root --help --version scan check run enroll status checks explain record validate help"
+            opts="-h -V --config --root --help --version scan check run observe enroll status checks explain record validate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -205,7 +211,7 @@ _atrest__agent() {
             return 0
             ;;
         atrest__subcmd__agent__subcmd__help)
-            opts="scan check run enroll status checks explain record validate help"
+            opts="scan check run observe enroll status checks explain record validate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -275,6 +281,20 @@ _atrest__agent() {
             return 0
             ;;
         atrest__subcmd__agent__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        atrest__subcmd__agent__subcmd__help__subcmd__observe)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -358,6 +378,36 @@ _atrest__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        atrest__subcmd__agent__subcmd__observe)
+            opts="-h --socket --user --config --root --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --user)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         atrest__subcmd__agent__subcmd__record)
             opts="-h --config --root --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -381,12 +431,16 @@ _atrest__agent() {
             return 0
             ;;
         atrest__subcmd__agent__subcmd__run)
-            opts="-h --config --root --help"
+            opts="-h --observer --config --root --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --observer)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

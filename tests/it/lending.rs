@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use atrest_agent::config::Config;
 use atrest_agent::daemon::{self, Cause, Command};
 use atrest_agent::host::recorded::RecordedHost;
+use atrest_agent::observer::Local;
 use atrest_agent::resident;
 use atrest_agent::transport::StateDir;
 use atrest_agent::transport::enroll::{Existing, enroll};
@@ -91,7 +92,10 @@ impl Agent {
         let mut options = daemon::Options::new(state, host);
         options.timing.reconnect.first = Duration::from_millis(20);
         options.timing.reconnect.most = Duration::from_millis(100);
-        let scan = resident::scan(Box::new(RecordedHost::new(root)), config, &options);
+        let host = Box::new(RecordedHost::new(root));
+        let declared = config.declared.clone();
+        let observer = Local::new(host, move || declared.clone(), None, Timestamp::now);
+        let scan = resident::scan(Box::new(observer), config, &options);
         let (commands, told) = mpsc::channel(8);
         let ended = tokio::spawn(daemon::run(options, scan, told));
         Ok(Self { host_id: operator.host_id(name).await?, commands, ended })

@@ -10,4 +10,5 @@ mod exhaustion;
 mod golden;
 mod lending;
 mod node_api;
+mod observer;
 mod together;

@@ -85,7 +85,10 @@ impl Operator {
     }
 
     /// Asks until the one host is as expected.
-    async fn until(&self, expected: impl Fn(&v1::Node) -> bool) -> anyhow::Result<v1::Node> {
+    pub(crate) async fn until(
+        &self,
+        expected: impl Fn(&v1::Node) -> bool,
+    ) -> anyhow::Result<v1::Node> {
         let asked = async {
             loop {
                 if let Some(node) = self.node().await?

@@ -235,10 +235,12 @@ impl Daemon {
         self.changes.note(self.started.elapsed());
     }
 
-    fn scanned(&mut self, posture: Box<Posture>) {
+    fn scanned(&mut self, posture: Option<Box<Posture>>) {
         self.health.scan_ended(self.now());
         self.changes.took(self.scan_began.elapsed());
-        self.latest = Some(posture);
+        if posture.is_some() {
+            self.latest = posture;
+        }
         if let Some(cause) = self.again.take() {
             self.scan(cause);
         }

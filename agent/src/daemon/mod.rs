@@ -25,6 +25,7 @@ use tokio::sync::mpsc;
 use crate::duties::Duties;
 use crate::membership::Membership;
 use crate::nfs::Lending;
+use crate::observer::Watcher;
 use crate::supervisor;
 use crate::transport::backoff::{Bounds, Chance};
 use crate::transport::client::Link;
@@ -32,7 +33,6 @@ use crate::transport::failure::Failure;
 use crate::transport::files::{self, Lock};
 use crate::transport::spool::{Limits, Spool, SpoolError};
 use crate::transport::{StateDir, tls};
-use crate::watch::Watch;
 pub use changes::Pacing;
 
 /// Why the daemon does not run.
@@ -66,7 +66,7 @@ pub struct Options {
     /// Which clusters this machine's nodes are in; the scan knows it too.
     pub membership: Membership,
     /// What tells of changes; the scan says what it is to watch. Without it only intervals and commands lead to scans.
-    pub watch: Option<Watch>,
+    pub watch: Option<Watcher>,
     pub now: fn() -> Timestamp,
     pub chance: Chance,
 }
@@ -99,6 +99,8 @@ pub struct Timing {
     pub changes: Pacing,
     /// Waits before starting a watch again that has ended.
     pub watch_again: Bounds,
+    /// The half that looks may be away for so long, as while it is started anew, before what it saw last counts no more.
+    pub unseen: Duration,
     /// Waits before connecting again.
     pub reconnect: Bounds,
     /// The server says how often to send a heartbeat, but not more often than this.
@@ -121,6 +123,7 @@ impl Default for Timing {
             scan_interval: Duration::from_hours(1),
             changes: Pacing::default(),
             watch_again: Bounds { first: Duration::from_secs(1), most: Duration::from_mins(1) },
+            unseen: Duration::from_mins(1),
             reconnect: Bounds::default(),
             least_heartbeat: Duration::from_secs(1),
             answer: Duration::from_mins(1),
@@ -155,7 +158,7 @@ pub enum Command {
 /// Everything that can happen.
 enum Event {
     ScanDue(Cause),
-    Scanned(Box<Posture>),
+    Scanned(Option<Box<Posture>>),
     ScannerLost,
     /// Something that is watched changed.
     Noticed,
@@ -173,9 +176,11 @@ enum Event {
 }
 
 /// Runs until it is told to stop. Everybody who could tell it so being gone counts as that.
-pub async fn run(
+///
+/// A scan that makes no posture leaves the last one as it is.
+pub async fn run<S: Into<Option<Posture>>>(
     options: Options,
-    scan: impl FnMut() -> Posture + Send + 'static,
+    scan: impl FnMut() -> S + Send + 'static,
     commands: mpsc::Receiver<Command>,
 ) -> Result<(), DaemonError> {
     let state = options.state.clone();
@@ -194,9 +199,9 @@ pub async fn run(
 /// The whole life of the resident process: runtime, signals, [`run`].
 ///
 /// SIGHUP scans now; SIGTERM and SIGINT stop.
-pub fn main(
+pub fn main<S: Into<Option<Posture>>>(
     options: Options,
-    scan: impl FnMut() -> Posture + Send + 'static,
+    scan: impl FnMut() -> S + Send + 'static,
 ) -> Result<(), DaemonError> {
     let runtime = runtime().map_err(|source| DaemonError::Runtime { source })?;
     runtime.block_on(async {

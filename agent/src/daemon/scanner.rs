@@ -10,17 +10,19 @@ use tokio::sync::mpsc;
 #[derive(Debug)]
 pub(super) struct Scanner {
     ask: blocking::SyncSender<()>,
-    answers: mpsc::Receiver<Box<Posture>>,
+    answers: mpsc::Receiver<Option<Box<Posture>>>,
     running: bool,
 }
 
 /// Starts the thread. It ends when this end is dropped, after the scan that it is at.
-pub(super) fn start(mut scan: impl FnMut() -> Posture + Send + 'static) -> io::Result<Scanner> {
+pub(super) fn start<S: Into<Option<Posture>>>(
+    mut scan: impl FnMut() -> S + Send + 'static,
+) -> io::Result<Scanner> {
     let (ask, asked) = blocking::sync_channel(1);
     let (answer, answers) = mpsc::channel(1);
     std::thread::Builder::new().name("scan".to_owned()).spawn(move || {
         while let Ok(()) = asked.recv() {
-            if answer.blocking_send(Box::new(scan())).is_err() {
+            if answer.blocking_send(scan().into().map(Box::new)).is_err() {
                 return;
             }
         }
@@ -44,8 +46,8 @@ impl Scanner {
         self.running
     }
 
-    /// The next posture; `None` when the thread is gone. May be dropped and called again.
-    pub(super) async fn answer(&mut self) -> Option<Box<Posture>> {
+    /// The next posture, if the scan made one; `None` when the thread is gone. May be dropped and called again.
+    pub(super) async fn answer(&mut self) -> Option<Option<Box<Posture>>> {
         let posture = self.answers.recv().await;
         self.running = false;
         posture

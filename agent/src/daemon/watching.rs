@@ -4,20 +4,20 @@ use std::io;
 
 use tokio::time::Instant;
 
+use crate::observer::{Heard, Watcher};
 use crate::transport::backoff::{Backoff, Bounds};
-use crate::watch::{Signals, Watch};
 
 #[derive(Debug)]
 pub(super) struct Watching {
-    watch: Option<Watch>,
-    signals: Option<Signals>,
+    watch: Option<Watcher>,
+    signals: Option<Heard>,
     backoff: Backoff,
     since: Instant,
     again_at: Option<Instant>,
 }
 
 impl Watching {
-    pub(super) fn new(watch: Option<Watch>, again: Bounds) -> Self {
+    pub(super) fn new(watch: Option<Watcher>, again: Bounds) -> Self {
         let backoff = Backoff::new(again);
         Self { watch, signals: None, backoff, since: Instant::now(), again_at: None }
     }
@@ -62,13 +62,14 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
+    use crate::watch::Watch;
 
     const BOUNDS: Bounds = Bounds { first: Duration::from_secs(1), most: Duration::from_mins(1) };
 
     #[tokio::test(start_paused = true)]
     async fn a_watch_that_ends_is_told_and_started_again_later_each_time() {
         let watch = Watch::new("/", || Timestamp::UNIX_EPOCH);
-        let mut watching = Watching::new(Some(watch.clone()), BOUNDS);
+        let mut watching = Watching::new(Some(watch.clone().into()), BOUNDS);
         for seconds in [1, 2, 4] {
             watching.start().unwrap();
             assert_eq!(watching.due(), None);

@@ -65,8 +65,6 @@ pub struct Discovery {
     pub assumptions: Vec<Assumption>,
     /// The APIs of running nodes, to be asked by what may use the network.
     pub endpoints: Vec<node_api::Endpoint>,
-    /// How the nodes that were asked call themselves in their clusters, by service.
-    pub node_ids: BTreeMap<String, String>,
     /// Which of them were asked.
     pub sights: Vec<node_api::Sight>,
     /// What is registered, by all sources.
@@ -77,12 +75,8 @@ pub struct Discovery {
     pub unlisted: Vec<repository::Unlisted>,
     /// Settings of the clients of stores, and remote stores that attributes declare, by service.
     pub stores: BTreeMap<String, BTreeMap<String, String>>,
-    /// Disks that the provider of this machine claims to encrypt, by the kernel's name: who claims it.
-    pub provider_claims: BTreeMap<String, String>,
     /// What other machines may mount from this one.
     pub exports: Vec<nfs::Export>,
-    /// What the agents of other machines say of the directories that are mounted from them.
-    pub vouches: Vec<(nfs::RemoteDirectory, nfs::Vouch)>,
     /// Where crashes write; not looked at without a discovery.
     pub core_dumps: Option<CoreDumps>,
     /// Only named paths are asked about: what says nothing of them need not be looked at.
@@ -258,7 +252,7 @@ fn unread_sources(host: &dyn Host, found: &mut Discovery) {
 }
 
 /// Any user may start a program that looks like a service and names any number of paths: what is beyond is a gap.
-fn bound_places(found: &mut Discovery) {
+pub(crate) fn bound_places(found: &mut Discovery) {
     /// A node with a hundred data paths is a big one.
     const MOST: usize = 500;
     let mut counts: BTreeMap<Option<String>, usize> = BTreeMap::new();

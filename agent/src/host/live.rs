@@ -1,7 +1,8 @@
 //! The running machine.
 //!
 //! Its root may be a directory other than `/`, as in a container that has the host's root mounted there: proc,
-//! sysfs and device nodes are then taken from below that directory.
+//! sysfs and device nodes are then taken from below that directory. The root of the first process is such a directory, for
+//! a service that has mounts of its own and is to see those of the host.
 
 use std::fs::File;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
@@ -27,12 +28,22 @@ use crate::{luks, zfs};
 #[derive(Debug, Clone)]
 pub struct LiveHost {
     root: PathBuf,
+    is_this_machine: bool,
 }
+
+/// The host as its first process sees it (`proc_pid_root(5)`); to go there takes `CAP_SYS_PTRACE`.
+pub const AS_INIT: &str = "/proc/1/root";
 
 impl LiveHost {
     /// The machine whose root directory is `root`.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into() }
+        let root = root.into();
+        Self { is_this_machine: root == Path::new("/"), root }
+    }
+
+    /// This machine as its first process sees it, whatever mounts and network this process has of its own.
+    pub fn as_init() -> Self {
+        Self { root: PathBuf::from(AS_INIT), is_this_machine: true }
     }
 
     /// The files that a process in `namespace` sees.
@@ -337,7 +348,7 @@ impl Host for LiveHost {
     }
 
     fn zfs(&self) -> Observed<zfs::Facts> {
-        if self.sees_own_root() {
+        if self.is_this_machine {
             zfs_tools::facts()
         } else {
             let detail = "ZFS can be asked only from the host's own root";
@@ -355,5 +366,9 @@ impl Host for LiveHost {
 
     fn is_live(&self) -> bool {
         true
+    }
+
+    fn is_this_machine(&self) -> bool {
+        self.is_this_machine
     }
 }

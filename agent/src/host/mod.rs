@@ -147,6 +147,12 @@ pub trait Host: Send + Sync {
 
     /// Whether the host's root directory is this process's own.
     fn sees_own_root(&self) -> bool;
+
+    /// Whether this process runs on the host itself, and not in a container that has the host's root somewhere: the tools
+    /// that are here are the host's, and its loopback is where its nodes listen.
+    fn is_this_machine(&self) -> bool {
+        self.is_live() && self.sees_own_root()
+    }
 }
 
 /// Reads a small text file and trims it; what sysfs attributes are.

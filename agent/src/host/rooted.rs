@@ -56,6 +56,10 @@ impl Rooted {
         for part in path.components().filter(|part| *part != b"..") {
             real.push(HostPath::new(part.to_vec()).as_path());
         }
+        // The root of a process is a link to it, and the link is not what is meant.
+        if real == self.root {
+            real.push(".");
+        }
         real
     }
 
@@ -349,6 +353,16 @@ mod tests {
             assert_eq!(rooted.resolve(&link.into()), Ok("/etc/file".into()), "{link}");
             assert_eq!(rooted.read(&link.into(), 100).unwrap(), b"inside", "{link}");
         }
+    }
+
+    #[test]
+    fn the_root_itself_is_no_link_to_it() {
+        let (directory, _) = tree();
+        let link = directory.path().join("root");
+        symlink(directory.path(), &link).unwrap();
+        let rooted = Rooted::new(&link);
+        assert_eq!(rooted.metadata(&"/".into(), false).unwrap().kind, FileKind::Directory);
+        assert!(!std::fs::symlink_metadata(rooted.real(&"/".into())).unwrap().is_symlink());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use atrest_proto::model::Verdict;
+use serde::{Deserialize, Serialize};
 
 use crate::path::HostPath;
 
@@ -12,7 +13,7 @@ pub const PATH: &str = "/var/lib/nfs/etab";
 pub const MOST: usize = 1024 * 1024;
 
 /// A directory that is lent.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Export {
     pub path: HostPath,
     /// Clients of version 4 name everything from here (`fsid=0`, `exports(5)`).

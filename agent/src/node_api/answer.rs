@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use thiserror::Error;
 
@@ -48,15 +48,15 @@ pub(crate) enum Error {
 }
 
 /// What a node says of itself.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Told {
     /// As the node counts, in its own pid namespace.
     pub(super) pid: i64,
     /// Made when it first started on its data; lost with them.
-    pub(super) node_id: Option<String>,
+    pub(crate) node_id: Option<String>,
     pub(super) node_name: Option<String>,
     pub(super) cluster_name: Option<String>,
-    pub(super) cluster_uuid: Option<String>,
+    pub(crate) cluster_uuid: Option<String>,
     pub(super) version: Option<String>,
     pub(super) roles: Vec<String>,
     pub(super) memory_locked: Option<bool>,

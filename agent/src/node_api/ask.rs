@@ -10,14 +10,16 @@ use bytes::Bytes;
 use hyper::StatusCode;
 use rustls::ClientConfig;
 
-use super::access::{self, Access, Secret, Settings};
+use super::access::{Access, Secret, Settings};
 use super::answer::{self, Told};
 use super::client::{self, Failure, Question};
-use super::{Answer, Endpoint, Listener, Outcome, merge, sockets, tls};
+use super::{
+    Answer, Contact, Endpoint, Holds, Listener, Outcome, Talk, contacts, merge, sockets, tls,
+};
 use crate::daemon;
 use crate::discovery::Discovery;
 use crate::host::Host;
-use crate::membership::ClusterList;
+use crate::membership::{ClusterList, Told as Membership};
 use crate::repository::{Unlisted, registered};
 use crate::snapshot::Trouble;
 
@@ -43,71 +45,94 @@ const FOR_OPENSEARCH: &str = "name an account in [node_api] whose role has the c
                               cluster:monitor/main, cluster:monitor/nodes/info, cluster:monitor/nodes/stats and \
                               cluster:admin/repository/get";
 
-/// Asks every endpoint over loopback, one after the other.
-pub async fn ask(host: &dyn Host, endpoints: &[Endpoint], access: &Access) -> Vec<Answer> {
+/// Asks every node over loopback, one after the other.
+pub async fn ask(contacts: &[Contact], access: &Access, holds: &Holds<'_>) -> Vec<Answer> {
     let mut answers = Vec::new();
-    for endpoint in endpoints {
-        answers.push(ask_one(host, endpoint, access).await);
+    for contact in contacts {
+        answers.push(ask_one(contact, access, holds).await);
     }
     answers
 }
 
-/// Asks the nodes that were discovered, and adds what they answer. Returns what is to be logged.
-///
-/// Only this machine itself has nodes that can be asked: a recording has none, and the loopback of another root may be
-/// another.
-pub fn consult(host: &dyn Host, found: &mut Discovery, settings: &Settings) -> Vec<String> {
-    let is_here = host.is_live() && host.sees_own_root();
-    if !is_here || found.endpoints.is_empty() {
-        return Vec::new();
+/// Asks the nodes that were discovered. Returns what is to be logged, too.
+pub fn talk(contacts: &[Contact], settings: &Settings, holds: &Holds<'_>) -> (Talk, Vec<String>) {
+    if contacts.is_empty() {
+        return (Talk::Nobody, Vec::new());
     }
     if !settings.enabled {
-        let unlisted = found.endpoints.iter().map(|endpoint| Unlisted {
-            service: endpoint.service.clone(),
-            detail: "the agent's configuration forbids asking".to_owned(),
-            remedy: "set node_api.enabled = true".to_owned(),
-        });
-        found.unlisted.extend(unlisted);
-        return Vec::new();
+        return (Talk::Forbidden, Vec::new());
     }
     let access = Access::load(settings);
-    found.gaps.extend(access.gaps.iter().cloned());
-    match daemon::runtime() {
-        Ok(runtime) => {
-            let answers = runtime.block_on(ask(host, &found.endpoints, &access));
-            merge(found, &answers);
+    let mut gaps = access.gaps.clone();
+    let answers = match daemon::runtime() {
+        Ok(runtime) => runtime.block_on(ask(contacts, &access, holds)),
+        Err(error) => {
+            gaps.push(Gap {
+                subject: "APIs of nodes".to_owned(),
+                reason: Reason::Unreadable,
+                detail: error.to_string(),
+                remedy: "look at the limits of processes and files".to_owned(),
+            });
+            Vec::new()
         }
-        Err(error) => found.gaps.push(Gap {
-            subject: "APIs of nodes".to_owned(),
-            reason: Reason::Unreadable,
-            detail: error.to_string(),
-            remedy: "look at the limits of processes and files".to_owned(),
-        }),
+    };
+    (Talk::Asked { answers, gaps }, access.warnings)
+}
+
+/// Adds what came of asking to what was discovered.
+pub fn hear(found: &mut Discovery, talk: &Talk) {
+    match talk {
+        Talk::Nobody => {}
+        Talk::Forbidden => {
+            let unlisted = found.endpoints.iter().map(|endpoint| Unlisted {
+                service: endpoint.service.clone(),
+                detail: "the agent's configuration forbids asking".to_owned(),
+                remedy: "set node_api.enabled = true".to_owned(),
+            });
+            found.unlisted.extend(unlisted);
+        }
+        Talk::Asked { answers, gaps } => {
+            found.gaps.extend(gaps.iter().cloned());
+            merge(found, answers);
+        }
     }
-    access.warnings
+}
+
+/// Asks the nodes that were discovered, and adds what they answer. Returns what is to be logged.
+pub fn consult(host: &dyn Host, found: &mut Discovery, settings: &Settings) -> Vec<String> {
+    let contacts = contacts(host, &found.endpoints);
+    let holds = |endpoint: &Endpoint, listener: &Listener| {
+        sockets::still_holds(host, endpoint.pid, listener)
+    };
+    let (talk, warnings) = talk(&contacts, settings, &holds);
+    hear(found, &talk);
+    warnings
 }
 
 /// Asks this machine's nodes for the lists of these clusters: by UUID, one node of each. Why there is none is a gap.
 pub fn list_clusters(
-    host: &dyn Host,
-    found: &mut Discovery,
+    contacts: &[Contact],
+    told: &Membership,
     settings: &Settings,
+    holds: &Holds<'_>,
     clusters: &BTreeSet<String>,
-) -> BTreeMap<String, ClusterList> {
+) -> (BTreeMap<String, ClusterList>, Vec<Gap>) {
+    let (mut lists, mut gaps) = (BTreeMap::new(), Vec::new());
+    if clusters.is_empty() {
+        return (lists, gaps);
+    }
     let access = Access::load(settings);
-    let mut lists = BTreeMap::new();
-    let mut gaps = Vec::new();
     // That there is none was told when the nodes were asked.
-    let Ok(runtime) = daemon::runtime() else { return lists };
-    for endpoint in &found.endpoints {
-        let service = found.services.iter().find(|service| service.name == endpoint.service);
-        let uuid = service.and_then(|service| service.cluster_uuid.as_ref());
+    let Ok(runtime) = daemon::runtime() else { return (lists, gaps) };
+    for contact in contacts {
+        let endpoint = &contact.endpoint;
+        let uuid = told.get(&endpoint.service).and_then(|told| told.cluster_uuid.as_ref());
         let Some(uuid) = uuid.filter(|uuid| clusters.contains(*uuid)) else { continue };
         if lists.contains_key(uuid) {
             continue;
         }
-        let inquiry =
-            Inquiry { host, endpoint, access: &access, trust: Trust::of(host, endpoint, &access) };
+        let trust = Trust::of(contact, &access);
+        let inquiry = Inquiry { holds, endpoint, access: &access, trust };
         let asked =
             runtime.block_on(async { tokio::time::timeout(access.timeout, inquiry.list()).await });
         match asked.unwrap_or_else(|_| Err(late(access.timeout))) {
@@ -117,10 +142,7 @@ pub fn list_clusters(
             }
         }
     }
-    found.gaps.extend(gaps);
-    found.gaps.sort_unstable();
-    found.gaps.dedup();
-    lists
+    (lists, gaps)
 }
 
 /// What has been learnt so far: what came before the time was up counts.
@@ -130,8 +152,9 @@ struct Progress {
     gaps: Vec<Gap>,
 }
 
-async fn ask_one(host: &dyn Host, endpoint: &Endpoint, access: &Access) -> Answer {
-    let inquiry = Inquiry { host, endpoint, access, trust: Trust::of(host, endpoint, access) };
+async fn ask_one(contact: &Contact, access: &Access, holds: &Holds<'_>) -> Answer {
+    let endpoint = &contact.endpoint;
+    let inquiry = Inquiry { holds, endpoint, access, trust: Trust::of(contact, access) };
     let mut progress = Progress::default();
     let asked = inquiry.converse(&mut progress);
     let ended = tokio::time::timeout(access.timeout, asked).await;
@@ -188,7 +211,8 @@ struct Trust<'a> {
 impl<'a> Trust<'a> {
     /// Anybody can start a program that looks like a node, with an authority of his own. So credentials are shown to the
     /// accounts that the configuration trusts, or to whom the configuration's own authority vouches for.
-    fn of(host: &dyn Host, endpoint: &Endpoint, access: &'a Access) -> Self {
+    fn of(contact: &Contact, access: &'a Access) -> Self {
+        let endpoint = &contact.endpoint;
         let is_trusted = endpoint
             .user
             .as_ref()
@@ -201,10 +225,8 @@ impl<'a> Trust<'a> {
                 is_withheld: false,
             };
         }
-        let read = |path| host.read(&endpoint.namespace, path, access::AUTHORITIES).ok();
-        let files = endpoint.authorities.iter().filter_map(read);
         let mut authorities = own;
-        authorities.extend(files.flat_map(|pem| tls::certificates(&pem)));
+        authorities.extend(contact.authorities());
         Self {
             tls: tls::trusting(&authorities, access.identity.as_ref()),
             secret: access.secret.as_ref().filter(|_| is_trusted),
@@ -214,7 +236,7 @@ impl<'a> Trust<'a> {
 }
 
 struct Inquiry<'a> {
-    host: &'a dyn Host,
+    holds: &'a Holds<'a>,
     endpoint: &'a Endpoint,
     access: &'a Access,
     trust: Trust<'a>,
@@ -330,7 +352,7 @@ impl Inquiry<'_> {
             let error = rustls::Error::General("no authority is known".to_owned());
             return Err(Failure::Unverified(error));
         }
-        let is_nodes = || sockets::still_holds(self.host, self.endpoint.pid, listener);
+        let is_nodes = || (self.holds)(self.endpoint, listener);
         client::get(Question {
             address: listener.address,
             target,
@@ -443,7 +465,7 @@ mod tests {
     fn trust(user: Option<&str>, tls: bool, with_ca_file: bool) -> (bool, bool, bool) {
         let (directory, access) = scene(with_ca_file);
         let host = RecordedHost::new(directory.path());
-        let trust = Trust::of(&host, &endpoint(user, tls), &access);
+        let trust = Trust::of(&Contact::new(&host, endpoint(user, tls)), &access);
         (trust.secret.is_some(), trust.is_withheld, trust.tls.is_some())
     }
 
@@ -473,7 +495,8 @@ mod tests {
         let host = RecordedHost::new(directory.path());
         let runtime = daemon::runtime().unwrap();
         let answer = |endpoint, access: &Access| {
-            runtime.block_on(ask(&host, &[endpoint], access)).remove(0).outcome
+            let contact = Contact::new(&host, endpoint);
+            runtime.block_on(ask(&[contact], access, &|_, _| Ok(()))).remove(0).outcome
         };
         let outcome = answer(endpoint(Some("root"), true), &access);
         assert!(
@@ -498,7 +521,8 @@ mod tests {
             let listener = Listener { address: address.parse().unwrap(), inode: 1, descriptor: 1 };
             let endpoint =
                 Endpoint { listeners: Ok(vec![listener]), ..endpoint(Some("root"), false) };
-            let answer = runtime.block_on(ask(&host, &[endpoint], &access)).remove(0);
+            let contact = Contact::new(&host, endpoint);
+            let answer = runtime.block_on(ask(&[contact], &access, &|_, _| Ok(()))).remove(0);
             let Outcome::Failed { trouble, .. } = answer.outcome else { panic!("{answer:?}") };
             assert!(trouble.detail.contains("not loopback"), "{trouble}");
         }

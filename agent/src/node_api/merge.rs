@@ -80,9 +80,6 @@ fn add(endpoint: &Endpoint, told: &Told, found: &mut Discovery) {
     if let Some(service) = found.services.iter_mut().find(|known| known.name == endpoint.service) {
         describe(service, told);
     }
-    if let Some(node_id) = &told.node_id {
-        found.node_ids.insert(endpoint.service.clone(), node_id.clone());
-    }
     for (usage, path) in places(endpoint, told) {
         let is_own = |place: &&Place| {
             place.service.as_ref() == Some(&endpoint.service)

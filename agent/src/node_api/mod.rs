@@ -1,12 +1,14 @@
 //! The API of the node itself, asked over loopback: a third source beside its arguments and its files.
 //!
-//! Discovery names the [`Endpoint`]s and touches no network. [`ask()`] talks, and judges nothing. [`merge()`] is pure: it adds
-//! what only the API knows to what was discovered, and keeps what the API claims beside the claims of the other sources.
+//! Discovery names the [`Endpoint`]s and touches no network; [`contacts()`] adds what only the half that looks can read of
+//! them. [`talk()`] is of the half that talks: it asks, and judges nothing. [`hear()`] is pure: it adds what only the API knows
+//! to what was discovered, and keeps what the API claims beside the claims of the other sources.
 
 mod access;
 pub(crate) mod answer;
 mod ask;
 mod client;
+mod contact;
 mod merge;
 pub(crate) mod sockets;
 mod tls;
@@ -20,11 +22,12 @@ use crate::path::HostPath;
 use crate::snapshot::{Namespace, Trouble};
 pub use access::{Access, Settings};
 pub use answer::Told;
-pub use ask::{ask, consult, list_clusters};
+pub use ask::{ask, consult, hear, list_clusters, talk};
+pub use contact::{Contact, Holds, contacts};
 pub use merge::merge;
 
 /// The API of one running node, and how its answer is told from that of another.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoint {
     /// As in [`atrest_proto::model::Service::name`].
     pub service: String,
@@ -49,7 +52,7 @@ pub struct Endpoint {
 }
 
 /// A socket of the node's own process on which it can be reached over loopback.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Listener {
     /// To connect to: always loopback.
     pub address: SocketAddr,
@@ -59,8 +62,23 @@ pub struct Listener {
     pub descriptor: u32,
 }
 
+/// What came of asking all nodes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Talk {
+    /// There was none, or none that can be asked from here.
+    #[default]
+    Nobody,
+    /// The configuration says so.
+    Forbidden,
+    Asked {
+        answers: Vec<Answer>,
+        /// What the configuration names to ask with and could not be read.
+        gaps: Vec<Gap>,
+    },
+}
+
 /// What came of asking one node.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
     pub service: String,
     pub outcome: Outcome,
@@ -69,7 +87,7 @@ pub struct Answer {
 }
 
 /// The answer itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
     Told(Box<Told>),
     /// Nobody expects an answer: why not.

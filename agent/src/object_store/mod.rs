@@ -32,9 +32,7 @@ use futures_util::stream;
 use jiff::Timestamp;
 
 use crate::daemon;
-use crate::discovery::Discovery;
 use crate::duties::Duties;
-use crate::host::Host;
 use crate::repository::facts::{Seal, SealKey};
 use crate::repository::{Backend, Facts, Looked, Observation, share};
 use budget::Budget;
@@ -51,21 +49,18 @@ const AT_ONCE: usize = 4;
 ///
 /// Only for this machine itself: a recording keeps what was answered when it was made.
 pub fn consult(
-    host: &dyn Host,
-    found: &mut Discovery,
+    repositories: &mut [Observation],
+    services: &[Service],
     settings: &Settings,
     memory: &mut Memory,
     duties: &Duties,
     now: Timestamp,
 ) {
-    if !host.is_live() || !host.sees_own_root() {
-        return;
-    }
     let mut shared = BTreeSet::new();
-    for one in found.repositories.iter_mut().filter(|one| one.backend.is_remote()) {
+    for one in repositories.iter_mut().filter(|one| one.backend.is_remote()) {
         let of_service =
             |service: &&Service| Some(&service.name) == one.registered.service.as_ref();
-        let service = found.services.iter().find(of_service);
+        let service = services.iter().find(of_service);
         let key = share::key(one, service.and_then(|service| service.cluster_uuid.as_deref()));
         shared.extend(key);
         let elsewhere = key.and_then(|key| duties.elsewhere(&key, &one.asset, now));
@@ -76,7 +71,7 @@ pub fn consult(
     }
     duties.share("repositories", shared);
     let is_open = |one: &&mut Observation| one.backend.is_remote() && one.looked.is_none();
-    let mut open: Vec<&mut Observation> = found.repositories.iter_mut().filter(is_open).collect();
+    let mut open: Vec<&mut Observation> = repositories.iter_mut().filter(is_open).collect();
     if open.is_empty() {
         return;
     }

@@ -59,9 +59,10 @@ pub struct Evaluator<'a> {
 /// files that each start makes anew is named by the one that it is made in, and a container not by its id: what failed
 /// there is fixed there too.
 pub fn asset(target: &Target) -> String {
-    let path = match target.usage {
-        Use::Temp => lasting::temporary(&target.path),
-        _ => lasting::of_containers(&target.path),
+    let path = if target.usage == Use::Temp {
+        lasting::temporary(&target.path)
+    } else {
+        lasting::of_containers(&target.path)
     };
     match (&target.namespace, &target.service) {
         (Namespace::Process(_), Some(service)) if service.contains(':') => {

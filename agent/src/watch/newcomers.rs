@@ -61,7 +61,7 @@ mod tests {
         start(1, "/sbin/init\0");
         start(7, "/opt/x/jdk/bin/java\0-Des.path.home=/opt/elasticsearch\0");
         assert!(!newcomers.look(scratch.path()), "those that are there are looked at anyway");
-        start(8, "sleep\0100\0");
+        start(8, "sleep\0forever\0");
         assert!(!newcomers.look(scratch.path()));
         start(9, "java\0-cp\0/tmp/f1/lib/elasticsearch.jar\0");
         assert!(newcomers.look(scratch.path()));

@@ -127,7 +127,7 @@ impl Node {
             spool: self.limits,
             timing: timing(),
             chance,
-            watch: self.watch.clone(),
+            watch: self.watch.clone().map(Into::into),
             ..Options::new(self.state.clone(), host())
         };
         let task = tokio::spawn(daemon::run(options, scan, receiver));

@@ -405,14 +405,9 @@ async fn names_that_are_commands_to_terminals_break_no_table_and_no_log() {
 
     let ca = scene.dir.path().join("state/ca.pem");
     let token = scene.dir.path().join("state/admin.token");
-    for args in [
-        &["status"][..],
-        &["nodes"],
-        &["node", "bad"],
-        &["findings"],
-        &["alerts"],
-        &["history"],
-    ] {
+    for args in
+        [&["status"][..], &["nodes"], &["node", "bad"], &["findings"], &["alerts"], &["history"]]
+    {
         let output = Command::new(env!("CARGO_BIN_EXE_atrestctl"))
             .env("ATREST_SERVER", format!("https://localhost:{}", scene.server.operators_port))
             .env("ATREST_CA", &ca)

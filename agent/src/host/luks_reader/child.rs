@@ -14,12 +14,13 @@ use std::sync::Mutex;
 
 use libcryptsetup_rs::consts::vals::{CryptDebugLevel, CryptKdf, EncryptionFormat, KeyslotInfo};
 use libcryptsetup_rs::{CryptDevice, CryptInit, LibcryptErr, set_debug_level, set_log_callback};
-use nix::sys::prctl::{set_no_new_privs, set_pdeathsig};
+use nix::sys::prctl::set_pdeathsig;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
 use nix::unistd::{Gid, Uid, geteuid, setgroups, setresgid, setresuid};
 
 use super::Answer;
+use crate::confine;
 use crate::luks::layout::{self, LOOK, Names, Start};
 use crate::luks::{self, Header, Kdf, Keyslot, clean, json_area, metadata};
 
@@ -61,7 +62,7 @@ pub fn child_main() -> ExitCode {
     let answer = match confine() {
         Ok(()) => examine(),
         Err(error) => {
-            Answer::Refused(format!("the reader of LUKS headers cannot be confined: {error}"))
+            Answer::Refused(format!("the reader of LUKS headers cannot be confined: {error:#}"))
         }
     };
     let written = serde_json::to_vec(&answer)
@@ -71,7 +72,7 @@ pub fn child_main() -> ExitCode {
 }
 
 /// Gives up what a parser does not need.
-fn confine() -> nix::Result<()> {
+fn confine() -> anyhow::Result<()> {
     /// Room for the program itself, its libraries, and a header of 8 MiB as a tree of JSON. One that was made to need
     /// more, such as a million empty objects, is refused.
     const MEMORY: u64 = 512 << 20;
@@ -101,7 +102,9 @@ fn confine() -> nix::Result<()> {
             .and_then(|()| setresgid(group, group, group))
             .and_then(|()| setresuid(user, user, user));
     }
-    set_no_new_privs()
+    // Where the kernel has no Landlock, what is left is that of `nobody`, or of the account of the half that looks.
+    confine::parser()?;
+    Ok(())
 }
 
 fn examine() -> Answer {

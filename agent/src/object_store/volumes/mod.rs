@@ -16,12 +16,12 @@ use aws_sigv4::sign::v4;
 use jiff::Timestamp;
 use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use serde::{Deserialize, Serialize};
 
 use super::budget::Budget;
 use super::rest::{Question, Rest};
 use super::store::Failure;
 use super::{Settings, http::Http, prepare, s3};
-use crate::discovery::Discovery;
 use crate::host::Host;
 use crate::path::HostPath;
 use crate::snapshot::Namespace;
@@ -36,26 +36,44 @@ const SHORT: usize = 256;
 /// More disks than an instance can have.
 const MOST: usize = 128;
 
-/// Asks what the provider says of this machine's disks, and notes its claims by the kernel's names of the disks.
-pub fn consult(host: &dyn Host, found: &mut Discovery, settings: &Settings, now: Timestamp) {
-    if !settings.volumes || !host.is_live() || !host.sees_own_root() {
-        return;
+/// What the disks of this machine say of themselves: whether they are volumes, and where.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Disks {
+    /// By the kernel's name of the disk, the volume's id.
+    volumes: BTreeMap<String, String>,
+    /// The id of this instance; empty where none is told.
+    instance: String,
+}
+
+impl Disks {
+    /// Looks at them: of the half that looks.
+    pub fn observe(host: &dyn Host) -> Self {
+        let volumes = disks(host);
+        let instance = if volumes.is_empty() { String::new() } else { instance(host) };
+        Self { volumes, instance }
     }
-    let disks = disks(host);
-    if disks.is_empty() {
-        return;
+}
+
+/// Asks what the provider says of these disks: who claims to encrypt which, by the kernel's name of the disk.
+pub fn consult(
+    disks: &Disks,
+    settings: &Settings,
+    now: Timestamp,
+) -> Result<BTreeMap<String, String>, Gap> {
+    if !settings.volumes || disks.volumes.is_empty() {
+        return Ok(BTreeMap::new());
     }
     let asked = match prepare(settings) {
         Ok((http, runtime)) => {
-            let ids = disks.values().cloned().collect();
+            let ids = disks.volumes.values().cloned().collect();
             let budget = Budget::new(settings.requests, settings.timeout);
             runtime.block_on(Box::pin(ask(&ids, &http, &budget, now)))
         }
         Err(_) => Err(Failure::Other("no way to the provider can be set up".to_owned())),
     };
     match asked {
-        Ok(volumes) => found.provider_claims = claims(&disks, &volumes, &instance(host)),
-        Err(failure) => found.gaps.push(Gap {
+        Ok(volumes) => Ok(claims(&disks.volumes, &volumes, &disks.instance)),
+        Err(failure) => Err(Gap {
             subject: "volumes of the cloud".to_owned(),
             reason: Reason::NoPermission,
             detail: failure.to_string(),
