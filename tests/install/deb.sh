@@ -23,7 +23,9 @@ else
     check "atrestctl starts" inside atrestctl --version
     check "the agent's configuration is valid" inside atrest-agent validate
     check "the server's configuration is valid" inside atrest-server validate
-    check "the server has its account" inside getent passwd atrest-server
+    for account in atrest-server atrest-agent atrest-observer; do
+        check "$account has its account" inside getent passwd "$account"
+    done
     check "the services are enabled" [ -L "$root/etc/systemd/system/multi-user.target.wants/atrest-agent.service" ]
     check "atrestctl alone cannot be there as well" not inside dpkg -i "/tmp/atrestctl_$version-1_$arch.deb"
     inside dpkg --force-remove-reinstreq -P atrestctl >/dev/null 2>&1
@@ -48,7 +50,9 @@ else
     check "dpkg purges" inside dpkg -P atrest-agent atrest-server
     listing >"$home/after"
     check "a purge leaves nothing" diff "$home/before" "$home/after"
-    check "the server's account is gone" not inside getent passwd atrest-server
+    for account in atrest-server atrest-agent atrest-observer; do
+        check "the account $account is gone" not inside getent passwd "$account"
+    done
 
     check "atrestctl installs alone" inside dpkg -i "/tmp/atrestctl_$version-1_$arch.deb"
     check "atrestctl gives way to the server" inside dpkg -i --auto-deconfigure --force-conflicts "/tmp/atrest-server_$version-1_$arch.deb"

@@ -48,22 +48,33 @@ check "the packages install" dpkg -i "atrest-agent_$version-1_amd64.deb" "atrest
 check "the server is ready" active atrest-server
 check "the agent is ready" active atrest-agent
 check "the server runs under its own account" [ "$(stat -c %U "/proc/$(systemctl show -P MainPID atrest-server)")" = atrest-server ]
-check "the agent sees the mounts of the host" [ "$(readlink /proc/1/ns/mnt)" = "$(readlink "/proc/$(systemctl show -P MainPID atrest-agent)/ns/mnt")" ]
+check "the half that looks is ready" active atrest-observer
+account() { stat -c %U "/proc/$(systemctl show -P MainPID "$1")"; }
+status() { grep -h "^$2:" "/proc/$(systemctl show -P MainPID "$1")/status" | tr -d ' \t'; }
+check "the half that talks runs under its own account" [ "$(account atrest-agent)" = atrest-agent ]
+check "the half that talks has no capability" [ "$(status atrest-agent CapPrm)$(status atrest-agent CapBnd)" = CapPrm:0000000000000000CapBnd:0000000000000000 ]
+check "the half that looks runs under its own account" [ "$(account atrest-observer)" = atrest-observer ]
+# CAP_DAC_READ_SEARCH, CAP_SYS_PTRACE, CAP_SYS_ADMIN.
+check "the half that looks has three capabilities" [ "$(status atrest-observer CapPrm)" = CapPrm:0000000000280004 ]
+check "the half that looks has no network" [ "$(grep -c : "/proc/$(systemctl show -P MainPID atrest-observer)/net/dev")" = 1 ]
+check "state is the account's own" [ "$(stat -c %U:%a /var/lib/atrest-agent)" = atrest-agent:700 ]
 
 sed -i 's|^#paths = .*|paths = ["/srv/secret", "/srv/plain"]|' /etc/atrest/agent.toml
 check "the agent takes its configuration" systemctl restart atrest-agent
 atrestctl token create --cluster test >token 2>/tmp/token.log || cat /tmp/token.log
 check "the host enrols" atrest-agent enroll "$(head -n 1 token)"
+check "the identity is the account's own" [ "$(stat -c %U:%a /var/lib/atrest-agent/identity.json)" = atrest-agent:600 ]
 check "the LUKS disk is proven" await verdict '"verdict":"encrypted"'
 check "the plain disk is told" await verdict '"verdict":"unencrypted"'
 check "the header is read by the child without rights" await verdict '"check":"luks_kdf"'
 
 # Each capability that a verdict rests on: with all that the unit gives the answer is a pass, without that one it is none.
-given=$(sed -n 's/^CapabilityBoundingSet=//p' /usr/lib/systemd/system/atrest-agent.service)
+given=$(sed -n 's/^CapabilityBoundingSet=//p' /usr/lib/systemd/system/atrest-observer.service)
 asked() {
     local capabilities=$1
     shift
-    systemd-run --quiet --pipe --wait -p "CapabilityBoundingSet=$capabilities" -p NoNewPrivileges=yes atrest-agent check "$@"
+    systemd-run --quiet --pipe --wait -p User=atrest-observer -p "CapabilityBoundingSet=$capabilities" -p "AmbientCapabilities=$capabilities" \
+        -p NoNewPrivileges=yes atrest-agent check "$@"
 }
 mkdir -p /srv/secret/closed/data && chown -R nobody /srv/secret/closed && chmod 700 /srv/secret/closed
 systemd-run --quiet --unit other -p User=nobody sleep infinity
@@ -98,6 +109,13 @@ sqlite3 /var/lib/atrest-server/atrest.db "PRAGMA user_version = $schema"
 systemctl reset-failed atrest-server
 check "it starts on its own" systemctl start atrest-server
 
+# Away for a moment, the other half goes on; and what it reports is looked at again.
+kill -KILL "$(systemctl show -P MainPID atrest-observer)"
+check "the half that looks is started anew" await active atrest-observer
+check "the half that talks went on" active atrest-agent
+answers() { said atrest-agent 'answers again' || ! said atrest-agent 'the half that looks does not answer'; }
+check "it is asked again" await answers
+
 # A daemon that is stuck is ended and started anew.
 mkdir -p /run/systemd/system/atrest-agent.service.d
 printf '[Service]\nWatchdogSec=10s\n' >/run/systemd/system/atrest-agent.service.d/test.conf
@@ -109,8 +127,10 @@ check "an agent that is stuck is started anew" await anew
 rm -r /run/systemd/system/atrest-agent.service.d && systemctl daemon-reload
 
 check "nothing was forbidden that they wanted" not said atrest-agent 'Operation not permitted'
+check "nothing was forbidden that looking wants" not said atrest-observer 'Operation not permitted'
 check "the packages are removed" dpkg -r atrest-agent atrest-server
 check "no service is left" not active atrest-agent
+check "no half of it is left" not active atrest-observer
 check "a removal keeps the state" [ -e /var/lib/atrest-server/atrest.db -a -d /var/lib/atrest-agent ]
 check "the packages are purged" dpkg -P atrest-agent atrest-server
 listing >/tmp/after

@@ -20,13 +20,15 @@ else
     check "the rpms are whole" into_root -V atrest-agent atrest-server
     check "the agent starts" inside atrest-agent --version
     check "the configurations are valid" inside sh -c 'atrest-agent validate && atrest-server validate'
-    check "the server has its account" inside getent passwd atrest-server
+    for account in atrest-server atrest-agent atrest-observer; do
+        check "$account has its account" inside getent passwd "$account"
+    done
     echo 'scan_interval = 1800' >>"$root/etc/atrest/agent.toml"
     check "rpm installs anew" into_root -U --replacepkgs "$packages/atrest-agent-$version-1.$arch.rpm"
     check "what was changed in the configuration is kept" grep -qx 'scan_interval = 1800' "$root/etc/atrest/agent.toml"
     check "rpm erases" into_root -e atrest-agent atrest-server
     check "what was changed in the configuration is kept on erasure" [ -e "$root/etc/atrest/agent.toml.rpmsave" ]
     check "the programs are gone" not [ -e "$root/usr/bin/atrest-agent" -o -e "$root/usr/bin/atrest-server" ]
-    check "no unit is left" not [ -e "$root/usr/lib/systemd/system/atrest-agent.service" -o -L "$root/etc/systemd/system/multi-user.target.wants/atrest-agent.service" ]
+    check "no unit is left" not [ -e "$root/usr/lib/systemd/system/atrest-agent.service" -o -e "$root/usr/lib/systemd/system/atrest-observer.service" -o -L "$root/etc/systemd/system/multi-user.target.wants/atrest-agent.service" ]
     rm -rf "$root"
 fi
