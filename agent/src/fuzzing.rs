@@ -21,7 +21,9 @@ use crate::keystore::{
 };
 use crate::layer::device_mapper::cipher;
 use crate::node_api::{Answer, Endpoint, Outcome, answer, sockets};
+
 use crate::object_store::{azure, gcs, volumes, webhdfs};
+use crate::observer::wire::{self, Request};
 use crate::path::HostPath;
 use crate::repository::facts::{Seal, SealKey};
 use crate::repository::kind::{self, Surroundings};
@@ -78,6 +80,7 @@ pub static TARGETS: &[Target] = &[
     ("luks_metadata", luks_metadata),
     ("mountinfo", mountinfo),
     ("node_answers", node_answers),
+    ("observer_request", observer_request),
     ("nsswitch", |bytes| drop(nsswitch::Sources::of_members(bytes))),
     ("os_release", |bytes| drop(host::identity::pretty_name(&text(bytes)))),
     ("path", path),
@@ -334,11 +337,8 @@ fn mountinfo(bytes: &[u8]) {
     }
 }
 
-fn node_answers(bytes: &[u8]) {
-    drop((answer::root(bytes), answer::filesystems(bytes)));
-    let Ok(told) = answer::nodes_info(bytes) else { return };
-    // Whatever it is, it is only added to what was found.
-    let endpoint = Endpoint {
+fn endpoint() -> Endpoint {
+    Endpoint {
         service: "es".to_owned(),
         product: "elasticsearch".to_owned(),
         pid: 1,
@@ -349,8 +349,35 @@ fn node_answers(bytes: &[u8]) {
         listeners: Ok(Vec::new()),
         tls: false,
         authorities: Vec::new(),
-    };
-    let mut found = Discovery { endpoints: vec![endpoint], ..Discovery::default() };
+    }
+}
+
+/// What a half that talks may say that was taken over: it names places of nodes to be looked at, and nothing to be read.
+fn observer_request(bytes: &[u8]) {
+    let Ok(request) = wire::read::<Request>(&mut &*bytes, wire::LARGEST_REQUEST) else { return };
+    let mut again = Vec::new();
+    assert!(wire::write(&mut again, &request, wire::LARGEST_RESPONSE).is_ok());
+    assert!(
+        wire::read::<Request>(&mut &*again, wire::LARGEST_RESPONSE).is_ok_and(|one| one == request)
+    );
+    let Request::Look { talk } = request else { return };
+    let mut found = Discovery { endpoints: vec![endpoint()], ..Discovery::default() };
+    node_api::hear(&mut found, &talk);
+    discovery::bound_places(&mut found);
+    let (read, other) = (&found.keystores, &found.configurations);
+    assert!(read.is_empty() && other.is_empty(), "it names what is read");
+    for place in &found.places {
+        assert!(place.path.is_absolute() && place.namespace == Namespace::Host);
+        assert_eq!(place.service.as_deref(), Some("es"), "a place of another service");
+    }
+    assert!(found.places.len() <= 500, "more places than one service has");
+}
+
+fn node_answers(bytes: &[u8]) {
+    drop((answer::root(bytes), answer::filesystems(bytes)));
+    let Ok(told) = answer::nodes_info(bytes) else { return };
+    // Whatever it is, it is only added to what was found.
+    let mut found = Discovery { endpoints: vec![endpoint()], ..Discovery::default() };
     let outcome = Outcome::Told(Box::new(told));
     let answer = Answer { service: "es".to_owned(), outcome, gaps: Vec::new() };
     node_api::merge(&mut found, &[answer]);

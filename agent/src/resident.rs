@@ -33,6 +33,8 @@ pub fn scan(
     let mut away: Option<(Instant, Gap)> = None;
     let mut last: Option<Posture> = None;
     move || {
+        // One that hangs has been away since it was asked.
+        let asked = Instant::now();
         let sharing = Some((&duties, now()));
         let mut seen = match see(&mut *observer, &config.node_api, sharing) {
             Ok((seen, said, warnings)) => {
@@ -49,7 +51,7 @@ pub fn scan(
                 let (since, gap) = away.get_or_insert_with(|| {
                     let error = lost.to_string();
                     tracing::warn!(error, "the half that looks does not answer");
-                    (Instant::now(), lost.gap())
+                    (asked, lost.gap())
                 });
                 return (since.elapsed() >= patience)
                     .then(|| unseen(last.as_ref(), &host, gap, now()));

@@ -36,10 +36,10 @@ impl Address {
     }
 
     /// Connects, and says who speaks.
-    fn connect(&self) -> io::Result<UnixStream> {
+    fn connect(&self, patience: Duration) -> io::Result<UnixStream> {
         let mut stream = UnixStream::connect(&self.0)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(patience))?;
+        stream.set_write_timeout(Some(patience))?;
         let hello = Request::Hello { version: wire::VERSION.to_owned() };
         wire::write(&mut stream, &hello, wire::LARGEST_REQUEST)?;
         Ok(stream)
@@ -47,7 +47,7 @@ impl Address {
 
     /// Asks to be told of changes. Waits for nothing: who is not there or refuses is noticed by the first word.
     pub fn subscribe(&self) -> io::Result<Subscription> {
-        let mut stream = self.connect()?;
+        let mut stream = self.connect(PATIENCE)?;
         wire::write(&mut stream, &Request::Watch, wire::LARGEST_REQUEST)?;
         stream.flush()?;
         stream.set_nonblocking(true)?;
@@ -81,18 +81,26 @@ impl Subscription {
 #[derive(Debug)]
 pub struct Remote {
     address: Address,
+    patience: Duration,
     stream: Option<UnixStream>,
 }
 
 impl Remote {
     pub const fn new(address: Address) -> Self {
-        Self { address, stream: None }
+        Self::patient(address, PATIENCE)
+    }
+
+    /// One that waits so long for each answer.
+    const fn patient(address: Address, patience: Duration) -> Self {
+        Self { address, patience, stream: None }
     }
 
     fn ask(&mut self, request: &Request) -> Result<Response, Lost> {
         let mut stream = match self.stream.take() {
             Some(stream) => stream,
-            None => self.address.connect().map_err(|error| self.address.lost(error))?,
+            None => {
+                self.address.connect(self.patience).map_err(|error| self.address.lost(error))?
+            }
         };
         let written = wire::write(&mut stream, request, wire::LARGEST_REQUEST);
         // Who refuses says why, and reads no more.
@@ -150,4 +158,91 @@ impl Observer for Remote {
 fn trouble(lost: &Lost) -> Trouble {
     let gap = lost.gap();
     Trouble::new(gap.reason, format!("{}: {}", gap.subject, gap.detail))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    /// A socket whose other end does this with each connection.
+    fn end(attend: impl Fn(UnixStream) + Send + 'static) -> (tempfile::TempDir, Address) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("socket");
+        let listener = UnixListener::bind(&path).unwrap();
+        std::thread::spawn(move || listener.incoming().flatten().for_each(attend));
+        (directory, Address::new(path))
+    }
+
+    fn hello(mut stream: &UnixStream) {
+        let said: Request = wire::read(&mut stream, wire::LARGEST_REQUEST).unwrap();
+        assert_eq!(said, Request::Hello { version: wire::VERSION.to_owned() });
+    }
+
+    #[test]
+    fn one_that_hangs_is_lost_and_is_connected_to_anew() {
+        let held = std::sync::Mutex::new(Vec::new());
+        let (_directory, address) = end(move |stream| held.lock().unwrap().push(stream));
+        let mut remote = Remote::patient(address, Duration::from_millis(20));
+        let lost = remote.begin().unwrap_err();
+        assert!(matches!(lost, Lost::Connection { .. }), "{lost}");
+        assert!(remote.stream.is_none());
+        assert!(lost.gap().remedy.contains("atrest-observer"));
+    }
+
+    #[test]
+    fn one_that_is_not_there_or_makes_no_sense_is_lost() {
+        let nowhere = Address::new("/nowhere/socket");
+        assert!(matches!(Remote::new(nowhere).begin(), Err(Lost::Connection { .. })));
+        let (_directory, address) = end(|mut stream| {
+            hello(&stream);
+            stream.write_all(b"\0\0\0\x02xx").unwrap();
+        });
+        assert!(matches!(Remote::new(address).begin(), Err(Lost::Senseless(_))));
+        let (_directory, address) = end(|mut stream| {
+            hello(&stream);
+            let odd = Response::Holds(Ok(()));
+            wire::write(&mut stream, &odd, wire::LARGEST_RESPONSE).unwrap();
+        });
+        let mut remote = Remote::new(address);
+        assert!(matches!(remote.begin(), Err(Lost::Senseless(_))));
+        assert!(remote.stream.is_none());
+    }
+
+    #[test]
+    fn one_that_was_started_anew_is_asked_again() {
+        let (_directory, address) = end(|mut stream| {
+            hello(&stream);
+            // Answers once, and is gone.
+            if wire::read::<Request>(&mut stream, wire::LARGEST_REQUEST).is_ok() {
+                let answer = Response::Contacts(Vec::new());
+                wire::write(&mut stream, &answer, wire::LARGEST_RESPONSE).unwrap();
+            }
+        });
+        let mut remote = Remote::new(address);
+        for _ in 0..3 {
+            assert_eq!(remote.begin().unwrap(), []);
+        }
+    }
+
+    #[tokio::test]
+    async fn words_are_heard_until_one_is_none() {
+        let (_directory, address) = end(|mut stream| {
+            hello(&stream);
+            let said: Request = wire::read(&mut stream, wire::LARGEST_REQUEST).unwrap();
+            assert_eq!(said, Request::Watch);
+            stream.write_all(&[wire::ALIVE, wire::CHANGED, wire::ALIVE, b'?']).unwrap();
+        });
+        let mut heard = address.subscribe().unwrap();
+        assert_eq!(heard.next().await, Some(()));
+        assert_eq!(heard.next().await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_is_the_end() {
+        let held = std::sync::Mutex::new(Vec::new());
+        let (_directory, address) = end(move |stream| held.lock().unwrap().push(stream));
+        assert_eq!(address.subscribe().unwrap().next().await, None);
+    }
 }

@@ -99,3 +99,47 @@ impl Observer for Local {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::recorded::RecordedHost;
+
+    fn local(root: &std::path::Path) -> Local {
+        let host = Box::new(RecordedHost::new(root));
+        let declared = Declared { paths: vec!["/srv/es".into()], ..Declared::default() };
+        Local::new(host, move || declared.clone(), None, || Timestamp::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn only_sockets_of_nodes_that_were_found_are_looked_at() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut local = local(directory.path());
+        let listener =
+            Listener { address: "127.0.0.1:22".parse().unwrap(), inode: 1, descriptor: 3 };
+        assert_eq!(local.holds(1, listener).unwrap_err().reason, Reason::NotFound);
+        local.begin().unwrap();
+        assert_eq!(local.holds(1, listener).unwrap_err().reason, Reason::NotFound);
+    }
+
+    #[test]
+    fn answers_of_nodes_that_were_not_found_name_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut local = local(directory.path());
+        local.begin().unwrap();
+        let talk = r#"{"Asked":{"gaps":[],"answers":[{"service":"es","gaps":[],"outcome":{"Told":{
+            "pid":1,"node_name":null,"cluster_name":null,"cluster_uuid":null,"version":null,"roles":[],"memory_locked":null,
+            "settings":{"path.data":["/etc"]},"arguments":[],"repositories":null,"data":["/root"]}}}]}}"#;
+        let seen = local.look(serde_json::from_str(talk).unwrap()).unwrap();
+        let paths: Vec<_> = seen.snapshot.targets.iter().map(|one| one.path.to_string()).collect();
+        assert_eq!(paths, ["/srv/es"]);
+    }
+
+    #[test]
+    fn a_look_that_was_not_begun_begins_by_itself() {
+        let directory = tempfile::tempdir().unwrap();
+        let seen = local(directory.path()).look(Talk::Nobody).unwrap();
+        assert_eq!(seen.snapshot.targets.len(), 1);
+        assert!(!seen.asks_stores, "a recording has no network");
+    }
+}
