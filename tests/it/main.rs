@@ -9,6 +9,7 @@ mod churn;
 mod exhaustion;
 mod golden;
 mod lending;
+mod membership;
 mod node_api;
 mod observer;
 mod together;

@@ -28,7 +28,7 @@ const KEY: &str = "stand-in:hunter2";
 const HEADER: &str = "ApiKey c3RhbmQtaW46aHVudGVyMg==";
 
 /// A node that runs, with its directories and its settings file.
-struct Scene {
+pub(crate) struct Scene {
     node: Node,
     root: TempDir,
     _alone: MutexGuard<'static, ()>,
@@ -60,6 +60,11 @@ impl Scene {
         let file = if property == "es" { "elasticsearch.yml" } else { "opensearch.yml" };
         std::fs::write(root.path().join("config").join(file), text)?;
         Ok(Self { node, root, _alone: alone })
+    }
+
+    /// One that is not alone in its cluster.
+    pub(crate) fn with_others(others: serde_json::Map<String, Value>) -> anyhow::Result<Self> {
+        Self::new(|root| Ok(Part { others, ..agreeing(root) }), "")
     }
 
     /// A node without security whose API says what its files say.
@@ -314,13 +319,9 @@ fn a_node_that_wants_a_certificate_is_shown_the_agents() -> anyhow::Result<()> {
 #[test]
 fn a_node_tells_which_nodes_its_cluster_has_unless_another_agent_asks() -> anyhow::Result<()> {
     const UUID: &str = "a1B2c3D4e5F6g7H8i9J0kQ";
-    let part = |root: &Path| {
-        let other =
-            json!({"name": "es-2", "transport_address": "10.0.0.2:9300", "roles": ["data_hot"]});
-        let others = [("other-id".to_owned(), other)].into_iter().collect();
-        Ok(Part { others, ..agreeing(root) })
-    };
-    let scene = Scene::new(part, "")?;
+    let other =
+        json!({"name": "es-2", "transport_address": "10.0.0.2:9300", "roles": ["data_hot"]});
+    let scene = Scene::with_others([("other-id".to_owned(), other)].into_iter().collect())?;
     let settings = Settings::default();
     let duties = Duties::default();
     let now = jiff::Timestamp::UNIX_EPOCH;

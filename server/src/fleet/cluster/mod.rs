@@ -236,6 +236,8 @@ impl Clusters {
         }
         for key in &touched {
             self.look_at_keystores(key, now);
+            // Since when nodes have been missing counts from here on, not from when somebody looks.
+            drop(self.look(key, None, false, now));
         }
         (touched, changed)
     }
