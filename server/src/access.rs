@@ -81,15 +81,49 @@ pub const RPCS: &[(&str, Access)] = &[
     ("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", Access::Role(Role::Viewer)),
 ];
 
-/// What Prometheus reads: the one path of the operators' port that is no RPC.
+/// What Prometheus reads.
 pub const METRICS: &str = "/metrics";
 
-/// What an RPC needs; `None` when it is not one of ours.
-pub fn of_rpc(path: &str) -> Option<Access> {
+/// The paths of the JSON API.
+pub mod api {
+    pub const STATUS: &str = "/api/v1/status";
+    pub const NODES: &str = "/api/v1/nodes";
+    pub const NODE: &str = "/api/v1/nodes/{node}";
+    pub const FINDINGS: &str = "/api/v1/findings";
+    pub const ALERTS: &str = "/api/v1/alerts";
+    pub const HISTORY: &str = "/api/v1/history";
+    pub const AUDIT: &str = "/api/v1/audit";
+    /// Where they all are.
+    pub const ROOT: &str = "/api/";
+}
+
+/// The RPC that each path of the JSON API stands for: it needs the same role.
+pub const API: &[(&str, &str)] = &[
+    (api::STATUS, "/atrest.v1.FleetService/GetFleetStatus"),
+    (api::NODES, "/atrest.v1.FleetService/ListNodes"),
+    (api::NODE, "/atrest.v1.FleetService/GetNode"),
+    (api::FINDINGS, "/atrest.v1.FleetService/ListFindings"),
+    (api::ALERTS, "/atrest.v1.FleetService/ListAlerts"),
+    (api::HISTORY, "/atrest.v1.FleetService/ListHistory"),
+    (api::AUDIT, "/atrest.v1.AuditService/ListAudit"),
+];
+
+/// What a path of the operators' port is called, and what it needs; `None` when it is not one of ours.
+pub fn of_path(path: &str) -> Option<(&'static str, Access)> {
     if path == METRICS {
-        return Some(Access::Role(Role::Viewer));
+        return Some((METRICS, Access::Role(Role::Viewer)));
     }
-    RPCS.iter().find(|(rpc, _)| *rpc == path).map(|(_, access)| *access)
+    let of_rpc = |path: &str| RPCS.iter().find(|(rpc, _)| *rpc == path).copied();
+    let is_it = |pattern: &str| match pattern.split_once('{') {
+        None => pattern == path,
+        Some((before, _)) => {
+            path.strip_prefix(before).is_some_and(|rest| !rest.is_empty() && !rest.contains('/'))
+        }
+    };
+    match API.iter().find(|(pattern, _)| is_it(pattern)) {
+        Some((pattern, rpc)) => of_rpc(rpc).map(|(_, access)| (*pattern, access)),
+        None => of_rpc(path),
+    }
 }
 
 /// Someone with a bearer token.
@@ -173,6 +207,18 @@ mod tests {
             .filter(|path| path.starts_with("/atrest."))
             .collect();
         assert_eq!(listed, declared);
+    }
+
+    #[test]
+    fn a_path_of_the_api_needs_what_its_rpc_needs() {
+        for (pattern, rpc) in API {
+            let path = pattern.replace("{node}", "es-1");
+            let (name, access) = of_path(&path).unwrap();
+            assert_eq!((name, Some(access)), (*pattern, of_path(rpc).map(|(_, access)| access)));
+        }
+        for path in ["/api/v1/nodes/", "/api/v1/nodes/a/b", "/api/v1/nodesx", "/api/v1", "/"] {
+            assert_eq!(of_path(path), None, "{path}");
+        }
     }
 
     #[test]

@@ -34,3 +34,4 @@ pub mod state_dir;
 pub mod store;
 pub mod supervisor;
 mod tls;
+pub mod view;

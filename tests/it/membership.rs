@@ -6,7 +6,9 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use atrest_agent::config::Config;
 use atrest_agent::daemon::{self, Command};
+use atrest_agent::discovery::Declared;
 use atrest_agent::host::live::LiveHost;
+use atrest_agent::observer::Local;
 use atrest_agent::resident;
 use atrest_agent::transport::StateDir;
 use atrest_agent::transport::enroll::{Existing, enroll};
@@ -72,7 +74,9 @@ async fn a_node_of_the_cluster_that_has_no_agent_is_found() -> anyhow::Result<()
     enroll(&state, &operator.token().await?, host.clone(), Existing::Keep, Timestamp::now())
         .await?;
     let options = daemon::Options::new(state, host);
-    let scan = resident::scan(Box::new(LiveHost::new("/")), Config::default(), &options);
+    let host = Box::new(LiveHost::new("/"));
+    let observer = Local::new(host, Declared::default, None, Timestamp::now);
+    let scan = resident::scan(Box::new(observer), Config::default(), &options);
     let (commands, told) = mpsc::channel(8);
     let ended = tokio::spawn(daemon::run(options, scan, told));
 

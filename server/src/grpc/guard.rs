@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use axum::response::IntoResponse as _;
 use futures_util::future::{Either, Ready, ready};
 use jiff::Timestamp;
 use tonic::body::Body;
@@ -12,7 +13,8 @@ use tonic::{Code, Status};
 use tower::{Layer, Service};
 use tracing::info;
 
-use crate::access::{Access, METRICS, Operator, Role, of_rpc};
+use super::api::Refused;
+use crate::access::{Access, METRICS, Operator, Role, api, of_path};
 use crate::audit::{Denied, Entry, Outcome};
 use crate::clock::Clock;
 use crate::directory::Directory;
@@ -43,11 +45,11 @@ impl Guard {
 
     /// Who calls; `None` where anyone may.
     fn judge<B>(&self, request: &Request<B>) -> Result<Option<Caller>, Status> {
-        let rpc = request.uri().path();
-        let needed = match of_rpc(rpc) {
+        // By the name that it has here: what somebody makes up is kept nowhere.
+        let (rpc, needed) = match of_path(request.uri().path()) {
             None => return Err(Status::unimplemented("there is no such RPC")),
-            Some(Access::Open) => return Ok(None),
-            Some(Access::Role(role)) => role,
+            Some((_, Access::Open)) => return Ok(None),
+            Some((rpc, Access::Role(role))) => (rpc, role),
         };
         let address = request.extensions().get::<Peer>().map(|peer| peer.address.ip());
         let token = request
@@ -171,6 +173,10 @@ where
             // What scrapes reads no gRPC: a refusal must not look like an empty answer.
             Err(status) if request.uri().path() == METRICS => {
                 Either::Right(ready(Ok(plain(&status))))
+            }
+            Err(status) if request.uri().path().starts_with(api::ROOT) => {
+                let response = Refused::new(status).into_response();
+                Either::Right(ready(Ok(response.map(Body::new))))
             }
             Err(status) => Either::Right(ready(Ok(status.into_http()))),
         }

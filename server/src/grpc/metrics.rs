@@ -11,7 +11,6 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use prost::Message as _;
 use tokio::sync::Mutex;
-use tonic::service::Routes;
 use tracing::warn;
 
 use super::Context;
@@ -38,9 +37,9 @@ struct Scrape {
     cache: Arc<Mutex<Known>>,
 }
 
-pub(super) fn routes(context: Context) -> Routes {
+pub(super) fn routes(context: Context) -> Router {
     let state = Scrape { context, cache: Arc::default() };
-    Routes::from(Router::new().route(METRICS, get(scrape)).with_state(state))
+    Router::new().route(METRICS, get(scrape)).with_state(state)
 }
 
 async fn scrape(State(scrape): State<Scrape>) -> Response {

@@ -2,6 +2,7 @@
 
 mod admission;
 mod alerts;
+mod api;
 mod attach;
 mod audit;
 mod enroll;
@@ -29,6 +30,7 @@ use atrest_proto::v1::node_service_server::NodeServiceServer;
 use atrest_proto::v1::operator_service_server::OperatorServiceServer;
 use atrest_proto::v1::token_service_server::TokenServiceServer;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic_health::server::HealthReporter;
 
@@ -138,7 +140,9 @@ pub(crate) async fn serve_operators(
             Arc::clone(&context.journal),
             context.clock.clone(),
         ))
-        .add_routes(metrics::routes(context.clone()))
+        .add_routes(Routes::from(
+            metrics::routes(context.clone()).merge(api::routes(context.clone())),
+        ))
         .add_service(tonic_health::pb::health_server::HealthServer::new(
             tonic_health::server::HealthService::from_health_reporter(health),
         ))

@@ -11,6 +11,7 @@
 
 mod access;
 mod alerts;
+mod api;
 mod audit;
 mod clash;
 mod config;

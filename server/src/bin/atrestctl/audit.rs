@@ -1,65 +1,14 @@
 //! `atrestctl audit`: what operators changed, tried to change, and were denied.
 
 use atrest_proto::v1;
-use jiff::Timestamp;
-use serde::Serialize;
+use atrest_server::view::{Audit, AuditEntry};
 
 use crate::connect::{Connection, explain};
-use crate::operators::role_word;
-use crate::render::{Cell, Screen, Tone, exact, time};
-
-/// An entry, for programs.
-#[derive(Debug, Serialize)]
-struct Entry {
-    /// Of several calls: the last one.
-    at: Option<Timestamp>,
-    /// Empty when the token named nobody.
-    operator: String,
-    role: Option<&'static str>,
-    rpc: String,
-    object: String,
-    address: String,
-    outcome: &'static str,
-    detail: String,
-    count: u64,
-}
+use crate::render::{Cell, Screen, Tone, exact};
 
 /// Of the list as CSV.
 const COLUMNS: &[&str] =
     &["at", "operator", "role", "rpc", "object", "address", "outcome", "detail", "count"];
-
-#[derive(Debug, Serialize)]
-struct Audit {
-    schema: &'static str,
-    entries: Vec<Entry>,
-    /// There is more than was asked for.
-    more: bool,
-}
-
-const fn word(outcome: v1::AuditOutcome) -> &'static str {
-    match outcome {
-        v1::AuditOutcome::Done => "done",
-        v1::AuditOutcome::Denied => "denied",
-        v1::AuditOutcome::Failed => "failed",
-        v1::AuditOutcome::Unspecified => "unknown",
-    }
-}
-
-impl From<v1::AuditEntry> for Entry {
-    fn from(entry: v1::AuditEntry) -> Self {
-        Self {
-            at: time(entry.at),
-            outcome: word(entry.outcome()),
-            role: (entry.role() != v1::OperatorRole::Unspecified).then(|| role_word(entry.role)),
-            operator: entry.operator,
-            rpc: entry.rpc,
-            object: entry.object,
-            address: entry.address,
-            detail: entry.detail,
-            count: entry.count,
-        }
-    }
-}
 
 /// At most `limit` entries; 0 means all.
 pub(crate) async fn run(
@@ -79,14 +28,14 @@ pub(crate) async fn run(
             .await
             .map_err(|status| explain(&status))?
             .into_inner();
-        entries.extend(page.entries.into_iter().map(Entry::from));
+        entries.extend(page.entries.into_iter().map(AuditEntry::from));
         let more = !page.next_page_token.is_empty();
         if !more || (limit > 0 && entries.len() >= limit) {
             break more;
         }
         page_token = page.next_page_token;
     };
-    let audit = Audit { schema: "atrest.audit/1", entries, more };
+    let audit = Audit::new(entries, more);
     if !screen.csv(COLUMNS, &audit.entries)? && !screen.json(&audit)? {
         print(screen, &audit);
     }
@@ -130,11 +79,13 @@ fn print(screen: &mut Screen, audit: &Audit) {
 mod tests {
     use expect_test::expect;
 
+    use jiff::Timestamp;
+
     use super::*;
 
     #[test]
     fn what_was_denied_is_counted_and_the_newest_stands_first() {
-        let entry = |operator: &str, outcome, count| Entry {
+        let entry = |operator: &str, outcome, count| AuditEntry {
             at: Timestamp::from_second(60).ok(),
             operator: operator.to_owned(),
             role: (!operator.is_empty()).then_some("admin"),
@@ -147,7 +98,7 @@ mod tests {
         };
         let entries = vec![entry("", "denied", 12), entry("ada", "done", 1)];
         let mut screen = Screen::plain();
-        print(&mut screen, &Audit { schema: "atrest.audit/1", entries, more: true });
+        print(&mut screen, &Audit::new(entries, true));
         expect![[r"
             AT                    OPERATOR  ROLE   OUTCOME      RPC                       OBJECT      FROM       DETAIL
             1970-01-01T00:01:00Z  nobody           denied x 12  TokenService/CreateToken              192.0.2.1

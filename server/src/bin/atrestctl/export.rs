@@ -2,13 +2,13 @@
 
 use atrest_proto::model::Posture;
 use atrest_proto::v1;
+use atrest_server::view::{FleetFinding, Node, NodeAnswer};
 use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::connect::Connection;
-use crate::findings::{self, FleetFinding};
-use crate::nodes::{self, Node};
 use crate::render::{Screen, now};
+use crate::{findings, nodes};
 
 /// One line. The last one is `end`: without it, something is missing.
 #[derive(Debug, Serialize)]
@@ -40,7 +40,8 @@ pub(crate) async fn run(connection: &mut Connection, screen: &mut Screen) -> any
         let (nodes, next) = nodes::page(connection, request.clone()).await?;
         for node in nodes {
             // By its id: names may be those of several hosts.
-            let (node, posture) = crate::node::ask(connection, node.host_id).await?;
+            let NodeAnswer { node, posture, .. } =
+                crate::node::ask(connection, node.host_id).await?;
             let (node, posture) = (Box::new(node), posture.map(Box::new));
             put(screen, &Line::Node { node, posture })?;
             exported_nodes += 1;

@@ -1,27 +1,13 @@
 //! `atrestctl findings`: what fails across the fleet, and what to do about it.
 
-use atrest_proto::model::{Finding, Outcome};
+use atrest_proto::model::Outcome;
 use atrest_proto::v1;
+use atrest_server::view::{Findings, FleetFinding};
 use jiff::Timestamp;
-use serde::Serialize;
 
 use crate::connect::{Connection, explain};
 use crate::node::print_finding;
-use crate::render::{Cell, Screen, Tone, ago, count, now, time};
-
-/// A finding, for programs.
-#[derive(Debug, Serialize)]
-pub(crate) struct FleetFinding {
-    host_id: String,
-    hostname: String,
-    first_seen_at: Option<Timestamp>,
-    changed_at: Option<Timestamp>,
-    opened_at: Option<Timestamp>,
-    absent_since: Option<Timestamp>,
-    retired_at: Option<Timestamp>,
-    #[serde(flatten)]
-    finding: Finding,
-}
+use crate::render::{Cell, Screen, Tone, ago, count, now};
 
 /// Of the list as CSV.
 const COLUMNS: &[&str] = &[
@@ -41,12 +27,6 @@ const COLUMNS: &[&str] = &[
     "retired_at",
 ];
 
-#[derive(Debug, Serialize)]
-struct Findings {
-    schema: &'static str,
-    findings: Vec<FleetFinding>,
-}
-
 /// A page of the list, and where the next one starts.
 pub(crate) async fn page(
     connection: &mut Connection,
@@ -60,7 +40,7 @@ pub(crate) async fn page(
         .into_inner();
     let mut findings = Vec::new();
     for row in page.findings {
-        findings.extend(read(row)?);
+        findings.extend(FleetFinding::read(row)?);
     }
     Ok((findings, page.next_page_token))
 }
@@ -96,25 +76,11 @@ pub(crate) async fn run(
         };
         key(a).cmp(&key(b))
     });
-    let findings = Findings { schema: "atrest.findings/1", findings };
+    let findings = Findings::new(findings);
     if !screen.csv(COLUMNS, &findings.findings)? && !screen.json(&findings)? {
         print(screen, &findings.findings, now());
     }
     Ok(())
-}
-
-fn read(row: v1::FleetFinding) -> anyhow::Result<Option<FleetFinding>> {
-    let Some(finding) = row.finding else { return Ok(None) };
-    Ok(Some(FleetFinding {
-        host_id: row.host_id,
-        hostname: row.hostname,
-        first_seen_at: time(row.first_seen_at),
-        changed_at: time(row.changed_at),
-        opened_at: time(row.opened_at),
-        absent_since: time(row.absent_since),
-        retired_at: time(row.retired_at),
-        finding: Finding::try_from(finding)?,
-    }))
 }
 
 /// What ends it, to be pasted; `None` when a name has what would steer a terminal.

@@ -2,14 +2,14 @@
 
 use atrest_proto::convert::timestamp_to_wire;
 use atrest_proto::v1;
+use atrest_server::view::{Exposure, History};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
-use serde::Serialize;
 
 use crate::connect::{Connection, explain};
 use crate::operators::lifetime;
-use crate::render::{Cell, Screen, Tone, count, exact, now, span, time};
+use crate::render::{Cell, Screen, Tone, clean, count, exact, now, span};
 
 /// From when on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,27 +42,6 @@ pub(crate) struct Ask {
     pub(crate) since: Option<Since>,
 }
 
-/// One time that a check failed on an asset, for programs.
-#[derive(Debug, Serialize)]
-struct Exposure {
-    host_id: String,
-    hostname: String,
-    check: String,
-    asset: String,
-    episode: u32,
-    from: Option<Timestamp>,
-    /// Absent while it goes on.
-    until: Option<Timestamp>,
-    /// Until now when it goes on.
-    seconds: i64,
-    /// `ongoing`, `passed`, `host_retired` or `asset_retired`.
-    end: &'static str,
-    /// When the server was told that it began.
-    told_at: Option<Timestamp>,
-    /// When the asset was last missing from a report that had it before.
-    absent_at: Option<Timestamp>,
-}
-
 /// Of the list as CSV.
 const COLUMNS: &[&str] = &[
     "host_id",
@@ -77,12 +56,6 @@ const COLUMNS: &[&str] = &[
     "told_at",
     "absent_at",
 ];
-
-#[derive(Debug, Serialize)]
-struct History {
-    schema: &'static str,
-    exposures: Vec<Exposure>,
-}
 
 pub(crate) async fn run(
     connection: &mut Connection,
@@ -110,42 +83,17 @@ pub(crate) async fn run(
             .await
             .map_err(|status| explain(&status))?
             .into_inner();
-        exposures.extend(page.exposures.into_iter().map(|row| read(row, now)));
+        exposures.extend(page.exposures.into_iter().map(|row| Exposure::read(row, now)));
         if page.next_page_token.is_empty() {
             break;
         }
         page_token = page.next_page_token;
     }
-    let history = History { schema: "atrest.history/1", exposures };
+    let history = History::new(exposures);
     if !screen.csv(COLUMNS, &history.exposures)? && !screen.json(&history)? {
         print(screen, &history.exposures);
     }
     Ok(())
-}
-
-fn read(row: v1::Exposure, now: Timestamp) -> Exposure {
-    let (from, until) = (time(row.opened_at), time(row.ended_at));
-    let end = match (until, row.end()) {
-        (None, _) => "ongoing",
-        (Some(_), v1::AlertEnd::Passed) => "passed",
-        (Some(_), v1::AlertEnd::HostRetired) => "host_retired",
-        (Some(_), v1::AlertEnd::AssetRetired) => "asset_retired",
-        (Some(_), v1::AlertEnd::Worsened | v1::AlertEnd::Unspecified) => "unknown",
-    };
-    let lasted = from.map(|from| until.unwrap_or(now).duration_since(from).as_secs());
-    Exposure {
-        end,
-        seconds: lasted.unwrap_or_default().max(0),
-        host_id: row.host_id,
-        hostname: row.hostname,
-        check: row.check,
-        asset: row.asset,
-        episode: row.episode,
-        from,
-        until,
-        told_at: time(row.told_at),
-        absent_at: time(row.absent_at),
-    }
 }
 
 fn print(screen: &mut Screen, exposures: &[Exposure]) {
@@ -208,9 +156,9 @@ mod tests {
             absent_at: ended.is_none().then(|| wire(90)).flatten(),
         };
         vec![
-            read(row("es-1", None, v1::AlertEnd::Unspecified), at(7_260)),
-            read(row("=cmd", Some(120), v1::AlertEnd::Passed), at(7_260)),
-            read(row("es-2", Some(30), v1::AlertEnd::HostRetired), at(7_260)),
+            Exposure::read(row("es-1", None, v1::AlertEnd::Unspecified), at(7_260)),
+            Exposure::read(row("=cmd", Some(120), v1::AlertEnd::Passed), at(7_260)),
+            Exposure::read(row("es-2", Some(30), v1::AlertEnd::HostRetired), at(7_260)),
         ]
     }
 

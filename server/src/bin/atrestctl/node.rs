@@ -1,42 +1,26 @@
 //! `atrestctl node`: one host, its paths with their stacks, and what to do.
 
 use anyhow::Context as _;
-use atrest_proto::model::{Finding, Layer, Outcome, PathPosture, Posture};
+use atrest_proto::model::{Finding, Layer, Outcome, PathPosture};
 use atrest_proto::v1;
+use atrest_server::view::NodeAnswer;
 use jiff::Timestamp;
-use serde::Serialize;
 
 use crate::connect::{Connection, explain};
-use crate::nodes::{Node, show_labels};
+use crate::nodes::show_labels;
 use crate::render::{Cell, Screen, Tone, ago, now};
 
-/// The answer, for programs.
-#[derive(Debug, Serialize)]
-struct Answer {
-    schema: &'static str,
-    node: Node,
-    /// Absent until the first report.
-    posture: Option<Posture>,
-}
-
 /// A host, by its name or id, with the posture of its last report.
-pub(crate) async fn ask(
-    connection: &mut Connection,
-    node: String,
-) -> anyhow::Result<(Node, Option<Posture>)> {
+pub(crate) async fn ask(connection: &mut Connection, node: String) -> anyhow::Result<NodeAnswer> {
     let answer = connection
         .fleet
         .get_node(v1::GetNodeRequest { node })
         .await
         .map_err(|status| explain(&status))?
         .into_inner();
-    let node = answer.node.context("the server told nothing of this host")?.into();
-    let posture = answer
-        .posture
-        .map(Posture::try_from)
-        .transpose()
+    let answer = NodeAnswer::read(answer)
         .context("this atrestctl does not understand the server's answer")?;
-    Ok((node, posture))
+    answer.context("the server told nothing of this host")
 }
 
 pub(crate) async fn run(
@@ -44,16 +28,15 @@ pub(crate) async fn run(
     screen: &mut Screen,
     node: String,
 ) -> anyhow::Result<()> {
-    let (node, posture) = ask(connection, node).await?;
-    let answer = Answer { schema: "atrest.node/1", node, posture };
+    let answer = ask(connection, node).await?;
     if !screen.json(&answer)? {
         print(screen, &answer, now());
     }
     Ok(())
 }
 
-fn print(screen: &mut Screen, answer: &Answer, now: Timestamp) {
-    let Answer { node, posture, .. } = answer;
+fn print(screen: &mut Screen, answer: &NodeAnswer, now: Timestamp) {
+    let NodeAnswer { node, posture, .. } = answer;
     screen.row(&[Cell::new(node.hostname.as_str(), Tone::Heading), Cell::word(node.state)]);
     let seen = if node.connected {
         "connected".to_owned()
@@ -192,6 +175,9 @@ mod tests {
     use atrest_proto::model::{Host, PlainLeg, Reason, Severity, Use, Verdict};
     use expect_test::expect;
 
+    use atrest_proto::model::Posture;
+    use atrest_server::view::Node;
+
     use super::*;
 
     fn layer(kind: &str, name: &str, children: Vec<Layer>) -> Layer {
@@ -276,7 +262,7 @@ mod tests {
             revoked: None,
         };
         let mut screen = Screen::plain();
-        let answer = Answer { schema: "atrest.node/1", node, posture: Some(posture) };
+        let answer = NodeAnswer::new(node, Some(posture));
         print(&mut screen, &answer, now);
         expect![[r"
             es-1 partial

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use atrest_proto::v1;
+use atrest_server::view::{Node, Nodes};
 use clap::ValueEnum;
 use jiff::Timestamp;
-use serde::Serialize;
 
 use crate::connect::{Connection, explain};
-use crate::render::{Cell, Screen, Tone, ago, exact, now, time};
+use crate::render::{Cell, Screen, Tone, ago, exact, now};
 
 /// A state to look for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -36,19 +36,6 @@ impl State {
     }
 }
 
-/// The word for a state; what a newer server says beyond these is unknown here.
-pub(crate) fn word(state: i32) -> &'static str {
-    match v1::NodeState::try_from(state) {
-        Ok(v1::NodeState::Unencrypted) => "unencrypted",
-        Ok(v1::NodeState::Partial) => "partial",
-        Ok(v1::NodeState::Stale) => "stale",
-        Ok(v1::NodeState::Claimed) => "claimed",
-        Ok(v1::NodeState::Encrypted) => "encrypted",
-        Ok(v1::NodeState::Revoked) => "revoked",
-        Ok(v1::NodeState::Unknown | v1::NodeState::Unspecified) | Err(_) => "unknown",
-    }
-}
-
 /// Reads `KEY=VALUE`.
 pub(crate) fn label(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("write KEY=VALUE")?;
@@ -59,57 +46,6 @@ pub(crate) fn label(text: &str) -> Result<(String, String), String> {
 pub(crate) fn show_labels(labels: &BTreeMap<String, String>) -> String {
     let labels: Vec<_> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
     labels.join(" ")
-}
-
-/// A host, for programs.
-#[derive(Debug, Serialize)]
-pub(crate) struct Node {
-    pub(crate) host_id: String,
-    pub(crate) hostname: String,
-    pub(crate) cluster: String,
-    pub(crate) state: &'static str,
-    pub(crate) connected: bool,
-    pub(crate) failing_findings: u32,
-    pub(crate) enrolled_at: Option<Timestamp>,
-    pub(crate) last_seen_at: Option<Timestamp>,
-    pub(crate) observed_at: Option<Timestamp>,
-    pub(crate) sequence: u64,
-    pub(crate) agent_version: String,
-    pub(crate) labels: BTreeMap<String, String>,
-    /// Absent for a host that is enrolled.
-    pub(crate) revoked: Option<Revocation>,
-}
-
-/// Who ended a host's enrolment, when and why.
-#[derive(Debug, Serialize)]
-pub(crate) struct Revocation {
-    pub(crate) at: Timestamp,
-    pub(crate) by: String,
-    pub(crate) reason: String,
-}
-
-impl From<v1::Node> for Node {
-    fn from(node: v1::Node) -> Self {
-        Self {
-            host_id: node.host_id,
-            hostname: node.hostname,
-            cluster: node.cluster,
-            state: word(node.state),
-            connected: node.connected,
-            failing_findings: node.failing_findings,
-            enrolled_at: time(node.enrolled_at),
-            last_seen_at: time(node.last_seen_at),
-            observed_at: time(node.observed_at),
-            sequence: node.sequence,
-            agent_version: node.agent_version,
-            labels: node.labels,
-            revoked: time(node.revoked_at).map(|at| Revocation {
-                at,
-                by: node.revoked_by,
-                reason: node.revoked_reason,
-            }),
-        }
-    }
 }
 
 /// Of the list as CSV.
@@ -129,12 +65,6 @@ const COLUMNS: &[&str] = &[
     "revoked.by",
     "revoked.reason",
 ];
-
-#[derive(Debug, Serialize)]
-struct Nodes {
-    schema: &'static str,
-    nodes: Vec<Node>,
-}
 
 /// A page of the list, and where the next one starts.
 pub(crate) async fn page(
@@ -169,7 +99,7 @@ pub(crate) async fn run(
         }
         page_token = next;
     }
-    let nodes = Nodes { schema: "atrest.nodes/1", nodes };
+    let nodes = Nodes::new(nodes);
     if !screen.csv(COLUMNS, &nodes.nodes)? && !screen.json(&nodes)? {
         print(screen, &nodes.nodes, now());
     }
@@ -228,6 +158,8 @@ fn print_revoked(screen: &mut Screen, nodes: &[Node]) {
 mod tests {
     use expect_test::expect;
 
+    use atrest_server::view::node_state;
+
     use super::*;
 
     #[test]
@@ -261,7 +193,7 @@ mod tests {
     fn every_state_can_be_looked_for() {
         for state in State::value_variants() {
             let name = state.to_possible_value().unwrap();
-            assert_eq!(name.get_name(), word(state.to_wire().into()));
+            assert_eq!(name.get_name(), node_state(state.to_wire().into()));
         }
     }
 }

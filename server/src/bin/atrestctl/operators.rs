@@ -2,6 +2,7 @@
 
 use anyhow::Context as _;
 use atrest_proto::v1;
+use atrest_server::view::role;
 use clap::ValueEnum;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
@@ -27,15 +28,6 @@ impl RoleName {
             Self::Operator => v1::OperatorRole::Operator,
             Self::Admin => v1::OperatorRole::Admin,
         }
-    }
-}
-
-pub(crate) fn role_word(role: i32) -> &'static str {
-    match v1::OperatorRole::try_from(role) {
-        Ok(v1::OperatorRole::Viewer) => "viewer",
-        Ok(v1::OperatorRole::Operator) => "operator",
-        Ok(v1::OperatorRole::Admin) => "admin",
-        Ok(v1::OperatorRole::Unspecified) | Err(_) => "unknown",
     }
 }
 
@@ -74,7 +66,7 @@ impl From<v1::Operator> for Entry {
         Self {
             operator_id: (!operator.operator_id.is_empty()).then_some(operator.operator_id),
             name: operator.name,
-            role: role_word(operator.role),
+            role: role(operator.role),
             configured: operator.configured,
             created_at: time(operator.created_at),
             created_by: operator.created_by,

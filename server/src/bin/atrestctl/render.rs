@@ -74,7 +74,7 @@ impl<T: Into<String>> From<T> for Cell {
 }
 
 /// Hosts name things; a terminal must not take a name for a command.
-fn clean(text: &str) -> String {
+pub(crate) fn clean(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 

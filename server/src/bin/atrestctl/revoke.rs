@@ -2,10 +2,10 @@
 
 use anyhow::Context as _;
 use atrest_proto::v1;
+use atrest_server::view::Node;
 use serde::Serialize;
 
 use crate::connect::{Connection, explain};
-use crate::nodes::Node;
 use crate::render::{Cell, Screen, Tone};
 
 /// The answer, for programs.

@@ -31,10 +31,12 @@ fn cell(value: Option<&Value>) -> String {
     }
 }
 
-/// Hosts name things: what a spreadsheet would run as a formula is made text
+/// Hosts name things: what steers a terminal is left out, and what a spreadsheet would run as a formula is made text
 /// (<https://owasp.org/www-community/attacks/CSV_Injection>).
 fn inert(cell: String) -> String {
-    if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{cell}") } else { cell }
+    let cell: String =
+        cell.chars().map(|char| if char.is_control() { '\u{fffd}' } else { char }).collect();
+    if cell.starts_with(['=', '+', '-', '@']) { format!("'{cell}") } else { cell }
 }
 
 #[cfg(test)]
@@ -54,7 +56,7 @@ mod tests {
             "name,devices,more.at,list",
             "\"a,b\",/dev/sda;/dev/sdb,7,",
             "'=cmd,,,\"[{\"\"x\"\":1}]\"",
-            "\"say \"\"x\"\"\n\",,,\"{\"\"x\"\":1}\"",
+            "\"say \"\"x\"\"\u{fffd}\",,,\"{\"\"x\"\":1}\"",
             "",
         ];
         let text = sheet(&["name", "devices", "more.at", "list"], &rows).unwrap();

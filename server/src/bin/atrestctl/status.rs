@@ -1,74 +1,11 @@
 //! `atrestctl status`: the fleet in numbers.
 
 use atrest_proto::v1;
-use jiff::Timestamp;
+use atrest_server::view::{Counts, Group, Groups, SearchCluster, Status};
 use serde::Serialize;
 
 use crate::connect::{Connection, explain};
-use crate::render::{Cell, Screen, Tone, count, time};
-
-/// The answer, for programs.
-#[derive(Debug, Serialize)]
-struct Status {
-    schema: &'static str,
-    #[serde(flatten)]
-    counts: Counts,
-    /// When they were asked for. They sum to the whole.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    groups: Option<Groups>,
-    /// Those that agents told of.
-    search_clusters: Vec<SearchCluster>,
-}
-
-/// A cluster of search nodes, by its own list of them.
-#[derive(Debug, Serialize)]
-struct SearchCluster {
-    cluster: String,
-    name: String,
-    uuid: String,
-    nodes: u64,
-    without_agent: u64,
-    /// `None` while no agent could fetch the list.
-    listed_at: Option<Timestamp>,
-}
-
-impl From<v1::SearchCluster> for SearchCluster {
-    fn from(cluster: v1::SearchCluster) -> Self {
-        let v1::SearchCluster { cluster, name, uuid, nodes, without_agent, listed_at } = cluster;
-        Self { cluster, name, uuid, nodes, without_agent, listed_at: time(listed_at) }
-    }
-}
-
-/// The states sum to the enrolled.
-#[derive(Debug, Serialize)]
-struct Counts {
-    enrolled: u64,
-    encrypted: u64,
-    partial: u64,
-    unencrypted: u64,
-    claimed: u64,
-    unknown: u64,
-    stale: u64,
-    /// Not among the enrolled.
-    revoked: u64,
-    connected: u64,
-    failing_findings: u64,
-    firing_alerts: u64,
-}
-
-#[derive(Debug, Serialize)]
-struct Groups {
-    by: String,
-    groups: Vec<Group>,
-}
-
-#[derive(Debug, Serialize)]
-struct Group {
-    /// Empty for hosts without the label.
-    name: String,
-    #[serde(flatten)]
-    counts: Counts,
-}
+use crate::render::{Cell, Screen, Tone, count};
 
 /// Of the numbers as CSV: a row for each group, or for the fleet.
 const COLUMNS: &[&str] = &[
@@ -99,24 +36,6 @@ impl<'a> Row<'a> {
     }
 }
 
-impl From<&v1::GetFleetStatusResponse> for Counts {
-    fn from(status: &v1::GetFleetStatusResponse) -> Self {
-        Self {
-            enrolled: status.enrolled,
-            encrypted: status.encrypted,
-            partial: status.partial,
-            unencrypted: status.unencrypted,
-            claimed: status.claimed,
-            unknown: status.unknown,
-            stale: status.stale,
-            revoked: status.revoked,
-            connected: status.connected,
-            failing_findings: status.failing_findings,
-            firing_alerts: status.firing_alerts,
-        }
-    }
-}
-
 pub(crate) async fn run(
     connection: &mut Connection,
     screen: &mut Screen,
@@ -128,18 +47,7 @@ pub(crate) async fn run(
         .await
         .map_err(|status| explain(&status))?
         .into_inner();
-    let group = |group: &v1::FleetGroup| {
-        let counts = group.counts.as_ref().map(Counts::from)?;
-        Some(Group { name: group.name.clone(), counts })
-    };
-    let groups =
-        by.map(|by| Groups { by, groups: status.groups.iter().filter_map(group).collect() });
-    let status = Status {
-        schema: "atrest.status/1",
-        counts: Counts::from(&status),
-        groups,
-        search_clusters: status.search_clusters.into_iter().map(Into::into).collect(),
-    };
+    let status = Status::new(status, by);
     let rows: Vec<Row<'_>> = match &status.groups {
         Some(groups) => {
             groups.groups.iter().map(|group| Row::of(&group.name, &group.counts)).collect()
@@ -252,6 +160,8 @@ fn print(screen: &mut Screen, status: &Counts) {
 #[cfg(test)]
 mod tests {
     use expect_test::expect;
+
+    use jiff::Timestamp;
 
     use super::*;
 

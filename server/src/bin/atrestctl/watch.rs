@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use atrest_proto::v1;
+use atrest_server::view::Node;
 use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::connect::Connection;
-use crate::nodes::{self, Node};
+use crate::nodes;
 use crate::render::{Cell, Screen, Tone, count, exact, now};
 
 /// What is watched of a host.

@@ -2,10 +2,11 @@
 
 use anyhow::{Context as _, bail};
 use atrest_proto::v1;
+use atrest_server::view::Alert;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use super::{Entry, print_alert};
+use super::print_alert;
 use crate::connect::{Connection, explain};
 use crate::render::{Cell, Screen, Tone, now};
 
@@ -13,7 +14,7 @@ use crate::render::{Cell, Screen, Tone, now};
 #[derive(Debug, Serialize)]
 struct Shown {
     schema: &'static str,
-    alert: Entry,
+    alert: Alert,
 }
 
 #[derive(Debug, Serialize)]
@@ -96,7 +97,7 @@ fn print(screen: &mut Screen, alert: Option<v1::Alert>) -> anyhow::Result<()> {
     let alert = &shown.alert;
     print_alert(screen, alert, now());
     screen.line("");
-    let Entry { alert_id, cluster, path, devices, .. } = alert;
+    let Alert { alert_id, cluster, path, devices, .. } = alert;
     let devices = devices.join(", ");
     let remedy = alert.finding.as_ref().map(|finding| finding.remedy.as_str()).unwrap_or_default();
     for (name, value) in [

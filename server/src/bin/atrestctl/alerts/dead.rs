@@ -2,10 +2,10 @@
 
 use anyhow::bail;
 use atrest_proto::v1;
+use atrest_server::view::{Alert, alert_state};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{Entry, word};
 use crate::connect::{Connection, explain};
 use crate::render::{Cell, Screen, Tone, count, exact, time};
 
@@ -18,7 +18,7 @@ struct Letter {
     attempts: u32,
     error: String,
     failed_at: Option<Timestamp>,
-    alert: Option<Entry>,
+    alert: Option<Alert>,
 }
 
 /// Of the list as CSV.
@@ -54,11 +54,11 @@ impl From<v1::DeadLetter> for Letter {
         Self {
             delivery_id: letter.delivery_id,
             notifier: letter.notifier,
-            state: word(letter.state),
+            state: alert_state(letter.state),
             attempts: letter.attempts,
             error: letter.error,
             failed_at: time(letter.failed_at),
-            alert: letter.alert.map(Entry::from),
+            alert: letter.alert.map(Alert::from),
         }
     }
 }
