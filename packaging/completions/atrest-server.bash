@@ -19,6 +19,9 @@ _atrest__server() {
             atrest__server,backup)
                 cmd="atrest__server__subcmd__backup"
                 ;;
+            atrest__server,ca)
+                cmd="atrest__server__subcmd__ca"
+                ;;
             atrest__server,check)
                 cmd="atrest__server__subcmd__check"
                 ;;
@@ -31,8 +34,23 @@ _atrest__server() {
             atrest__server,validate)
                 cmd="atrest__server__subcmd__validate"
                 ;;
+            atrest__server__subcmd__ca,help)
+                cmd="atrest__server__subcmd__ca__subcmd__help"
+                ;;
+            atrest__server__subcmd__ca,rotate)
+                cmd="atrest__server__subcmd__ca__subcmd__rotate"
+                ;;
+            atrest__server__subcmd__ca__subcmd__help,help)
+                cmd="atrest__server__subcmd__ca__subcmd__help__subcmd__help"
+                ;;
+            atrest__server__subcmd__ca__subcmd__help,rotate)
+                cmd="atrest__server__subcmd__ca__subcmd__help__subcmd__rotate"
+                ;;
             atrest__server__subcmd__help,backup)
                 cmd="atrest__server__subcmd__help__subcmd__backup"
+                ;;
+            atrest__server__subcmd__help,ca)
+                cmd="atrest__server__subcmd__help__subcmd__ca"
                 ;;
             atrest__server__subcmd__help,check)
                 cmd="atrest__server__subcmd__help__subcmd__check"
@@ -46,6 +64,9 @@ _atrest__server() {
             atrest__server__subcmd__help,validate)
                 cmd="atrest__server__subcmd__help__subcmd__validate"
                 ;;
+            atrest__server__subcmd__help__subcmd__ca,rotate)
+                cmd="atrest__server__subcmd__help__subcmd__ca__subcmd__rotate"
+                ;;
             *)
                 ;;
         esac
@@ -53,7 +74,7 @@ _atrest__server() {
 
     case "${cmd}" in
         atrest__server)
-            opts="-h -V --help --version serve validate backup check help"
+            opts="-h -V --help --version serve validate backup ca check help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -69,6 +90,84 @@ _atrest__server() {
         atrest__subcmd__server__subcmd__backup)
             opts="-h --force --config --state-dir --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        atrest__subcmd__server__subcmd__ca)
+            opts="-h --help rotate help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        atrest__subcmd__server__subcmd__ca__subcmd__help)
+            opts="rotate help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        atrest__subcmd__server__subcmd__ca__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        atrest__subcmd__server__subcmd__ca__subcmd__help__subcmd__rotate)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        atrest__subcmd__server__subcmd__ca__subcmd__rotate)
+            opts="-h --config --state-dir --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -111,7 +210,7 @@ _atrest__server() {
             return 0
             ;;
         atrest__subcmd__server__subcmd__help)
-            opts="serve validate backup check help"
+            opts="serve validate backup ca check help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -127,6 +226,34 @@ _atrest__server() {
         atrest__subcmd__server__subcmd__help__subcmd__backup)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        atrest__subcmd__server__subcmd__help__subcmd__ca)
+            opts="rotate"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        atrest__subcmd__server__subcmd__help__subcmd__ca__subcmd__rotate)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use atrest_server::authority;
+use atrest_server::clock::Clock;
 use atrest_server::config::{Config, Problem};
 use atrest_server::logging;
 use atrest_server::serve::{DATABASE_FILE, check_files, start};
@@ -65,6 +67,11 @@ enum Command {
         #[arg(long, value_name = "DIR")]
         state_dir: Option<PathBuf>,
     },
+    /// The certificate authority that signs the server and the agents
+    Ca {
+        #[command(subcommand)]
+        command: CaCommand,
+    },
     /// Look through the database, or a copy of it: its pages, its references, its schema
     Check {
         /// The database [default: that of the server]
@@ -72,6 +79,18 @@ enum Command {
         #[command(flatten)]
         config: ConfigArgs,
         /// Where the database is
+        #[arg(long, value_name = "DIR")]
+        state_dir: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum CaCommand {
+    /// Make a new authority, which the server takes over when it is restarted; the old one is trusted until it ends
+    Rotate {
+        #[command(flatten)]
+        config: ConfigArgs,
+        /// Where the authority is kept
         #[arg(long, value_name = "DIR")]
         state_dir: Option<PathBuf>,
     },
@@ -97,6 +116,7 @@ pub(crate) fn run() -> ExitCode {
     let (Command::Serve { config, .. }
     | Command::Validate { config }
     | Command::Backup { config, .. }
+    | Command::Ca { command: CaCommand::Rotate { config, .. } }
     | Command::Check { config, .. }) = &cli.command;
     let mut parsed = match load(config) {
         Ok(parsed) => parsed,
@@ -118,6 +138,9 @@ pub(crate) fn run() -> ExitCode {
             let database = state_dir.unwrap_or(parsed.state_dir).join(DATABASE_FILE);
             leave(backup(&database, &file, force))
         }
+        Command::Ca { command: CaCommand::Rotate { state_dir, .. } } => {
+            leave(rotate(&state_dir.unwrap_or(parsed.state_dir)))
+        }
         Command::Check { file, state_dir, .. } => {
             let of_server = || state_dir.unwrap_or(parsed.state_dir).join(DATABASE_FILE);
             leave(check(&file.unwrap_or_else(of_server)))
@@ -133,6 +156,15 @@ fn leave(result: anyhow::Result<()>) -> ExitCode {
             ExitCode::from(FAILED)
         }
     }
+}
+
+fn rotate(state_dir: &Path) -> anyhow::Result<()> {
+    let pin = authority::rotate(state_dir, Clock::system().now())?;
+    say(&format!(
+        "made a new authority ({pin}): restart atrest-server to take it over. Agents get it with their next certificate; \
+         give the new ca.pem to those who use atrestctl or read metrics elsewhere"
+    ));
+    Ok(())
 }
 
 fn backup(database: &Path, file: &Path, force: bool) -> anyhow::Result<()> {

@@ -91,17 +91,38 @@ impl StateDir {
 
     /// Writes a file of mode 0600: after a power cut it is the old one or the new one, whole.
     pub fn write(&self, name: &str, text: &str) -> Result<(), StateError> {
-        let path = self.path(name);
-        let write = || {
-            // Made with mode 0600, in the same directory, so that the rename is atomic.
-            let mut file = tempfile::NamedTempFile::new_in(&self.path)?;
-            file.write_all(text.as_bytes())?;
-            file.as_file().sync_all()?;
-            file.persist(&path)?;
-            File::open(&self.path)?.sync_all()
-        };
-        write().map_err(|source| StateError::Write { path: path.clone(), source })
+        write_private(&self.path, name, text)
     }
+
+    /// Removes a file, if there is one.
+    pub fn remove(&self, name: &str) -> Result<(), StateError> {
+        let path = self.path(name);
+        match std::fs::remove_file(&path) {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(source) => Err(StateError::Write { path, source }),
+        }
+    }
+}
+
+/// Writes a file of mode 0600 that belongs to whom the directory belongs to: after a power cut it is the old one or the
+/// new one, whole.
+pub fn write_private(directory: &Path, name: &str, text: &str) -> Result<(), StateError> {
+    let path = directory.join(name);
+    let write = || {
+        // Made with mode 0600, in the same directory, so that the rename is atomic.
+        let mut file = tempfile::NamedTempFile::new_in(directory)?;
+        file.write_all(text.as_bytes())?;
+        let (owner, own) = (std::fs::metadata(directory)?, file.as_file().metadata()?);
+        // Root writes for the account of the server.
+        if (owner.uid(), owner.gid()) != (own.uid(), own.gid()) {
+            std::os::unix::fs::fchown(file.as_file(), Some(owner.uid()), Some(owner.gid()))?;
+        }
+        file.as_file().sync_all()?;
+        file.persist(&path)?;
+        File::open(directory)?.sync_all()
+    };
+    write().map_err(|source| StateError::Write { path: path.clone(), source })
 }
 
 /// Reads a small file that holds a secret; refused when others can read it.

@@ -75,14 +75,16 @@ impl ResolvesServerCert for ServerCertificate {
     }
 }
 
-/// The agents' port: a client certificate is optional, but one that is shown must be ours.
+/// The agents' port: a client certificate is optional, but one that is shown must be of an authority of ours.
 pub(crate) fn agents_config(
     certificate: Arc<ServerCertificate>,
-    authority: &CertificateDer<'static>,
+    authorities: &[CertificateDer<'static>],
     clock: Clock,
 ) -> Result<ServerConfig, Error> {
     let mut roots = RootCertStore::empty();
-    roots.add(authority.clone())?;
+    for authority in authorities {
+        roots.add(authority.clone())?;
+    }
     let inner = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
         .allow_unauthenticated()
         .build()

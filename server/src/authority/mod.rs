@@ -4,6 +4,7 @@
 //! may be renewed without a word to them.
 
 mod identity;
+mod rotation;
 
 use std::net::IpAddr;
 use std::str::FromStr as _;
@@ -29,6 +30,7 @@ use crate::hex;
 use crate::state_dir::{StateDir, StateError};
 
 pub use identity::{Csr, CsrError, Identity, IdentityError, validity};
+pub use rotation::rotate;
 
 const KEY_FILE: &str = "ca.key";
 /// The certificate that operators trust.
@@ -53,6 +55,8 @@ pub enum AuthorityError {
         #[source]
         source: rcgen::Error,
     },
+    #[error("a new authority waits in {file} for the server to be restarted")]
+    Waiting { file: String },
     #[error("could not make a certificate")]
     Sign(#[from] rcgen::Error),
     #[error("could not use a key that was just made")]
@@ -63,6 +67,10 @@ pub enum AuthorityError {
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     certificate: CertificateDer<'static>,
+    /// Authorities that came before and have not ended.
+    previous: Vec<CertificateDer<'static>>,
+    /// What those before signed for those after.
+    cross: Vec<CertificateDer<'static>>,
     pin: Digest,
 }
 
@@ -75,6 +83,7 @@ impl std::fmt::Debug for Authority {
 impl Authority {
     /// Reads the authority from the state directory, or makes it there.
     pub fn open(state: &StateDir, now: Timestamp) -> Result<Self, AuthorityError> {
+        rotation::take_over(state, now)?;
         let key = state.read_secret(KEY_FILE)?;
         let certificate = state.read(CERTIFICATE_FILE)?;
         let (key, certificate) = match (key, certificate) {
@@ -98,7 +107,9 @@ impl Authority {
         let pin = pin_of(&key.subject_public_key_info());
         let issuer =
             Issuer::from_ca_cert_der(&certificate, key).map_err(unreadable(CERTIFICATE_FILE))?;
-        Ok(Self { issuer, certificate, pin })
+        let previous = rotation::read(state, rotation::PREVIOUS_FILE, now)?;
+        let cross = rotation::read(state, rotation::CROSS_FILE, now)?;
+        Ok(Self { issuer, certificate, previous, cross, pin })
     }
 
     /// What agents pin: SHA-256 of the public key (DER `SubjectPublicKeyInfo`), hex.
@@ -108,6 +119,11 @@ impl Authority {
 
     pub const fn certificate(&self) -> &CertificateDer<'static> {
         &self.certificate
+    }
+
+    /// All that are trusted, the one in use first.
+    pub fn authorities(&self) -> Vec<CertificateDer<'static>> {
+        std::iter::once(&self.certificate).chain(&self.previous).cloned().collect()
     }
 
     /// Signs a host's key. Only the key is taken from the request.
@@ -152,7 +168,9 @@ impl Authority {
         params.use_authority_key_identifier_extension = true;
         let certificate = params.signed_by(&key, &self.issuer)?;
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        let chain = vec![certificate.der().clone(), self.certificate.clone()];
+        // Who trusts an authority that came before gets here by what that one signed; who pins it finds it.
+        let mut chain = vec![certificate.der().clone(), self.certificate.clone()];
+        chain.extend(self.cross.iter().chain(&self.previous).cloned());
         Ok(Arc::new(CertifiedKey::new(chain, any_ecdsa_type(&key)?)))
     }
 }
@@ -178,16 +196,20 @@ fn make(
         key
     };
     let pair = KeyPair::from_pem(&key)?;
-    // The name holds the key's pin: two authorities never look alike.
     let pin = hex::encode(&pin_of(&pair.subject_public_key_info()));
+    let certificate = authority_params(&pin, now).self_signed(&pair)?.pem();
+    state.write(CERTIFICATE_FILE, &certificate)?;
+    info!(pin, "made a certificate authority");
+    Ok((key, certificate))
+}
+
+/// The name holds the key's pin: two authorities never look alike.
+fn authority_params(pin: &str, now: Timestamp) -> CertificateParams {
     let name = format!("atrest authority {}", pin.chars().take(16).collect::<String>());
     let mut params = params(&name, AUTHORITY_LIFETIME, now);
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    let certificate = params.self_signed(&pair)?.pem();
-    state.write(CERTIFICATE_FILE, &certificate)?;
-    info!(pin, "made a certificate authority");
-    Ok((key, certificate))
+    params
 }
 
 fn params(name: &str, lifetime: Duration, now: Timestamp) -> CertificateParams {

@@ -89,6 +89,10 @@ pub struct Enrollment {
     pub token_lifetime: Duration,
     /// Failed attempts of one address in a minute before it is turned away.
     pub failures_per_minute: u32,
+    /// Whether a host whose certificate ended may come back with its key, to renew it.
+    pub rejoin: bool,
+    /// For how long.
+    pub rejoin_within: Duration,
     /// Ten times as many may come at once.
     pub per_second: u64,
     /// Of one address; an IPv6 network counts as one.

@@ -171,6 +171,19 @@ fn enrollment<'a>(reader: &mut Reader<'a>, mut section: Section<'a>) -> Enrollme
                 number(value).filter(|failures| (1..=10_000).contains(failures))
             })
             .unwrap_or(10),
+        rejoin: section
+            .value(reader, "rejoin", "allow or deny", |value| match value.as_str()? {
+                "allow" => Some(true),
+                "deny" => Some(false),
+                _ => None,
+            })
+            .unwrap_or(true),
+        // Holidays, and a repair that takes its time.
+        rejoin_within: section
+            .value(reader, "rejoin_within", "a time from 1h to 1 year, such as \"336h\"", |value| {
+                duration(value, Duration::from_hours(1), Duration::from_hours(366 * 24))
+            })
+            .unwrap_or(Duration::from_hours(14 * 24)),
         per_second: section
             .value(reader, "per_second", "a number from 1 to 1000000", rate)
             .unwrap_or(50),

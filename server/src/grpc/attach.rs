@@ -52,13 +52,17 @@ impl AgentService for Handler {
         &self,
         request: tonic::Request<Streaming<v1::AttachRequest>>,
     ) -> Result<Response<Self::AttachStream>, Status> {
-        let identity = identify::agent(&request, &self.context.hub, &self.context.clock)?;
+        let (identity, valid_until) = identify::agent(&request, &self.context)?;
+        if identity.not_after < valid_until {
+            let (host_id, not_after) = (&identity.host_id, identity.not_after);
+            info!(host_id = %host_id, %not_after, "a host that was away comes back to renew its certificate");
+        }
         let peer = request.extensions().get::<Peer>();
         let address = peer.map(|peer| peer.address.ip().to_string()).unwrap_or_default();
         let (answers, stream) = mpsc::channel(ANSWERS);
         let conversation = Conversation {
             context: self.context.clone(),
-            valid_until: identity.not_after,
+            valid_until,
             budget: self.context.throttles.of(&identity.host_id),
             identity,
             hostname: String::new(),
@@ -186,7 +190,8 @@ impl Conversation {
             end = &mut session.ended => return Err(self.ended(end).into()),
             () = drain.wait() => return Err(status::draining().into()),
             () = self.context.clock.sleep_until(self.valid_until) => {
-                return Err(identify::expired(&self.identity).into());
+                let within = self.context.limits.rejoin_within;
+                return Err(identify::expired(&self.identity, within).into());
             }
         };
         self.pace(&request, session).await?;
@@ -324,7 +329,7 @@ impl Conversation {
         self.valid_until = certificate.not_after;
         let validity = Validity { from: clock.now(), until: certificate.not_after };
         session.certify(validity).await.map_err(|error| status::of_store(&error))?;
-        let authorities = vec![authority.certificate().to_vec()];
+        let authorities = wire::authorities(authority);
         self.answer(Answer::Renewed(v1::Renewed {
             certificate_chain: certificate.chain,
             authorities,

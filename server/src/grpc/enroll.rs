@@ -126,7 +126,7 @@ impl EnrollmentService for Handler {
         Ok(Response::new(v1::EnrollResponse {
             host_id: host_id.as_str().to_owned(),
             certificate_chain: certificate.chain,
-            authorities: vec![authority.certificate().to_vec()],
+            authorities: wire::authorities(authority),
         }))
     }
 }

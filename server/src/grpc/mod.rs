@@ -84,6 +84,8 @@ pub(crate) struct Limits {
     pub(crate) agent_certificate_lifetime: Duration,
     pub(crate) token_lifetime: Duration,
     pub(crate) failures_per_minute: u32,
+    /// For how long after its certificate ended a host may come back by itself; `None`: not at all.
+    pub(crate) rejoin_within: Option<Duration>,
     /// Enrolments from one address, and in all.
     pub(crate) enrolments_per_second: (u64, u64),
     pub(crate) max_path_series: usize,

@@ -18,6 +18,7 @@ const BOUNDS: [u64; 8] =
 pub(crate) struct Counters {
     heartbeats: AtomicU64,
     certificates: AtomicU64,
+    rejoined: AtomicU64,
     slowed: AtomicU64,
     cut_off: AtomicU64,
     /// By whose limit it was: that of one address, of all.
@@ -46,6 +47,11 @@ impl Counters {
     /// A certificate of an agent was signed.
     pub(crate) fn certificate(&self) {
         self.certificates.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A host came back whose certificate had ended.
+    pub(crate) fn rejoined(&self) {
+        self.rejoined.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A message was taken later than it came: its host says more than it may.
@@ -78,6 +84,9 @@ impl Counters {
         let help = "Certificates of agents that were signed since the start.";
         text.family("atrest_certificates_issued_total", counter, help);
         text.sample("atrest_certificates_issued_total", "", get(&self.certificates));
+        let help = "Streams of hosts that came back after their certificate had ended.";
+        text.family("atrest_agents_rejoined_total", counter, help);
+        text.sample("atrest_agents_rejoined_total", "", get(&self.rejoined));
         let help = "Messages that were taken late, since their hosts said more than limits allow.";
         text.family("atrest_agents_slowed_total", counter, help);
         text.sample("atrest_agents_slowed_total", "", get(&self.slowed));

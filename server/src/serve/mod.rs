@@ -228,6 +228,7 @@ pub async fn start_with(
             agent_certificate_lifetime: config.authority.agent_certificate_lifetime,
             token_lifetime: config.enrollment.token_lifetime,
             failures_per_minute: config.enrollment.failures_per_minute,
+            rejoin_within: config.enrollment.rejoin.then_some(config.enrollment.rejoin_within),
             enrolments_per_second: (
                 config.enrollment.per_second_per_address,
                 config.enrollment.per_second,
@@ -237,7 +238,7 @@ pub async fn start_with(
     };
     let agents = tls::accept(
         agents.0,
-        tls::agents_config(Arc::clone(&certificate), authority.certificate(), clock.clone())?,
+        tls::agents_config(Arc::clone(&certificate), &authority.authorities(), clock.clone())?,
         Places::new(config.agents.max_connections)
             .per_certificate(config.limits.connections_per_certificate, Arc::clone(&counters)),
         draining.clone(),

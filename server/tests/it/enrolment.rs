@@ -231,7 +231,9 @@ async fn a_certificate_that_its_holder_signed_is_refused() {
 #[tokio::test]
 async fn an_expired_certificate_is_refused_with_words_and_ends_open_streams() {
     let (_dir, state) = directory();
-    let server = Server::start(config(&state)).await;
+    let mut config = config(&state);
+    config.enrollment.rejoin = false;
+    let server = Server::start(config).await;
     let agent = server.agent("es").await;
     let mut stream = server.attach(&agent).await;
     server.clock.advance(Duration::from_hours(24));
@@ -244,9 +246,88 @@ async fn an_expired_certificate_is_refused_with_words_and_ends_open_streams() {
 }
 
 #[tokio::test]
-async fn a_certificate_is_renewed_over_the_stream_for_the_same_key_only() {
+async fn a_host_that_was_off_comes_back_with_its_key_and_renews_at_once() {
+    let (_dir, state) = directory();
+    let mut config = config(&state);
+    config.enrollment.rejoin_within = Duration::from_hours(8);
+    let server = Server::start(config).await;
+    let mut agent = server.agent("es-1").await;
+    let gone = server.agent("es-2").await;
+    server.clock.advance(Duration::from_hours(24 + 3));
+    // Whoever has the certificate but not the key is nobody.
+    let thief = Agent {
+        key: Agent::new("x").key,
+        certificate: agent.certificate.clone(),
+        ..Agent::new("es-1")
+    };
+    server.refused(&thief).await;
+    let mut stream = server.attach(&agent).await;
+    stream.say(Say::Renew(v1::RenewRequest { csr: agent.csr() })).await;
+    let Some(Hear::Renewed(renewed)) = stream.hear().await.unwrap() else { panic!("not renewed") };
+    agent.take(&renewed.certificate_chain);
+    server.clock.advance(Duration::from_hours(2));
+    stream.report(report(1, agent.posture(&[("/srv", Verdict::Encrypted)]))).await.unwrap();
+    server.attach(&agent).await;
+
+    // One that does not renew is sent away after a minute.
+    let mut idle = server.attach(&gone).await;
+    server.clock.advance(Duration::from_mins(1));
+    assert_eq!(idle.end().await.code(), Code::Unauthenticated);
+    // Who was revoked does not come back, and who was away for too long is told what to do.
+    server.clock.advance(Duration::from_hours(4));
+    let status = server.refused(&gone).await;
+    assert_eq!(status.code(), Code::Unauthenticated);
+    for part in ["could have come back by itself until", "--replace", "atrest-agent enroll"] {
+        assert!(status.message().contains(part), "{status}");
+    }
+    let request = v1::RevokeNodeRequest { node: "es-1".to_owned(), ..Default::default() };
+    server.operator().await.nodes.revoke_node(request).await.unwrap();
+    server.clock.advance(Duration::from_hours(20));
+    assert_eq!(server.refused(&agent).await.code(), Code::PermissionDenied);
+    server.stop().await;
+}
+
+/// Everyone who trusted the old authority goes on: agents get the new one with their next certificate.
+#[tokio::test]
+async fn a_new_authority_takes_over_and_nobody_is_shut_out() {
     let (_dir, state) = directory();
     let server = Server::start(config(&state)).await;
+    let (old, clock) = (server.ca.clone(), server.clock.clone());
+    let mut agent = server.agent("es-1").await;
+    let token = server.token("prod", 2).await;
+    atrest_server::authority::rotate(&state, clock.now()).unwrap();
+    server.stop().await;
+    let server = Server::start_at(config(&state), clock).await;
+    assert_ne!(server.ca, old);
+    // An agent that trusts the old one only, with a certificate of the old one.
+    let mut stream = agent.attach(server.agents_port(), &old).await.unwrap();
+    stream.say(Say::Renew(v1::RenewRequest { csr: agent.csr() })).await;
+    let Some(Hear::Renewed(renewed)) = stream.hear().await.unwrap() else { panic!("not renewed") };
+    let trusted: Vec<_> = renewed.authorities.iter().map(|der| pem(der)).collect();
+    assert_eq!(trusted.len(), 2, "both, the new one first");
+    agent.take(&renewed.certificate_chain);
+    for ca in trusted {
+        agent.attach(server.agents_port(), &ca).await.unwrap();
+    }
+    // A token that pins the old one still works, and so do operators who trust it.
+    let mut late = Agent::new("es-2");
+    late.enroll(server.agents_port(), &old, &token.secret).await.unwrap();
+    late.attach(server.agents_port(), &server.ca).await.unwrap();
+    let port = server.running.operators_addr.port();
+    let mut operator = crate::harness::Operator::connect(port, &old, &server.admin).await;
+    assert_eq!(operator.status().await.enrolled, 2);
+    let token = server.token("prod", 1).await;
+    let mut anew = Agent::new("es-3");
+    anew.enroll(server.agents_port(), &server.ca, &token.secret).await.unwrap();
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_certificate_is_renewed_over_the_stream_for_the_same_key_only() {
+    let (_dir, state) = directory();
+    let mut config = config(&state);
+    config.enrollment.rejoin = false;
+    let server = Server::start(config).await;
     let mut agent = server.agent("es").await;
     let mut stream = server.attach(&agent).await;
     server.clock.advance(Duration::from_hours(12));

@@ -15,6 +15,7 @@ use tonic::Status;
 
 use crate::access::{Account, Operator, Role};
 use crate::audit::{Entry, Outcome};
+use crate::authority::Authority;
 use crate::enrollment::Token;
 use crate::fleet::clash::Machine;
 use crate::fleet::cluster::KeystoreFacts;
@@ -51,6 +52,11 @@ pub(super) fn duration(duration: Duration) -> prost_types::Duration {
         seconds: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
         nanos: i32::try_from(duration.subsec_nanos()).unwrap_or_default(),
     }
+}
+
+/// What agents are to trust, each DER.
+pub(super) fn authorities(authority: &Authority) -> Vec<Vec<u8>> {
+    authority.authorities().iter().map(|one| one.to_vec()).collect()
 }
 
 /// A host must have a name, and all it says of itself must be short.
