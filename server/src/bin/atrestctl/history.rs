@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::connect::{Connection, explain};
 use crate::operators::lifetime;
-use crate::render::{Cell, Screen, Tone, clean, count, exact, now, span};
+use crate::render::{Cell, Screen, Tone, count, exact, now, span};
 
 /// From when on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

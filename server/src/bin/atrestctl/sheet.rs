@@ -3,6 +3,8 @@
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::render::clean;
+
 /// A heading, and a line for each row. A column is a field of the row's JSON, with dots into what is nested; what a row
 /// does not have is empty. Lists of words are one cell, with semicolons between.
 pub(crate) fn sheet<T: Serialize>(columns: &[&str], rows: &[T]) -> anyhow::Result<String> {
@@ -11,7 +13,7 @@ pub(crate) fn sheet<T: Serialize>(columns: &[&str], rows: &[T]) -> anyhow::Resul
     writer.write_record(columns)?;
     for row in rows {
         let row = serde_json::to_value(row)?;
-        writer.write_record(columns.iter().map(|column| inert(cell(find(&row, column)))))?;
+        writer.write_record(columns.iter().map(|column| inert(&cell(find(&row, column)))))?;
     }
     Ok(String::from_utf8(writer.into_inner()?)?)
 }
@@ -33,9 +35,8 @@ fn cell(value: Option<&Value>) -> String {
 
 /// Hosts name things: what steers a terminal is left out, and what a spreadsheet would run as a formula is made text
 /// (<https://owasp.org/www-community/attacks/CSV_Injection>).
-fn inert(cell: String) -> String {
-    let cell: String =
-        cell.chars().map(|char| if char.is_control() { '\u{fffd}' } else { char }).collect();
+fn inert(cell: &str) -> String {
+    let cell = clean(cell);
     if cell.starts_with(['=', '+', '-', '@']) { format!("'{cell}") } else { cell }
 }
 
