@@ -142,6 +142,11 @@ impl Claims {
         Some(Clash { first: self.last.clone(), second })
     }
 
+    /// Whether somebody waits for who speaks to turn out dead.
+    pub const fn is_contested(&self) -> bool {
+        self.waiting.is_some()
+    }
+
     /// The stream that spoke for the host has ended.
     pub fn release(&mut self) {
         self.connected = false;

@@ -53,8 +53,13 @@ pub const AT_REST: &[&str] = &[
 ];
 
 /// The identity of a host: what its certificate says. Made by the server, never by a host.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct HostId(String);
+///
+/// Its text without a heap: every map of hosts has a copy.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HostId([u8; LENGTH]);
+
+/// Of a UUID with its hyphens.
+const LENGTH: usize = uuid::fmt::Hyphenated::LENGTH;
 
 /// A text that is not a host id.
 #[derive(Debug, Error)]
@@ -64,11 +69,18 @@ pub struct NotAHostId;
 impl HostId {
     /// A new one, never used before.
     pub fn random() -> Self {
-        Self(uuid::Uuid::new_v4().to_string())
+        Self::of(uuid::Uuid::new_v4())
+    }
+
+    fn of(id: uuid::Uuid) -> Self {
+        let mut text = [0; LENGTH];
+        id.hyphenated().encode_lower(&mut text);
+        Self(text)
     }
 
     pub fn as_str(&self) -> &str {
-        &self.0
+        // It is ASCII, always.
+        std::str::from_utf8(&self.0).unwrap_or_default()
     }
 }
 
@@ -76,15 +88,21 @@ impl FromStr for HostId {
     type Err = NotAHostId;
 
     fn from_str(text: &str) -> Result<Self, NotAHostId> {
-        let id = uuid::Uuid::try_parse(text).map_err(|_| NotAHostId)?.to_string();
+        let id = Self::of(uuid::Uuid::try_parse(text).map_err(|_| NotAHostId)?);
         // Only the canonical spelling: two spellings would be two identities.
-        if id == text { Ok(Self(id)) } else { Err(NotAHostId) }
+        if id.as_str() == text { Ok(id) } else { Err(NotAHostId) }
     }
 }
 
 impl fmt::Display for HostId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
+        f.pad(self.as_str())
+    }
+}
+
+impl fmt::Debug for HostId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("HostId").field(&self.as_str()).finish()
     }
 }
 

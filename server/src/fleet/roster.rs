@@ -62,6 +62,8 @@ struct Entry {
     session: Option<u64>,
     /// Heard of since the store was last told.
     dirty: bool,
+    /// Another machine wants to speak for this host.
+    contested: bool,
 }
 
 impl Entry {
@@ -71,7 +73,22 @@ impl Entry {
             digest: self.standing.digest,
             silent: self.standing.silent,
             revoked: self.standing.revoked,
+            contested: self.contested,
         }
+    }
+
+    fn see(
+        &mut self,
+        observed_at: Option<Timestamp>,
+        now: Timestamp,
+        uptime: Duration,
+    ) -> Presence {
+        // Also when the clock went back: what it said before was wrong.
+        self.last_seen_at = now;
+        self.heard = self.heard.max(uptime);
+        self.observed_at = self.observed_at.max(observed_at);
+        self.dirty = true;
+        self.presence()
     }
 }
 
@@ -129,6 +146,8 @@ pub struct Presence {
     pub silent: bool,
     /// An operator ended its enrolment: it is not listened to.
     pub revoked: bool,
+    /// Another machine wants to speak for it: that it is heard tells whether it is dead.
+    pub contested: bool,
 }
 
 /// Why a key does not speak for a host.
@@ -195,6 +214,8 @@ impl Roster {
             standing: host.standing,
             session,
             dirty: false,
+            // Asked anew when it is heard.
+            contested: true,
         };
         self.counts.add(&entry);
         if let Some(old) = self.entries.insert(host.host_id, entry) {
@@ -275,13 +296,29 @@ impl Roster {
         now: Timestamp,
         uptime: Duration,
     ) -> Option<Presence> {
+        self.entries.get_mut(host).map(|entry| entry.see(observed_at, now, uptime))
+    }
+
+    /// The same, of a host that looked again; it counts as heard of when what it saw is known.
+    pub fn see_again(
+        &mut self,
+        host: &HostId,
+        digest: &[u8],
+        observed_at: Option<Timestamp>,
+        now: Timestamp,
+        uptime: Duration,
+    ) -> Option<Presence> {
         let entry = self.entries.get_mut(host)?;
-        // Also when the clock went back: what it said before was wrong.
-        entry.last_seen_at = now;
-        entry.heard = entry.heard.max(uptime);
-        entry.observed_at = entry.observed_at.max(observed_at);
-        entry.dirty = true;
-        Some(entry.presence())
+        let known = entry.standing.digest.as_ref().map(Digest::as_slice) == Some(digest);
+        // What does not say what is held here is no sign of life.
+        Some(if known { entry.see(observed_at, now, uptime) } else { entry.presence() })
+    }
+
+    /// Another machine wants to speak for the host, or does not any more.
+    pub fn contest(&mut self, host: &HostId, contested: bool) {
+        if let Some(entry) = self.entries.get_mut(host) {
+            entry.contested = contested;
+        }
     }
 
     /// Who has not been heard of for `silent_after`, and is not known to be silent.

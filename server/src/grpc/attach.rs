@@ -1,18 +1,22 @@
 //! `AgentService`: one stream per agent. Decode, hand to the hub, acknowledge when it is durable; nothing else.
 
+use std::collections::BTreeSet;
 use std::error::Error as _;
+use std::future::{Ready, ready};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use atrest_proto::v1;
-use atrest_proto::v1::agent_service_server::AgentService;
 use atrest_proto::v1::attach_request::Message as Request;
 use atrest_proto::v1::attach_response::Message as Answer;
+use futures_util::StreamExt as _;
+use futures_util::stream::{self, BoxStream};
 use jiff::Timestamp;
 use prost::Message as _;
-use tokio::sync::mpsc;
-use tokio::sync::oneshot::error::RecvError;
-use tokio_stream::wrappers::ReceiverStream;
+use prost::bytes::Bytes;
+use tokio::sync::Semaphore;
+use tonic::server::StreamingService;
 use tonic::{Code, Response, Status, Streaming};
 use tracing::{debug, error, info, warn};
 
@@ -21,37 +25,36 @@ use super::{Context, identify, status, wire};
 use crate::authority::{Csr, Identity};
 use crate::fleet::Digest;
 use crate::fleet::certificate::Validity;
-use crate::fleet::roster::Presence;
-use crate::hub::{End, Session};
+use crate::fleet::cluster::KeystoreFacts;
+use crate::hub::{Incoming, Session, Word};
 use crate::logging::chain;
 use crate::tls::Peer;
 
 /// How long an agent may take to say hello.
 const HELLO: Duration = Duration::from_secs(30);
-/// Answers that wait for a slow reader; beyond that its stream waits.
-const ANSWERS: usize = 4;
+/// Messages up to this size, in bytes, are read as they come: all but reports are, and some of those.
+const SMALL: usize = 1 << 10;
+/// Larger messages that are read, and in memory as what they mean, at one time: what one takes there is several times
+/// its size. The rest of a storm waits as bytes.
+const PLACES: usize = 256;
 /// A host that said too much for too long is asked to stay away for so long.
 const SENT_AWAY: Duration = Duration::from_mins(1);
 
 #[derive(Debug, Clone)]
 pub(super) struct Handler {
-    context: Context,
+    context: Arc<Context>,
+    places: Arc<Semaphore>,
 }
 
 impl Handler {
-    pub(super) const fn new(context: Context) -> Self {
-        Self { context }
+    pub(super) fn new(context: Context) -> Self {
+        Self { context: Arc::new(context), places: Arc::new(Semaphore::new(PLACES)) }
     }
-}
 
-#[tonic::async_trait]
-impl AgentService for Handler {
-    type AttachStream = ReceiverStream<Result<v1::AttachResponse, Status>>;
-
-    async fn attach(
+    fn attach(
         &self,
-        request: tonic::Request<Streaming<v1::AttachRequest>>,
-    ) -> Result<Response<Self::AttachStream>, Status> {
+        request: tonic::Request<Streaming<Bytes>>,
+    ) -> Result<Response<BoxStream<'static, Answered>>, Status> {
         let (identity, valid_until) = identify::agent(&request, &self.context)?;
         if identity.not_after < valid_until {
             let (host_id, not_after) = (&identity.host_id, identity.not_after);
@@ -59,34 +62,65 @@ impl AgentService for Handler {
         }
         let peer = request.extensions().get::<Peer>();
         let address = peer.map(|peer| peer.address.ip().to_string()).unwrap_or_default();
-        let (answers, stream) = mpsc::channel(ANSWERS);
-        let conversation = Conversation {
-            context: self.context.clone(),
-            valid_until,
+        let mut drain = self.context.drain.clone();
+        let mut conversation = Conversation {
+            context: Arc::clone(&self.context),
+            places: Arc::clone(&self.places),
             budget: self.context.throttles.of(&identity.host_id),
+            valid_until,
             identity,
             hostname: String::new(),
             address,
-            answers,
+            requests: request.into_inner(),
+            session: None,
+            next: None,
+            is_over: false,
+            drained: Box::pin(async move { drain.wait().await }),
+            expired: Box::pin(ready(())),
         };
-        tokio::spawn(conversation.run(request.into_inner()));
-        Ok(Response::new(ReceiverStream::new(stream)))
+        conversation.hold_until(valid_until);
+        // The one that reads the answers drives it: without a task and a queue of its own.
+        let answers = stream::unfold(Box::new(conversation), Conversation::answer);
+        Ok(Response::new(answers.boxed()))
     }
 }
 
+impl StreamingService<Bytes> for Handler {
+    type Response = v1::AttachResponse;
+    type ResponseStream = BoxStream<'static, Answered>;
+    type Future = Ready<Result<Response<Self::ResponseStream>, Status>>;
+
+    fn call(&mut self, request: tonic::Request<Streaming<Bytes>>) -> Self::Future {
+        ready(self.attach(request))
+    }
+}
+
+type Answered = Result<v1::AttachResponse, Status>;
+type Event = Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
+
 /// The server's side of one stream.
 struct Conversation {
-    context: Context,
+    context: Arc<Context>,
+    /// For messages that are not small.
+    places: Arc<Semaphore>,
     identity: Identity,
     /// Where the agent connects from.
     address: String,
-    /// Moves on when the certificate is renewed.
-    valid_until: Timestamp,
     /// As the hello said.
     hostname: String,
+    requests: Streaming<Bytes>,
     /// Of the host, on all of its streams.
     budget: Arc<Mutex<Budget>>,
-    answers: mpsc::Sender<Result<v1::AttachResponse, Status>>,
+    /// The end of the certificate, or of the time that a host which was away has to renew it.
+    valid_until: Timestamp,
+    /// Once the agent was greeted.
+    session: Option<Session>,
+    /// What is to be said after the last answer.
+    next: Option<Answer>,
+    is_over: bool,
+    drained: Event,
+    /// The end of the certificate, which moves on when that is renewed.
+    expired: Event,
 }
 
 /// Why a conversation ends.
@@ -103,39 +137,62 @@ impl From<Status> for Over {
 }
 
 impl Conversation {
-    async fn run(mut self, mut requests: Streaming<v1::AttachRequest>) {
-        let host_id = self.identity.host_id.clone();
-        match self.converse(&mut requests).await {
-            Over::HungUp => debug!(host_id = %host_id, "an agent has hung up"),
+    /// The next answer, and who gives the one after it; `None` when there are no more.
+    async fn answer(mut self: Box<Self>) -> Option<(Answered, Box<Self>)> {
+        let said = loop {
+            if let Some(next) = self.next.take() {
+                break Ok(next);
+            }
+            if self.is_over {
+                return None;
+            }
+            // Boxed: what waits for years is to be small.
+            let said = if self.session.is_some() {
+                self.listen().await
+            } else {
+                Box::pin(self.greet()).await.map(Some)
+            };
+            match said {
+                Ok(Some(answer)) => break Ok(answer),
+                Ok(None) => {}
+                Err(over) => break Err(over),
+            }
+        };
+        let over = match said {
+            Ok(answer) => {
+                return Some((Ok(v1::AttachResponse { message: Some(answer) }), self));
+            }
+            Err(over) => over,
+        };
+        let host_id = &self.identity.host_id;
+        self.is_over = true;
+        self.session = None;
+        match over {
+            Over::HungUp => {
+                debug!(host_id = %host_id, "an agent has hung up");
+                None
+            }
             Over::Refused(status) => {
                 info!(host_id = %host_id, code = ?status.code(), why = status.message(), "ended a stream");
-                // It may have hung up as well.
-                drop(self.answers.send(Err(status)).await);
+                Some((Err(status), self))
             }
         }
     }
 
-    async fn converse(&mut self, requests: &mut Streaming<v1::AttachRequest>) -> Over {
-        match self.greet(requests).await {
-            Ok(mut session) => loop {
-                if let Err(over) = self.next(requests, &mut session).await {
-                    break over;
-                }
-            },
-            Err(over) => over,
-        }
+    /// The certificate that the agent speaks with holds until then.
+    fn hold_until(&mut self, until: Timestamp) {
+        self.valid_until = until;
+        let clock = self.context.clock.clone();
+        self.expired = Box::pin(async move { clock.sleep_until(until).await });
     }
 
-    async fn greet(
-        &mut self,
-        requests: &mut Streaming<v1::AttachRequest>,
-    ) -> Result<Session, Over> {
-        let mut drain = self.context.drain.clone();
+    async fn greet(&mut self) -> Result<Answer, Over> {
         let first = tokio::select! {
-            first = tokio::time::timeout(HELLO, requests.message()) => first,
-            () = drain.wait() => return Err(status::draining().into()),
+            first = tokio::time::timeout(HELLO, self.requests.message()) => first,
+            () = &mut self.drained => return Err(status::draining().into()),
         };
         let first = heard(first.map_err(|_| Status::deadline_exceeded("no hello came"))?)?;
+        let first = decode(first)?;
         let Some(Request::Hello(hello)) = first.message else {
             return Err(Status::invalid_argument("the first message must be a hello").into());
         };
@@ -162,86 +219,115 @@ impl Conversation {
         let version = host.agent_version;
         self.hostname = wire::short(&host.hostname);
         info!(host_id = %host_id, agent_version = version, "an agent attached");
-        self.answer(Answer::Welcome(v1::Welcome {
-            server_time: Some(wire::time(self.context.clock.now())),
-            heartbeat_interval: Some(wire::duration(self.context.limits.heartbeat_interval)),
-            last_sequence: presence.sequence,
-        }))
-        .await?;
+        self.session = Some(session);
         // An agent that believes in a posture that is not held here, as after a restored backup.
         if !hello.digest.is_empty()
             && presence.digest.as_ref().map(Digest::as_slice) != Some(&hello.digest)
         {
-            self.resync().await?;
+            self.next = Some(resync());
         }
-        Ok(session)
+        Ok(Answer::Welcome(v1::Welcome {
+            server_time: Some(wire::time(self.context.clock.now())),
+            heartbeat_interval: Some(wire::duration(self.context.limits.heartbeat_interval)),
+            last_sequence: presence.sequence,
+        }))
     }
 
-    async fn next(
-        &mut self,
-        requests: &mut Streaming<v1::AttachRequest>,
-        session: &mut Session,
-    ) -> Result<(), Over> {
-        let mut drain = self.context.drain.clone();
-        let request = tokio::select! {
-            request = requests.message() => heard(request)?,
-            Ok(()) = session.duties.changed() => return self.assign().await,
-            Ok(()) = session.vouches.changed() => return self.vouch().await,
-            end = &mut session.ended => return Err(self.ended(end).into()),
-            () = drain.wait() => return Err(status::draining().into()),
-            () = self.context.clock.sleep_until(self.valid_until) => {
+    /// What is to be said to the next thing that happens, if anything.
+    async fn listen(&mut self) -> Result<Option<Answer>, Over> {
+        let Some(session) = &self.session else { return Err(Over::HungUp) };
+        let message = tokio::select! {
+            // In this order: who says much is not heard beyond its time.
+            biased;
+            word = session.word() => return self.tell(word).map(Some),
+            () = &mut self.drained => return Err(status::draining().into()),
+            () = &mut self.expired => {
                 let within = self.context.limits.rejoin_within;
                 return Err(identify::expired(&self.identity, within).into());
             }
+            message = self.requests.message() => heard(message)?,
         };
-        self.pace(&request, session).await?;
+        if let Some(wait) = self.pace(message.len())? {
+            Box::pin(self.slow(wait)).await?;
+        }
         // What was taken is finished, whatever happens meanwhile: an acknowledgement is never lost on purpose.
-        match request.message {
-            Some(Request::Report(report)) => self.report(report, session).await,
-            Some(Request::Heartbeat(heartbeat)) => self.heartbeat(heartbeat).await,
-            Some(Request::Renew(renew)) => self.renew(&renew, session).await,
-            Some(Request::Shares(shares)) => {
-                session.share(&self.hostname, wire::shares(shares)?);
-                Ok(())
-            }
-            Some(Request::Exports(exports)) => {
-                session.lend(&self.hostname, wire::exports(exports)?);
-                Ok(())
-            }
-            Some(Request::RemoteDirectories(directories)) => {
-                session.borrow(wire::remote_directories(directories)?);
-                Ok(())
-            }
-            Some(Request::Membership(membership)) => {
-                let said = wire::membership(membership)?;
-                let noted = session.belong(&self.hostname, said).await;
-                noted.map_err(|error| status::of_store(&error).into())
-            }
-            Some(Request::Hello(_)) => {
-                Err(Status::invalid_argument("a hello was said already").into())
-            }
-            // A newer agent asks for something that this version does not know.
-            None => Ok(()),
+        if message.len() > SMALL {
+            // The semaphore is never closed.
+            let place = Arc::clone(&self.places).acquire_owned().await.ok();
+            return match decode(message)?.message {
+                Some(Request::Report(report)) => {
+                    let (incoming, keystores) = wire::incoming(report, place)?;
+                    Box::pin(self.report(incoming, keystores)).await.map(Some)
+                }
+                other => Box::pin(self.take(other)).await,
+            };
+        }
+        match decode(message)?.message {
+            Some(Request::Heartbeat(heartbeat)) => self.heartbeat(heartbeat).await.map(Some),
+            other => Box::pin(self.take(other)).await,
         }
     }
 
-    /// Takes the message at the rate that its host has. Nothing else is read meanwhile, so that its sender is slowed down,
-    /// and one that goes on for long is sent away.
-    async fn pace(&self, request: &v1::AttachRequest, session: &mut Session) -> Result<(), Over> {
-        let Context { clock, counters, drain, .. } = &self.context;
-        let size = u64::try_from(request.encoded_len()).unwrap_or(u64::MAX);
-        let pace = self.budget().spend(size, clock.now());
-        let wait = match pace {
-            Pace::Now => return Ok(()),
-            Pace::After(wait) => wait,
-            Pace::Never => return Err(self.too_much(SENT_AWAY).into()),
-        };
-        counters.slowed();
-        let mut drain = drain.clone();
+    /// All that is not said all the time.
+    async fn take(&mut self, message: Option<Request>) -> Result<Option<Answer>, Over> {
+        match message {
+            Some(Request::Report(report)) => {
+                let (incoming, keystores) = wire::incoming(report, None)?;
+                return self.report(incoming, keystores).await.map(Some);
+            }
+            Some(Request::Heartbeat(heartbeat)) => {
+                return self.heartbeat(heartbeat).await.map(Some);
+            }
+            Some(Request::Renew(renew)) => return self.renew(&renew).await.map(Some),
+            Some(Request::Hello(_)) => {
+                return Err(Status::invalid_argument("a hello was said already").into());
+            }
+            Some(Request::Shares(shares)) => {
+                let shares = wire::shares(shares)?;
+                self.open()?.share(&self.hostname, shares);
+            }
+            Some(Request::Exports(exports)) => {
+                let exports = wire::exports(exports)?;
+                self.open()?.lend(&self.hostname, exports);
+            }
+            Some(Request::RemoteDirectories(directories)) => {
+                let directories = wire::remote_directories(directories)?;
+                self.open()?.borrow(directories);
+            }
+            Some(Request::Membership(membership)) => {
+                let said = wire::membership(membership)?;
+                let noted = self.open()?.belong(&self.hostname, said).await;
+                noted.map_err(|error| status::of_store(&error))?;
+            }
+            // A newer agent asks for something that this version does not know.
+            None => {}
+        }
+        Ok(None)
+    }
+
+    fn open(&self) -> Result<&Session, Over> {
+        self.session.as_ref().ok_or(Over::HungUp)
+    }
+
+    /// Takes a message of this size at the rate that its host has: how long to wait, if at all.
+    fn pace(&self, size: usize) -> Result<Option<Duration>, Status> {
+        let size = u64::try_from(size).unwrap_or(u64::MAX);
+        match self.budget().spend(size, self.context.clock.now()) {
+            Pace::Now => Ok(None),
+            Pace::After(wait) => Ok(Some(wait)),
+            Pace::Never => Err(self.too_much(SENT_AWAY)),
+        }
+    }
+
+    /// Reads nothing meanwhile, so that who says too much is slowed down.
+    async fn slow(&mut self, wait: Duration) -> Result<(), Over> {
+        self.context.counters.slowed();
+        let Some(session) = &self.session else { return Err(Over::HungUp) };
+        let clock = self.context.clock.clone();
         tokio::select! {
             () = clock.sleep(wait) => Ok(()),
-            end = &mut session.ended => Err(self.ended(end).into()),
-            () = drain.wait() => Err(status::draining().into()),
+            end = session.ended() => Err(status::of_end(end, &self.identity.host_id).into()),
+            () = &mut self.drained => Err(status::draining().into()),
         }
     }
 
@@ -256,60 +342,55 @@ impl Conversation {
         status::too_much(host_id, wait)
     }
 
-    fn ended(&self, end: Result<End, RecvError>) -> Status {
-        let host_id = &self.identity.host_id;
-        end.map_or_else(|_| status::draining(), |end| status::of_end(end, host_id))
-    }
-
-    async fn report(&self, report: v1::Report, session: &Session) -> Result<(), Over> {
-        let sequence = report.sequence;
+    async fn report(
+        &self,
+        incoming: Incoming,
+        keystores: BTreeSet<KeystoreFacts>,
+    ) -> Result<Answer, Over> {
+        let sequence = incoming.observation.sequence;
         let begun = std::time::Instant::now();
-        let (incoming, keystores) = wire::incoming(report)?;
         self.context
             .hub
             .report(&self.identity.host_id, incoming)
             .await
             .map_err(|error| status::of_store(&error))?;
         self.context.counters.report(begun.elapsed());
-        let kept = session.keep(&self.hostname, keystores).await;
+        let kept = self.open()?.keep(&self.hostname, keystores).await;
         kept.map_err(|error| status::of_store(&error))?;
-        self.answer(Answer::Ack(v1::Ack { sequence })).await
+        Ok(Answer::Ack(v1::Ack { sequence }))
     }
 
-    async fn heartbeat(&self, heartbeat: v1::Heartbeat) -> Result<(), Over> {
+    async fn heartbeat(&self, heartbeat: v1::Heartbeat) -> Result<Answer, Over> {
         let observed_at =
             heartbeat.observed_at.map(|at| wire::timestamp(at, "observed_at")).transpose()?;
         self.context.counters.heartbeat();
-        let presence = self.context.hub.presence(&self.identity.host_id);
-        let known = presence.and_then(|presence| presence.digest);
-        if known.as_ref().map(Digest::as_slice) == Some(&heartbeat.digest) {
-            let presence = self.heard(observed_at).await?;
-            self.answer(Answer::Ack(v1::Ack { sequence: presence.sequence })).await
-        } else {
-            let hub = &self.context.hub;
-            let greeted = hub.greet(&self.identity.host_id).await;
-            greeted.map_err(|error| status::of_store(&error))?;
-            self.resync().await
+        let hub = &self.context.hub;
+        let known = hub.heartbeat(&self.identity.host_id, &heartbeat.digest, observed_at).await;
+        let known = known.map_err(|error| status::of_store(&error))?;
+        Ok(known.map_or_else(resync, |sequence| Answer::Ack(v1::Ack { sequence })))
+    }
+
+    fn tell(&self, word: Word) -> Result<Answer, Over> {
+        let host_id = &self.identity.host_id;
+        match word {
+            Word::End(end) => Err(status::of_end(end, host_id).into()),
+            Word::Duties => {
+                let delegated = self.context.hub.delegated(host_id).into_iter();
+                let delegated = delegated
+                    .map(|(key, hostname)| v1::Delegation { key: key.to_vec(), hostname })
+                    .collect();
+                Ok(Answer::Duties(v1::Duties { delegated }))
+            }
+            Word::Vouches => {
+                let (words, complete) = self.context.hub.vouches(host_id);
+                Ok(Answer::Vouches(v1::Vouches { vouches: wire::vouches(words), complete }))
+            }
         }
     }
 
-    async fn assign(&self) -> Result<(), Over> {
-        let delegated = self.context.hub.delegated(&self.identity.host_id).into_iter();
-        let delegated = delegated
-            .map(|(key, hostname)| v1::Delegation { key: key.to_vec(), hostname })
-            .collect();
-        self.answer(Answer::Duties(v1::Duties { delegated })).await
-    }
-
-    async fn vouch(&self) -> Result<(), Over> {
-        let (words, complete) = self.context.hub.vouches(&self.identity.host_id);
-        let vouches = wire::vouches(words);
-        self.answer(Answer::Vouches(v1::Vouches { vouches, complete })).await
-    }
-
-    async fn renew(&mut self, renew: &v1::RenewRequest, session: &Session) -> Result<(), Over> {
+    async fn renew(&mut self, renew: &v1::RenewRequest) -> Result<Answer, Over> {
         self.admitted()?;
-        let Context { authority, clock, limits, .. } = &self.context;
+        let Context { authority, clock, limits, .. } = &*self.context;
         let csr = Csr::parse(&renew.csr).map_err(|error| status::of_csr(&error))?;
         if csr.key_pin() != self.identity.key_pin {
             return Err(Status::permission_denied(
@@ -326,15 +407,11 @@ impl Conversation {
             })?;
         info!(host_id = %host_id, not_after = %certificate.not_after, "renewed a certificate");
         self.context.counters.certificate();
-        self.valid_until = certificate.not_after;
         let validity = Validity { from: clock.now(), until: certificate.not_after };
-        session.certify(validity).await.map_err(|error| status::of_store(&error))?;
         let authorities = wire::authorities(authority);
-        self.answer(Answer::Renewed(v1::Renewed {
-            certificate_chain: certificate.chain,
-            authorities,
-        }))
-        .await
+        self.open()?.certify(validity).await.map_err(|error| status::of_store(&error))?;
+        self.hold_until(certificate.not_after);
+        Ok(Answer::Renewed(v1::Renewed { certificate_chain: certificate.chain, authorities }))
     }
 
     fn admitted(&self) -> Result<(), Status> {
@@ -342,25 +419,18 @@ impl Conversation {
         let admitted = self.context.hub.admits(host_id, key_pin);
         admitted.map_err(|why| status::of_not_admitted(why, host_id))
     }
+}
 
-    async fn heard(&self, observed_at: Option<Timestamp>) -> Result<Presence, Over> {
-        let heard = self.context.hub.hear(&self.identity.host_id, observed_at).await;
-        heard.map_err(|error| status::of_store(&error).into())
-    }
+fn resync() -> Answer {
+    Answer::Resync(v1::Resync { why: "the server does not hold this posture".to_owned() })
+}
 
-    async fn resync(&self) -> Result<(), Over> {
-        let why = "the server does not hold this posture".to_owned();
-        self.answer(Answer::Resync(v1::Resync { why })).await
-    }
-
-    async fn answer(&self, answer: Answer) -> Result<(), Over> {
-        let response = v1::AttachResponse { message: Some(answer) };
-        self.answers.send(Ok(response)).await.map_err(|_| Over::HungUp)
-    }
+fn decode(message: Bytes) -> Result<v1::AttachRequest, Status> {
+    v1::AttachRequest::decode(message).map_err(|error| Status::invalid_argument(error.to_string()))
 }
 
 /// What was received, or why there will be no more: a connection that broke is told apart from a broken message.
-fn heard(request: Result<Option<v1::AttachRequest>, Status>) -> Result<v1::AttachRequest, Over> {
+fn heard(request: Result<Option<Bytes>, Status>) -> Result<Bytes, Over> {
     match request {
         Ok(Some(request)) => Ok(request),
         Ok(None) => Err(Over::HungUp),

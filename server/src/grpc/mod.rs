@@ -1,6 +1,7 @@
 //! The two gRPC ports: thin handlers over the hub and the store, behind one chain of middleware each.
 
 mod admission;
+mod agents;
 mod alerts;
 mod api;
 mod attach;
@@ -21,7 +22,6 @@ mod wire;
 use std::sync::Arc;
 use std::time::Duration;
 
-use atrest_proto::v1::agent_service_server::AgentServiceServer;
 use atrest_proto::v1::alert_service_server::AlertServiceServer;
 use atrest_proto::v1::audit_service_server::AuditServiceServer;
 use atrest_proto::v1::enrollment_service_server::EnrollmentServiceServer;
@@ -101,17 +101,14 @@ pub(crate) async fn serve_agents(
 ) -> Result<(), tonic::transport::Error> {
     let mut drain = context.drain.clone();
     health.set_serving::<EnrollmentServiceServer<enroll::Handler>>().await;
-    health.set_serving::<AgentServiceServer<attach::Handler>>().await;
+    health.set_serving::<agents::AgentServer>().await;
     let max_report = context.limits.max_report;
     server(AGENT_STREAMS)
         .add_service(tonic_health::pb::health_server::HealthServer::new(
             tonic_health::server::HealthService::from_health_reporter(health),
         ))
         .add_service(EnrollmentServiceServer::new(enroll::Handler::new(context.clone())))
-        .add_service(
-            AgentServiceServer::new(attach::Handler::new(context))
-                .max_decoding_message_size(max_report),
-        )
+        .add_service(agents::AgentServer::new(attach::Handler::new(context), max_report))
         .serve_with_incoming_shutdown(incoming, async move { drain.wait().await })
         .await
 }

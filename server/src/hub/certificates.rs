@@ -1,9 +1,11 @@
 //! What hosts speak with, and whether that is about to end.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use tracing::{debug, warn};
 
+use super::finish::finish;
 use super::{Hub, Session, lock};
 use crate::clock;
 use crate::fleet::HostId;
@@ -41,7 +43,8 @@ impl Session {
         if validity.is_ending(now) {
             return Ok(());
         }
-        self.hub.look_at_certificate(&self.host, validity).await
+        let (hub, host) = (Arc::clone(&self.hub), self.host.clone());
+        finish(async move { hub.look_at_certificate(&host, validity).await }).await
     }
 }
 

@@ -2,6 +2,8 @@
 
 mod certificates;
 mod clusters;
+mod finish;
+mod signal;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -10,7 +12,7 @@ use std::time::Duration;
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use jiff::Timestamp;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tracing::{debug, info, warn};
 
 use crate::alert::{Policy, Routes, decide};
@@ -31,6 +33,10 @@ use crate::logging::chain;
 use crate::store::{
     Admitted, Change, FindingFilter, PageRequest, Revocation, Step, Store, StoreError, StoredReport,
 };
+
+use finish::finish;
+use signal::Signal;
+pub use signal::Word;
 
 /// Hosts that are written at one time when many fall silent, or are told of, together.
 const TOGETHER: usize = 256;
@@ -74,6 +80,8 @@ pub struct Incoming {
     pub observation: Observation,
     /// The posture as it is kept.
     pub posture: Vec<u8>,
+    /// Its place among the reports that may be in memory at one time: given back when it is applied.
+    pub place: Option<OwnedSemaphorePermit>,
 }
 
 /// The live fleet.
@@ -109,9 +117,7 @@ struct Sessions {
 #[derive(Debug)]
 struct Live {
     number: u64,
-    end: oneshot::Sender<End>,
-    duties: watch::Sender<()>,
-    vouches: watch::Sender<()>,
+    signal: Arc<Signal>,
     /// How long the certificate holds that it speaks with, and since when it does.
     certified: Option<(Validity, Timestamp)>,
 }
@@ -122,12 +128,7 @@ pub struct Session {
     hub: Arc<Hub>,
     host: HostId,
     number: u64,
-    /// Tells that the stream is over.
-    pub ended: oneshot::Receiver<End>,
-    /// Changes when the host's duties may have.
-    pub duties: watch::Receiver<()>,
-    /// Changes when something else may be said of what the host has mounted, and now and then otherwise.
-    pub vouches: watch::Receiver<()>,
+    signal: Arc<Signal>,
 }
 
 impl Drop for Session {
@@ -152,6 +153,16 @@ impl Drop for Session {
 }
 
 impl Session {
+    /// Waits for what the host is to be told. Nothing is lost when this is dropped.
+    pub async fn word(&self) -> Word {
+        self.signal.hear().await
+    }
+
+    /// Waits for the end of the stream; what else is to be told waits, too.
+    pub async fn ended(&self) -> End {
+        self.signal.ended().await
+    }
+
     /// What the host could look at, as others could; whose turn it is changes with that.
     pub fn share(&self, hostname: &str, keys: BTreeSet<duty::Key>) {
         let changed = lock(&self.hub.duties).share(&self.host, self.number, hostname, keys);
@@ -224,7 +235,7 @@ impl Hub {
         lock(&self.roster).admits(host, key_pin)
     }
 
-    /// What a host's stream needs to know of it.
+    /// What is known of a host at the moment.
     pub fn presence(&self, host: &HostId) -> Option<Presence> {
         lock(&self.roster).presence(host)
     }
@@ -313,8 +324,7 @@ impl Hub {
             sessions.live.remove(host)
         };
         if let Some(live) = live {
-            // A stream that is gone already needs no telling.
-            live.end.send(why).ok();
+            live.signal.say(Word::End(why));
             self.unshare(host, live.number);
         }
     }
@@ -340,7 +350,7 @@ impl Hub {
     fn tell_vouches(&self, changed: &BTreeSet<HostId>) {
         let sessions = lock(&self.sessions);
         for live in changed.iter().filter_map(|host| sessions.live.get(host)) {
-            live.vouches.send_replace(());
+            live.signal.say(Word::Vouches);
         }
     }
 
@@ -365,7 +375,7 @@ impl Hub {
     fn tell_duties(&self, changed: &BTreeSet<HostId>) {
         let sessions = lock(&self.sessions);
         for live in changed.iter().filter_map(|host| sessions.live.get(host)) {
-            live.duties.send_replace(());
+            live.signal.say(Word::Duties);
         }
     }
 
@@ -381,7 +391,8 @@ impl Hub {
             Err(Claim::Moved) => return Ok(Err(NotNow::Moved)),
             Err(Claim::Wait | Claim::Granted) => return Ok(Err(NotNow::Taken)),
         };
-        self.clash(&host, *clash).await?;
+        let hub = Arc::clone(self);
+        finish(async move { hub.clash(&host, *clash).await }).await?;
         Ok(Err(NotNow::Clash))
     }
 
@@ -404,75 +415,128 @@ impl Hub {
             lock(&self.roster).machine(&host).unwrap_or_else(|| (String::new(), uptime));
         let gone = is_gone(heard, self.settings.silent_after, uptime);
         let enrolment = Enrolment { fingerprint: &fingerprint, gone };
-        let (end, ended) = oneshot::channel();
-        let (tell, duties) = watch::channel(());
-        let (tell_vouches, vouches) = watch::channel(());
+        let signal = Arc::new(Signal::default());
         let mut sessions = lock(&self.sessions);
         match sessions.claims.entry(host.clone()).or_default().claim(enrolment, machine, now) {
             Claim::Granted => {}
-            refused @ (Claim::Wait | Claim::Clash(_) | Claim::Moved) => return Err(refused),
+            Claim::Wait => {
+                lock(&self.roster).contest(&host, true);
+                return Err(Claim::Wait);
+            }
+            refused @ (Claim::Clash(_) | Claim::Moved) => return Err(refused),
         }
         sessions.last += 1;
         let number = sessions.last;
-        let live = Live { number, end, duties: tell, vouches: tell_vouches, certified: None };
+        let live = Live { number, signal: Arc::clone(&signal), certified: None };
         let older = sessions.live.insert(host.clone(), live);
         lock(&self.roster).attach(&host, number);
         drop(sessions);
         if let Some(older) = older {
-            older.end.send(End::Superseded).ok();
+            older.signal.say(Word::End(End::Superseded));
             // What the older stream shared is its own affair: the new one may be another version's.
             self.unshare(&host, older.number);
         }
-        Ok(Session { hub: Arc::clone(self), host, number, ended, duties, vouches })
+        Ok(Session { hub: Arc::clone(self), host, number, signal })
     }
 
     /// The host says something that is no evidence of what rests on it: it may still fall silent.
-    pub async fn greet(&self, host: &HostId) -> Result<Presence, StoreError> {
-        let presence = self.presence(host).ok_or_else(|| StoreError::NoSuchHost(host.clone()))?;
-        self.speak(host, presence).await?;
-        Ok(presence)
-    }
-
-    async fn speak(&self, host: &HostId, presence: Presence) -> Result<(), StoreError> {
-        if presence.revoked {
-            return Err(StoreError::Revoked(host.clone()));
-        }
-        let now = self.clock.now();
-        let clash = lock(&self.sessions).claims.get_mut(host).and_then(|claims| claims.speak(now));
-        match clash {
-            Some(clash) => self.clash(host, clash).await,
-            None => Ok(()),
-        }
+    pub async fn greet(self: &Arc<Self>, host: &HostId) -> Result<Presence, StoreError> {
+        self.attend(host, self.presence(host), false, self.clock.now()).await
     }
 
     /// The host was heard of. Costs no write, unless it had been missed.
     pub async fn hear(
-        &self,
+        self: &Arc<Self>,
         host: &HostId,
         observed_at: Option<Timestamp>,
     ) -> Result<Presence, StoreError> {
         let now = self.clock.now();
         // A host whose clock is ahead has not looked in the future.
         let observed_at = observed_at.map(|at| at.min(now));
-        let presence = lock(&self.roster)
-            .see(host, observed_at, now, self.clock.uptime())
-            .ok_or_else(|| StoreError::NoSuchHost(host.clone()))?;
-        self.speak(host, presence).await?;
-        if presence.silent {
-            self.change(host, move |state, _| return_from_silence(state, now), None).await?;
+        let presence = lock(&self.roster).see(host, observed_at, now, self.clock.uptime());
+        self.attend(host, presence, true, now).await
+    }
+
+    /// The host looked again and saw the posture with this digest: the sequence that it has here, if that is the one
+    /// which is held.
+    pub async fn heartbeat(
+        self: &Arc<Self>,
+        host: &HostId,
+        digest: &[u8],
+        observed_at: Option<Timestamp>,
+    ) -> Result<Option<u64>, StoreError> {
+        let now = self.clock.now();
+        let observed_at = observed_at.map(|at| at.min(now));
+        let uptime = self.clock.uptime();
+        let presence = lock(&self.roster).see_again(host, digest, observed_at, now, uptime);
+        let known = presence.and_then(|presence| presence.digest);
+        let known = known.as_ref().map(Digest::as_slice) == Some(digest);
+        let presence = self.attend(host, presence, known, now).await?;
+        Ok(known.then_some(presence.sequence))
+    }
+
+    /// What follows when a host was heard of; only what is a sign of life ends its silence. Mostly nothing: then it waits for nothing.
+    async fn attend(
+        self: &Arc<Self>,
+        host: &HostId,
+        presence: Option<Presence>,
+        is_alive: bool,
+        now: Timestamp,
+    ) -> Result<Presence, StoreError> {
+        let presence = presence.ok_or_else(|| StoreError::NoSuchHost(host.clone()))?;
+        if presence.revoked {
+            return Err(StoreError::Revoked(host.clone()));
+        }
+        let clash = presence.contested.then(|| self.speak(host, now)).flatten();
+        let is_back = is_alive && presence.silent;
+        if clash.is_some() || is_back {
+            let (hub, host) = (Arc::clone(self), host.clone());
+            finish(async move {
+                if let Some(clash) = clash {
+                    hub.clash(&host, clash).await?;
+                }
+                if is_back {
+                    hub.change(&host, move |state, _| return_from_silence(state, now), None)
+                        .await?;
+                }
+                Ok(())
+            })
+            .await?;
         }
         Ok(presence)
     }
 
+    /// Who speaks for the host was heard while another machine wants to.
+    fn speak(&self, host: &HostId, now: Timestamp) -> Option<Clash> {
+        let mut sessions = lock(&self.sessions);
+        let claims = sessions.claims.get_mut(host);
+        let (clash, contested) =
+            claims.map_or((None, false), |claims| (claims.speak(now), claims.is_contested()));
+        if !contested {
+            lock(&self.roster).contest(host, false);
+        }
+        clash
+    }
+
     /// Applies a report. `Ok` means durable, or applied before.
-    pub async fn report(&self, host: &HostId, incoming: Incoming) -> Result<(), StoreError> {
-        let Incoming { mut observation, posture } = incoming;
+    pub async fn report(
+        self: &Arc<Self>,
+        host: &HostId,
+        incoming: Incoming,
+    ) -> Result<(), StoreError> {
+        let Incoming { mut observation, posture, place } = incoming;
         let observed_at = observation.observed_at.min(self.clock.now());
         observation.observed_at = observed_at;
         self.hear(host, Some(observed_at)).await?;
         let facts = observation.host.clone();
         let report = StoredReport { posture, observed_at, host: facts };
-        self.change(host, |state, now| apply(state, observation, now), Some(report)).await
+        let step = |state, now| {
+            let applied = apply(state, observation, now);
+            drop(place);
+            applied
+        };
+        let (hub, host) = (Arc::clone(self), host.clone());
+        finish(async move { hub.change(&host, step, Some(report)).await }).await
     }
 
     /// Finds who has fallen silent. After a start, everyone is given the time to come back.

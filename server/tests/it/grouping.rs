@@ -188,14 +188,14 @@ fn settings(least: Severity) -> Settings {
     }
 }
 
-async fn report(hub: &Hub, host: &mut Host, paths: &[(&str, Verdict)], now: Timestamp) {
+async fn report(hub: &Arc<Hub>, host: &mut Host, paths: &[(&str, Verdict)], now: Timestamp) {
     let (agent, id, sequence) = host;
     *sequence += 1;
     let posture = Posture { observed_at: now, ..agent.posture(paths) };
     let mut digest = [0; 32];
     digest[..8].copy_from_slice(&sequence.to_be_bytes());
     let observation = Observation::new(*sequence, digest, posture);
-    hub.report(id, Incoming { observation, posture: Vec::new() }).await.unwrap();
+    hub.report(id, Incoming { observation, posture: Vec::new(), place: None }).await.unwrap();
 }
 
 async fn enrol(hub: &Hub, store: &dyn Store, agent: &Agent, at: Timestamp) -> HostId {

@@ -11,6 +11,7 @@ use atrest_proto::convert::{timestamp_from_wire, timestamp_to_wire};
 use atrest_proto::{digest, model, v1};
 use jiff::Timestamp;
 use subtle::ConstantTimeEq as _;
+use tokio::sync::OwnedSemaphorePermit;
 use tonic::Status;
 
 use crate::access::{Account, Operator, Role};
@@ -180,7 +181,10 @@ pub(super) fn machine(host: Option<&v1::Host>, address: String) -> Result<Machin
 }
 
 /// A report, checked and made ready, and what is compared of it with those of other hosts.
-pub(super) fn incoming(report: v1::Report) -> Result<(Incoming, BTreeSet<KeystoreFacts>), Status> {
+pub(super) fn incoming(
+    report: v1::Report,
+    place: Option<OwnedSemaphorePermit>,
+) -> Result<(Incoming, BTreeSet<KeystoreFacts>), Status> {
     let v1::Report { sequence, digest: claimed, posture } = report;
     // The store's numbers are signed.
     if sequence == 0 || i64::try_from(sequence).is_err() {
@@ -200,7 +204,7 @@ pub(super) fn incoming(report: v1::Report) -> Result<(Incoming, BTreeSet<Keystor
     check_host(&posture.host)?;
     let keystores = KeystoreFacts::of(&posture);
     let observation = Observation::new(sequence, computed, posture);
-    Ok((Incoming { observation, posture: kept }, keystores))
+    Ok((Incoming { observation, posture: kept, place }, keystores))
 }
 
 pub(super) fn node_state(state: NodeState) -> v1::NodeState {

@@ -4,6 +4,7 @@
 //! A job that fails is rolled back alone. Nobody is answered before the commit.
 
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
@@ -16,6 +17,10 @@ use crate::store::StoreError;
 const QUEUE: usize = 4_096;
 /// The most jobs of one transaction: bounds how long the first of them waits.
 const MAX_GROUP: usize = 1_000;
+/// How long jobs gather where many come at one time: a commit costs as much for a few of them as for many.
+const GATHER: Duration = Duration::from_millis(2);
+/// A group of so many jobs says that many come.
+const MANY: usize = 4;
 
 /// What a job leaves: whether it worked, and how its caller is answered once the commit is known.
 struct Done {
@@ -104,10 +109,15 @@ fn read(connection: &Connection, mut queue: mpsc::Receiver<Job>) {
 
 fn write(connection: &Connection, mut queue: mpsc::Receiver<Job>) {
     let mut health = Health::default();
+    let mut many = false;
     while let Some(first) = queue.blocking_recv() {
+        if many {
+            gather();
+        }
         let mut answers = Vec::new();
         let committed = group(connection, first, &mut queue, &mut answers, &mut health);
         health.note(&committed);
+        many = answers.len() >= MANY;
         for answer in answers {
             answer(committed.clone());
         }
@@ -116,6 +126,14 @@ fn write(connection: &Connection, mut queue: mpsc::Receiver<Job>) {
     if let Err(error) = connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)") {
         info!(error = %error, "the write-ahead log was left as it is");
     }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "who would wake this thread for every job costs more"
+)]
+fn gather() {
+    std::thread::sleep(GATHER);
 }
 
 /// Runs the first job and those that wait behind it in one transaction.

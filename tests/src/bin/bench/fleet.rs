@@ -92,6 +92,10 @@ async fn throughput(
     let machines = enrol(&pair.server, STREAMS).await?;
     let mut ours = attach(&machines, &pair.server.target()?).await?;
     let mut bare = attach(&machines, &pair.floor.target()).await?;
+    // What heartbeats speak of is held then.
+    for lines in [&mut ours, &mut bare] {
+        futures_util::future::try_join_all(lines.iter_mut().map(Line::report)).await?;
+    }
     let mut figures = Vec::new();
     for &(name, load, target) in loads {
         let (mut of_ours, mut of_bare) = (Vec::new(), Vec::new());

@@ -61,7 +61,7 @@ async fn fill(database: &Path, secret: &str) -> anyhow::Result<()> {
         patience: Patience::default(),
         silent_after: std::time::Duration::from_hours(1),
     };
-    let hub = Hub::open(Arc::clone(&store), settings, Clock::system()).await?;
+    let hub = Arc::new(Hub::open(Arc::clone(&store), settings, Clock::system()).await?);
     futures_util::stream::iter(0..HOSTS)
         .map(|number| enter(&hub, &store, secret, number))
         .buffer_unordered(TOGETHER)
@@ -71,7 +71,12 @@ async fn fill(database: &Path, secret: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn enter(hub: &Hub, store: &Arc<dyn Store>, secret: &str, number: u32) -> anyhow::Result<()> {
+async fn enter(
+    hub: &Arc<Hub>,
+    store: &Arc<dyn Store>,
+    secret: &str,
+    number: u32,
+) -> anyhow::Result<()> {
     let now = Timestamp::now();
     let host = Host {
         hostname: format!("es-{number}"),
@@ -95,6 +100,7 @@ async fn enter(hub: &Hub, store: &Arc<dyn Store>, secret: &str, number: u32) -> 
     let incoming = Incoming {
         observation: Observation::new(1, digest, posture),
         posture: prost::Message::encode_to_vec(&wire),
+        place: None,
     };
     hub.report(&host_id, incoming).await?;
     Ok(())
