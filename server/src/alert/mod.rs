@@ -265,6 +265,7 @@ mod tests {
             revision: 0,
             sequence: 0,
             digest: None,
+            outline: None,
             verdict: NodeState::Unknown,
             revoked_at: None,
             findings: BTreeMap::new(),
@@ -295,6 +296,7 @@ mod tests {
         let seen = Observation {
             sequence,
             digest: [0; 32],
+            outline: [0; 16],
             observed_at: at,
             host: Host::default(),
             verdict: NodeState::Encrypted,

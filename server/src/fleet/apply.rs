@@ -135,6 +135,7 @@ pub fn apply(previous: HostState, seen: Observation, now: Timestamp) -> Option<A
     }
     applied.state.sequence = seen.sequence;
     applied.state.digest = Some(seen.digest);
+    applied.state.outline = Some(seen.outline);
     if !seen.host.hostname.is_empty() {
         applied.state.hostname = seen.host.hostname;
     }
@@ -169,6 +170,7 @@ mod tests {
             revision: 0,
             sequence: 0,
             digest: None,
+            outline: None,
             verdict: NodeState::Unknown,
             revoked_at: None,
             findings: BTreeMap::new(),
@@ -197,6 +199,7 @@ mod tests {
         Observation {
             sequence,
             digest: [0; 32],
+            outline: [0; 16],
             observed_at: at(i64::try_from(sequence).unwrap()),
             host: Host::default(),
             verdict: NodeState::Encrypted,
@@ -305,6 +308,28 @@ mod tests {
         assert_eq!(return_from_silence(retired.state, at(800)), None);
     }
 
+    #[test]
+    fn a_text_is_kept_with_a_finding_only_while_no_posture_has_it() {
+        let of = |state: &HostState| state.findings.values().next().unwrap().content.is_some();
+        let first = step(&fresh(), seen(1, &[("data:/a", Outcome::Fail)])).state;
+        assert!(!of(&first));
+        let same = step(&first, seen(2, &[("data:/a", Outcome::Fail)]));
+        assert!(same.touched.is_empty(), "other words are no change");
+        let absent = step(&first, seen(2, &[]));
+        assert!(of(&absent.state) && absent.touched.len() == 1);
+        assert!(step(&absent.state, seen(3, &[])).touched.is_empty());
+        let back = step(&absent.state, seen(3, &[("data:/a", Outcome::Fail)]));
+        assert!(!of(&back.state) && back.touched.len() == 1);
+        // One that failed once, and passes, is remembered without being open.
+        let passed = step(&first, seen(2, &[("data:/a", Outcome::Pass)])).state;
+        assert!(of(&step(&passed, seen(3, &[])).state));
+        // As a version before left it.
+        let mut old = first;
+        old.findings.values_mut().next().unwrap().content = Some([7; 16]);
+        let next = step(&old, seen(2, &[("data:/a", Outcome::Fail)]));
+        assert!(!of(&next.state) && next.touched.len() == 1 && next.transitions.is_empty());
+    }
+
     fn outcome() -> impl Strategy<Value = Outcome> {
         prop::sample::select(Outcome::ALL)
     }
@@ -342,6 +367,11 @@ mod tests {
                     prop_assert!(!failed || applied.state.findings.contains_key(&key), "a failure vanished");
                 }
                 prop_assert!(applied.state.revision > state.revision);
+                // What the store relies on when the outline of a report is the last one's: it decides nothing.
+                let again = step(&applied.state, seen(sequence + 1, &borrowed));
+                prop_assert!(again.touched.is_empty() && again.removed.is_empty() && again.transitions.is_empty());
+                prop_assert_eq!(&again.state.findings, &applied.state.findings);
+                prop_assert_eq!(again.state.verdict, applied.state.verdict);
                 state = applied.state;
             }
             for kinds in log.values() {

@@ -307,6 +307,7 @@ mod tests {
             revision: 0,
             sequence: 0,
             digest: None,
+            outline: None,
             verdict: NodeState::Encrypted,
             revoked_at: None,
             findings: BTreeMap::new(),

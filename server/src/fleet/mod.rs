@@ -27,7 +27,7 @@ use jiff::Timestamp;
 use thiserror::Error;
 
 pub use apply::{Applied, apply};
-pub use observation::{Body, Observation, Place, bodies};
+pub use observation::{Body, Observation, Place, bodies, outline};
 pub use retire::{retire, retire_asset};
 pub use rollup::NodeState;
 pub use silence::{NODE_SILENT, fall_silent, return_from_silence};
@@ -138,6 +138,10 @@ impl From<&Finding> for FindingKey {
     }
 }
 
+/// What a report says of how things stand, without words and facts: between reports that have the same one, nothing is
+/// decided.
+pub type Outline = [u8; 16];
+
 /// A digest of the text that is kept with a finding: tells "changed" from "the same" without it.
 pub type Content = [u8; 16];
 
@@ -189,6 +193,8 @@ pub struct HostState {
     /// The highest report that was applied.
     pub sequence: u64,
     pub digest: Option<Digest>,
+    /// Of the report that was applied last; `None` when its findings may stand otherwise than that left them.
+    pub outline: Option<Outline>,
     /// What its paths last said, whether or not it has been heard of since.
     pub verdict: NodeState,
     /// When an operator ended its enrolment.

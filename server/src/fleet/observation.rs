@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::{Content, Digest, FindingKey, NodeState, rollup};
+use super::{Content, Digest, FindingKey, NodeState, Outline, rollup};
 
 /// Where a finding's asset lies: for alerts, so that people find it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +45,7 @@ impl Body {
 pub struct Observation {
     pub sequence: u64,
     pub digest: Digest,
+    pub outline: Outline,
     pub observed_at: Timestamp,
     pub host: Host,
     pub verdict: NodeState,
@@ -53,13 +54,36 @@ pub struct Observation {
 
 impl Observation {
     pub fn new(sequence: u64, digest: Digest, posture: Posture) -> Self {
+        let outline = outline(&posture);
         let of_paths = rollup::of_paths(&posture.paths);
         let of_findings = rollup::of_findings(&posture.findings, &posture.paths);
         let verdict = of_paths.min(of_findings);
         let Posture { host, observed_at, paths, keystores, findings, .. } = posture;
         let findings = bodies(paths, keystores, findings);
-        Self { sequence, digest, observed_at, host, verdict, findings }
+        Self { sequence, digest, outline, observed_at, host, verdict, findings }
     }
+}
+
+/// The outline of a posture: its host's name, its paths with their verdicts, and of each finding everything but the text.
+pub fn outline(posture: &Posture) -> Outline {
+    let mut hash = Sha256::new();
+    let mut text = |text: &str, more: &[u8]| {
+        hash.update(text.len().to_le_bytes());
+        hash.update(text.as_bytes());
+        hash.update(more);
+    };
+    text(&posture.host.hostname, &posture.paths.len().to_le_bytes());
+    for path in &posture.paths {
+        text(&path.asset, &[path.verdict as u8]);
+    }
+    for finding in &posture.findings {
+        text(&finding.check, &[finding.outcome as u8, finding.severity as u8]);
+        text(&finding.asset, &[]);
+    }
+    let digest: [u8; 32] = hash.finalize().into();
+    let mut outline = Outline::default();
+    outline.copy_from_slice(digest.split_at(size_of::<Outline>()).0);
+    outline
 }
 
 /// The findings of a posture that count, each with where it is.

@@ -27,7 +27,7 @@ pub fn retire_asset(previous: HostState, asset: &str, now: Timestamp) -> Option<
         return None;
     }
     // What the host is without it, its next report in full tells: it is asked for one.
-    applied.state.digest = None;
+    (applied.state.digest, applied.state.outline) = (None, None);
     Some(applied)
 }
 
@@ -62,6 +62,7 @@ mod tests {
         let seen = Observation {
             sequence,
             digest: [1; 32],
+            outline: [0; 16],
             observed_at: at(i64::try_from(sequence).unwrap()),
             host: Host::default(),
             verdict: NodeState::Encrypted,
@@ -78,6 +79,7 @@ mod tests {
             revision: 0,
             sequence: 0,
             digest: None,
+            outline: None,
             verdict: NodeState::Unknown,
             revoked_at: None,
             findings: BTreeMap::new(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Digest, HostId, NodeState};
+use super::{Digest, HostId, NodeState, Outline};
 use crate::labels::{GroupBy, Labels};
 
 /// What the store last committed of a host.
@@ -23,6 +23,7 @@ pub struct Standing {
     pub firing: u32,
     pub sequence: u64,
     pub digest: Option<Digest>,
+    pub outline: Option<Outline>,
 }
 
 impl Standing {
@@ -71,6 +72,7 @@ impl Entry {
         Presence {
             sequence: self.standing.sequence,
             digest: self.standing.digest,
+            outline: self.standing.outline,
             silent: self.standing.silent,
             revoked: self.standing.revoked,
             contested: self.contested,
@@ -142,6 +144,7 @@ impl Counts {
 pub struct Presence {
     pub sequence: u64,
     pub digest: Option<Digest>,
+    pub outline: Option<Outline>,
     /// It was missed: the store must be told that it is back.
     pub silent: bool,
     /// An operator ended its enrolment: it is not listened to.
@@ -390,6 +393,7 @@ mod tests {
             firing: failing / 2,
             sequence: 0,
             digest: None,
+            outline: None,
         }
     }
 

@@ -347,7 +347,7 @@ impl Conversation {
         incoming: Incoming,
         keystores: BTreeSet<KeystoreFacts>,
     ) -> Result<Answer, Over> {
-        let sequence = incoming.observation.sequence;
+        let sequence = incoming.sequence;
         let begun = std::time::Instant::now();
         self.context
             .hub

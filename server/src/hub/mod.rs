@@ -10,8 +10,11 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use atrest_proto::convert::posture_from_bytes;
+use atrest_proto::model::Posture;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use jiff::Timestamp;
+use prost::bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tracing::{debug, info, warn};
 
@@ -25,13 +28,14 @@ use crate::fleet::duty::{self, Duties};
 use crate::fleet::roster::{Counts, NotAdmitted, Presence, Roster, is_gone};
 use crate::fleet::vouching::{Directory, Offer, Vouching, Words};
 use crate::fleet::{
-    Applied, Body, Digest, FindingKey, HostId, HostState, Observation, apply, fall_silent, retire,
-    retire_asset, return_from_silence,
+    Applied, Body, Digest, FindingKey, HostId, HostState, Observation, Outline, apply, fall_silent,
+    retire, retire_asset, return_from_silence,
 };
 use crate::labels::GroupBy;
 use crate::logging::chain;
 use crate::store::{
-    Admitted, Change, FindingFilter, PageRequest, Revocation, Step, Store, StoreError, StoredReport,
+    Admitted, Change, FindingFilter, PageRequest, Repeat, Repeated, Revocation, Step, Store,
+    StoreError, StoredReport,
 };
 
 use finish::finish;
@@ -77,9 +81,12 @@ pub enum NotNow {
 /// A report, ready to be applied and kept.
 #[derive(Debug)]
 pub struct Incoming {
-    pub observation: Observation,
+    pub sequence: u64,
+    pub digest: Digest,
+    pub outline: Outline,
+    pub posture: Posture,
     /// The posture as it is kept.
-    pub posture: Vec<u8>,
+    pub bytes: Bytes,
     /// Its place among the reports that may be in memory at one time: given back when it is applied.
     pub place: Option<OwnedSemaphorePermit>,
 }
@@ -524,12 +531,28 @@ impl Hub {
         host: &HostId,
         incoming: Incoming,
     ) -> Result<(), StoreError> {
-        let Incoming { mut observation, posture, place } = incoming;
-        let observed_at = observation.observed_at.min(self.clock.now());
-        observation.observed_at = observed_at;
-        self.hear(host, Some(observed_at)).await?;
-        let facts = observation.host.clone();
-        let report = StoredReport { posture, observed_at, host: facts };
+        let Incoming { sequence, digest, outline, mut posture, bytes, mut place } = incoming;
+        posture.observed_at = posture.observed_at.min(self.clock.now());
+        let presence = self.hear(host, Some(posture.observed_at)).await?;
+        let report = |bytes, observed_at, host| StoredReport { posture: bytes, observed_at, host };
+        if presence.outline == Some(outline) {
+            let Posture { observed_at, host: facts, .. } = posture;
+            place = None;
+            let (hub, host) = (Arc::clone(self), host.clone());
+            let report = report(bytes.clone(), observed_at, facts);
+            let repeat = Repeat { sequence, digest, outline, report };
+            if finish(async move { hub.repeat(&host, repeat).await }).await? {
+                return Ok(());
+            }
+            // Its findings stand otherwise than was known here, as after another machine took the host's place.
+            let again = posture_from_bytes(&bytes).map_err(|error| StoreError::Failed {
+                operation: "read a report again",
+                source: Arc::new(error),
+            })?;
+            posture = Posture { observed_at, ..again };
+        }
+        let report = report(bytes, posture.observed_at, posture.host.clone());
+        let observation = Observation::new(sequence, digest, posture);
         let step = |state, now| {
             let applied = apply(state, observation, now);
             drop(place);
@@ -537,6 +560,16 @@ impl Hub {
         };
         let (hub, host) = (Arc::clone(self), host.clone());
         finish(async move { hub.change(&host, step, Some(report)).await }).await
+    }
+
+    /// Puts a report in the place of one with the same outline; `false` when there is none.
+    async fn repeat(&self, host: &HostId, repeat: Repeat) -> Result<bool, StoreError> {
+        match self.store.host_repeat(host.clone(), repeat).await? {
+            Repeated::Done(standing) => lock(&self.roster).commit(host, standing),
+            Repeated::Before => {}
+            Repeated::Differs => return Ok(false),
+        }
+        Ok(true)
     }
 
     /// Finds who has fallen silent. After a start, everyone is given the time to come back.

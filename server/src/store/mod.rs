@@ -14,6 +14,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use atrest_proto::model::{Finding, Host, Outcome, Severity};
 use jiff::Timestamp;
+use prost::bytes::Bytes;
 use thiserror::Error;
 
 use crate::access::Account;
@@ -23,7 +24,8 @@ use crate::enrollment::{Application, Refusal, Token};
 use crate::fleet::cluster::{ClusterKey, Member};
 use crate::fleet::roster::{Enrolled, Sighting, Standing};
 use crate::fleet::{
-    Body, Digest, FindingKey, FindingState, HostId, HostState, NodeState, Place, Transition,
+    Body, Digest, FindingKey, FindingState, HostId, HostState, NodeState, Outline, Place,
+    Transition,
 };
 
 use crate::labels::Labels;
@@ -77,9 +79,28 @@ pub struct Change {
 #[derive(Debug)]
 pub struct StoredReport {
     /// As `atrest_proto::convert::posture_from_bytes` reads it.
-    pub posture: Vec<u8>,
+    pub posture: Bytes,
     pub observed_at: Timestamp,
     pub host: Host,
+}
+
+/// A report with the outline of the one before: nothing is decided, it only takes that one's place.
+#[derive(Debug)]
+pub struct Repeat {
+    pub sequence: u64,
+    pub digest: Digest,
+    pub outline: Outline,
+    pub report: StoredReport,
+}
+
+/// What became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Repeated {
+    Done(Standing),
+    /// This or a later report was applied before.
+    Before,
+    /// The report before has another outline: nothing was written, and this one is to be applied.
+    Differs,
 }
 
 /// Decides a change from the host's present state, inside the transaction; `None` changes nothing.
@@ -313,6 +334,8 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// Runs a step on a host's state and writes what it decides; `None` when that was nothing. Not for a host that
     /// is revoked.
     async fn host_change(&self, host: HostId, step: Step) -> Result<Option<Standing>, StoreError>;
+    /// Puts a report in the place of the one before, when that has the same outline. Not for a host that is revoked.
+    async fn host_repeat(&self, host: HostId, repeat: Repeat) -> Result<Repeated, StoreError>;
     /// The same by an operator, with the entry of who did it, or nothing of it.
     async fn host_amend(
         &self,

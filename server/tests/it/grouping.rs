@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use atrest_proto::model::{Posture, Severity, Verdict};
+use atrest_proto::v1;
 use atrest_server::alert::{AlertState, Policy, Routes};
 use atrest_server::audit::{Entry, Outcome};
 use atrest_server::clock::Clock;
 use atrest_server::drain;
 use atrest_server::enrollment::{Application, Token, hash_secret};
 use atrest_server::fleet::cluster::Patience;
-use atrest_server::fleet::{HostId, Observation};
+use atrest_server::fleet::{HostId, outline};
 use atrest_server::hub::{Hub, Incoming, Settings};
 use atrest_server::labels::Labels;
 use atrest_server::notify::courier::{Courier, Terms};
@@ -23,6 +24,7 @@ use atrest_server::store::sqlite::Sqlite;
 use jiff::civil::{Time, Weekday};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
+use prost::Message as _;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -194,8 +196,10 @@ async fn report(hub: &Arc<Hub>, host: &mut Host, paths: &[(&str, Verdict)], now:
     let posture = Posture { observed_at: now, ..agent.posture(paths) };
     let mut digest = [0; 32];
     digest[..8].copy_from_slice(&sequence.to_be_bytes());
-    let observation = Observation::new(*sequence, digest, posture);
-    hub.report(id, Incoming { observation, posture: Vec::new(), place: None }).await.unwrap();
+    let outline = outline(&posture);
+    let bytes = v1::Posture::from(posture.clone()).encode_to_vec().into();
+    let incoming = Incoming { sequence: *sequence, digest, outline, posture, bytes, place: None };
+    hub.report(id, incoming).await.unwrap();
 }
 
 async fn enrol(hub: &Hub, store: &dyn Store, agent: &Agent, at: Timestamp) -> HostId {

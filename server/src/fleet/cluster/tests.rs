@@ -48,6 +48,7 @@ fn state() -> HostState {
         revision: 0,
         sequence: 0,
         digest: None,
+        outline: None,
         verdict: NodeState::Unknown,
         revoked_at: None,
         findings: BTreeMap::new(),

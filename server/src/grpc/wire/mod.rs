@@ -22,7 +22,7 @@ use crate::fleet::clash::Machine;
 use crate::fleet::cluster::KeystoreFacts;
 use crate::fleet::roster::Counts;
 use crate::fleet::vouching::{self, Directory, Offer, Words};
-use crate::fleet::{Digest, NodeState, Observation, duty};
+use crate::fleet::{Digest, NodeState, duty, outline};
 use crate::hub::Incoming;
 use crate::labels::GroupBy;
 use crate::store::{Exposure, FindingRow, HostRow};
@@ -203,8 +203,10 @@ pub(super) fn incoming(
         .map_err(|error| Status::invalid_argument(format!("posture: {error}")))?;
     check_host(&posture.host)?;
     let keystores = KeystoreFacts::of(&posture);
-    let observation = Observation::new(sequence, computed, posture);
-    Ok((Incoming { observation, posture: kept, place }, keystores))
+    let outline = outline(&posture);
+    let incoming =
+        Incoming { sequence, digest: computed, outline, posture, bytes: kept.into(), place };
+    Ok((incoming, keystores))
 }
 
 pub(super) fn node_state(state: NodeState) -> v1::NodeState {

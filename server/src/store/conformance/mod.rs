@@ -16,8 +16,8 @@ use jiff::Timestamp;
 use prost::Message as _;
 
 use super::{
-    Attempt, Change, DueDelivery, ExposureFilter, FindingFilter, HostFilter, PageRequest,
-    Revocation, Step, Store, StoreError, StoredReport,
+    Attempt, Change, DueDelivery, ExposureFilter, FindingFilter, HostFilter, PageRequest, Repeat,
+    Repeated, Revocation, Step, Store, StoreError, StoredReport,
 };
 use crate::access::{Account, Role};
 use crate::alert::{AlertChange, AlertEnd, AlertState, Policy, Routes, decide};
@@ -25,7 +25,7 @@ use crate::audit::Entry;
 use crate::enrollment::{Application, Refusal, Token};
 use crate::fleet::roster::{Sighting, Standing};
 use crate::fleet::{
-    Applied, Body, FindingKey, HostId, HostState, NodeState, Observation, Place, apply, retire,
+    Applied, Body, Digest, HostId, HostState, NodeState, Observation, Place, apply, outline, retire,
 };
 use crate::labels::Labels;
 
@@ -38,6 +38,7 @@ pub(crate) async fn run(store: &dyn Store) {
     hosts_have_the_labels_of_their_tokens(store).await;
     a_change_is_whole_and_is_read_back(store).await;
     a_finding_has_the_text_that_was_last_said_of_it(store).await;
+    a_report_with_the_outline_of_the_last_one_takes_its_place(store).await;
     a_revoked_host_is_over_until_it_is_replaced(store).await;
     revoking_changes_all_or_nothing(store).await;
     a_step_that_decides_nothing_writes_nothing(store).await;
@@ -125,22 +126,13 @@ fn body(asset: &str, outcome: Outcome) -> Body {
 fn step(sequence: u64, findings: Vec<Body>) -> Step {
     Box::new(move |state: HostState| {
         let now = at(100 + i64::try_from(sequence).unwrap());
-        let seen = Observation {
-            sequence,
-            digest: [7; 32],
-            observed_at: now,
-            host: Host::default(),
-            verdict: NodeState::Unencrypted,
-            findings: findings
-                .into_iter()
-                .map(|body| (FindingKey::from(&body.finding), body))
-                .collect(),
-        };
-        let said = posture(&seen);
+        let said = posture(&findings, now);
+        let seen = Observation::new(sequence, [7; 32], said.clone());
+        let said = v1::Posture::from(said).encode_to_vec();
         let mut applied = apply(state, seen, now)?;
         let alerts = decide(&mut applied, Policy { min_severity: Severity::Medium }, now);
         let report = StoredReport {
-            posture: said,
+            posture: said.into(),
             observed_at: now,
             host: Host { agent_version: "0.2.0".to_owned(), ..Host::default() },
         };
@@ -148,8 +140,8 @@ fn step(sequence: u64, findings: Vec<Body>) -> Step {
     })
 }
 
-/// What the report said, on the wire.
-fn posture(seen: &Observation) -> Vec<u8> {
+/// What a report says that has these.
+fn posture(findings: &[Body], observed_at: Timestamp) -> Posture {
     let path = |body: &Body| PathPosture {
         asset: body.finding.asset.clone(),
         path: body.place.path.clone(),
@@ -174,18 +166,17 @@ fn posture(seen: &Observation) -> Vec<u8> {
         stack: Vec::new(),
         nearest: None,
     };
-    let posture = Posture {
-        host: seen.host.clone(),
-        observed_at: seen.observed_at,
+    Posture {
+        host: Host::default(),
+        observed_at,
         services: Vec::new(),
-        paths: seen.findings.values().map(path).collect(),
+        paths: findings.iter().map(path).collect(),
         keystores: Vec::new(),
         repositories: Vec::new(),
-        findings: seen.findings.values().map(|body| body.finding.clone()).collect(),
+        findings: findings.iter().map(|body| body.finding.clone()).collect(),
         gaps: Vec::new(),
         catalogue_version: 1,
-    };
-    v1::Posture::from(posture).encode_to_vec()
+    }
 }
 
 fn change(applied: Applied, alerts: Vec<AlertChange>, now: Timestamp) -> Change {
@@ -363,6 +354,7 @@ async fn a_change_is_whole_and_is_read_back(store: &dyn Store) {
         firing: 1,
         sequence: 1,
         digest: Some([7; 32]),
+        outline: Some(outline(&posture(&bodies(), at(101)))),
     };
     assert_eq!(standing, expected);
     let roster = store.host_roster().await.unwrap();
@@ -448,6 +440,73 @@ async fn a_finding_has_the_text_that_was_last_said_of_it(store: &dyn Store) {
         .iter()
         .find(|row| row.alert.host_id == host.as_str() && row.alert.finding.asset == "a");
     assert_eq!(alert.unwrap().alert.finding.summary, "one");
+}
+
+async fn a_report_with_the_outline_of_the_last_one_takes_its_place(store: &dyn Store) {
+    let host = enrol(store, "repeat").await;
+    let bodies = |words: &str| {
+        let mut bodies = vec![body("a", Outcome::Fail), body("b", Outcome::Pass)];
+        for body in &mut bodies {
+            body.finding.summary = words.to_owned();
+        }
+        bodies
+    };
+    let repeat = |sequence, digest: Digest, bodies: &[Body]| {
+        let said = posture(bodies, at(150));
+        let host = Host { agent_version: "0.3.0".to_owned(), ..Host::default() };
+        let outline = outline(&said);
+        let bytes = v1::Posture::from(said).encode_to_vec().into();
+        let report = StoredReport { posture: bytes, observed_at: at(150), host };
+        Repeat { sequence, digest, outline, report }
+    };
+    let again = async |repeat| store.host_repeat(host.clone(), repeat).await;
+    let first = again(repeat(1, [1; 32], &bodies("one"))).await.unwrap();
+    assert_eq!(first, Repeated::Differs, "there is none before");
+    let before = store.host_change(host.clone(), step(1, bodies("one"))).await.unwrap().unwrap();
+    let state = state_of(store, &host).await;
+
+    let same = again(repeat(1, [2; 32], &bodies("two"))).await.unwrap();
+    assert_eq!(same, Repeated::Before);
+    let other = [body("a", Outcome::Pass), body("b", Outcome::Pass)];
+    assert_eq!(again(repeat(2, [2; 32], &other)).await.unwrap(), Repeated::Differs);
+    let milder = Finding { severity: Severity::Low, ..body("a", Outcome::Fail).finding };
+    let milder = [Body::new(milder, Place::default()), body("b", Outcome::Pass)];
+    assert_eq!(again(repeat(2, [2; 32], &milder)).await.unwrap(), Repeated::Differs);
+    assert_eq!(state_of(store, &host).await, state, "nothing was written");
+
+    // As if it had been applied.
+    let done = again(repeat(3, [3; 32], &bodies("three"))).await.unwrap();
+    let expected =
+        Standing { revision: before.revision + 1, sequence: 3, digest: Some([3; 32]), ..before };
+    assert_eq!(done, Repeated::Done(expected.clone()));
+    let roster = store.host_roster().await.unwrap();
+    assert!(roster.iter().any(|row| row.host_id == host && row.standing == expected));
+    let HostState { revision, sequence, digest, .. } = state_of(store, &host).await;
+    assert_eq!((revision, sequence, digest), (before.revision + 1, 3, Some([3; 32])));
+    let after = state_of(store, &host).await;
+    assert_eq!(
+        HostState { revision: state.revision, sequence: 1, digest: state.digest, ..after },
+        state
+    );
+    let node = FindingFilter { node: Some(host.as_str().to_owned()), ..FindingFilter::default() };
+    let found = store.finding_list(node, PageRequest::default()).await.unwrap().items;
+    assert_eq!(found[0].finding.summary, "three");
+    let filter = HostFilter { node: Some(host.as_str().to_owned()), ..HostFilter::default() };
+    let row = store.host_list(filter, PageRequest::default()).await.unwrap().items.remove(0);
+    assert_eq!((row.agent_version.as_str(), row.observed_at), ("0.3.0", Some(at(150))));
+
+    // Who takes the place has to report in full.
+    let replacing = Token { replaces: Some(host.clone()), ..token("repeat-2", 1) };
+    store.token_create(replacing, secret("repeat-2"), entry("token")).await.unwrap();
+    let admitted = store.host_enroll(application("repeat-2", "repeat")).await.unwrap().unwrap();
+    assert_eq!(admitted.host.standing.outline, None);
+    assert_eq!(again(repeat(4, [4; 32], &bodies("four"))).await.unwrap(), Repeated::Differs);
+    let (revocation, step) = end_of_enrolment(200);
+    store.host_revoke(host.clone(), revocation, step, entry("host")).await.unwrap();
+    let late = again(repeat(5, [5; 32], &bodies("five"))).await;
+    assert!(matches!(late, Err(StoreError::Revoked(_))));
+    let nobody = store.host_repeat(HostId::random(), repeat(1, [1; 32], &bodies("one"))).await;
+    assert!(matches!(nobody, Err(StoreError::NoSuchHost(_))));
 }
 
 fn end_of_enrolment(second: i64) -> (Revocation, Step) {

@@ -10,7 +10,7 @@ use super::rows::{Columns, json, number, time};
 use super::{alerts, tokens};
 use crate::fleet::roster::Standing;
 use crate::fleet::{HostId, HostState, NodeState};
-use crate::store::{Change, Revocation, Step, StoreError, StoredReport};
+use crate::store::{Change, Repeat, Repeated, Revocation, Step, StoreError, StoredReport};
 
 pub(super) fn run(
     connection: &Connection,
@@ -27,6 +27,54 @@ pub(super) fn run(
     let before = Listed::of(&state);
     let Some(change) = step(state) else { return Ok(None) };
     write(connection, row, &before, &change).map_err(fail).map(Some)
+}
+
+pub(super) fn repeat(
+    connection: &Connection,
+    host: &HostId,
+    repeat: &Repeat,
+) -> Result<Repeated, StoreError> {
+    let all = || {
+        let found = connection
+            .prepare_cached(
+                "SELECT id, revision, verdict, silent, failing, firing, sequence, outline,
+                   revoked_at IS NOT NULL FROM hosts WHERE host_id = ?1",
+            )?
+            .query_row([host.as_str()], |row| {
+                let mut columns = Columns::of(row);
+                let id: i64 = columns.get()?;
+                let standing = Standing {
+                    revision: columns.number()?.saturating_add(1),
+                    verdict: columns.word()?,
+                    silent: columns.get()?,
+                    failing: columns.get()?,
+                    firing: columns.get()?,
+                    sequence: columns.number()?,
+                    digest: Some(repeat.digest),
+                    outline: columns.maybe_bytes()?,
+                    revoked: columns.get()?,
+                };
+                Ok((id, standing))
+            })
+            .optional()?;
+        let Some((id, mut standing)) = found else {
+            return Ok(Err(StoreError::NoSuchHost(host.clone())));
+        };
+        if standing.revoked {
+            return Ok(Err(StoreError::Revoked(host.clone())));
+        }
+        if repeat.sequence <= standing.sequence {
+            return Ok(Ok(Repeated::Before));
+        }
+        if standing.outline != Some(repeat.outline) {
+            return Ok(Ok(Repeated::Differs));
+        }
+        standing.sequence = repeat.sequence;
+        update(connection, id, &standing, Some(&repeat.report))?;
+        store_posture(connection, id, &repeat.report.posture)?;
+        Ok(Ok(Repeated::Done(standing)))
+    };
+    all().map_err(|source| StoreError::of("repeat a report", source))?
 }
 
 pub(super) fn revoke(
@@ -61,7 +109,7 @@ fn load(
 ) -> Result<Option<(i64, HostState)>, rusqlite::Error> {
     let found = connection
         .prepare_cached(
-            "SELECT id, hostname, cluster, revision, sequence, digest, verdict, revoked_at
+            "SELECT id, hostname, cluster, revision, sequence, digest, outline, verdict, revoked_at
              FROM hosts WHERE host_id = ?1",
         )?
         .query_row([host.as_str()], |row| {
@@ -74,6 +122,7 @@ fn load(
                 revision: columns.number()?,
                 sequence: columns.number()?,
                 digest: columns.maybe_bytes()?,
+                outline: columns.maybe_bytes()?,
                 verdict: columns.word()?,
                 revoked_at: columns.maybe_time()?,
                 findings: BTreeMap::new(),
@@ -122,6 +171,7 @@ fn write(
         firing: state.firing(),
         sequence: state.sequence,
         digest: state.digest,
+        outline: state.outline,
     };
     update(connection, host, &standing, change.report.as_ref())?;
     let listed = Listed::of(state);
@@ -180,7 +230,7 @@ fn update(
     connection
         .prepare_cached(
             "UPDATE hosts SET revision = ?2, sequence = ?3, digest = ?4, failing = ?5, firing = ?6,
-               observed_at = coalesce(?7, observed_at), facts = coalesce(?8, facts)
+               observed_at = coalesce(?7, observed_at), facts = coalesce(?8, facts), outline = ?9
              WHERE id = ?1",
         )?
         .execute((
@@ -192,6 +242,7 @@ fn update(
             standing.firing,
             report.map(|report| time(report.observed_at)),
             report.map(|report| json(&report.host)).transpose()?,
+            standing.outline,
         ))
         .map(drop)
 }

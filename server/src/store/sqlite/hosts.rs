@@ -127,7 +127,7 @@ fn replace(
         .prepare_cached(
             "UPDATE hosts SET hostname = :hostname, machine_fingerprint = :fingerprint,
                cluster = :cluster, token_id = :token_id, key_pin = :key_pin, facts = :facts,
-               enrolled_at = :at, last_seen_at = :at, revision = revision + 1, digest = NULL,
+               enrolled_at = :at, last_seen_at = :at, revision = revision + 1, digest = NULL, outline = NULL,
                verdict = :verdict, rank = :rank, labels = :labels,
                revoked_at = NULL, revoked_by = '', revoked_reason = ''
              WHERE host_id = :host_id",
@@ -208,7 +208,7 @@ pub(super) fn insert_own(
 
 const ROSTER: &str =
     "SELECT host_id, key_pin, machine_fingerprint, cluster, labels, last_seen_at, observed_at, revision, verdict, silent,
-  revoked_at IS NOT NULL, failing, firing, sequence, digest FROM hosts WHERE token_id <> ''";
+  revoked_at IS NOT NULL, failing, firing, sequence, digest, outline FROM hosts WHERE token_id <> ''";
 
 fn enrolled(row: &Row<'_>) -> Result<Enrolled, rusqlite::Error> {
     let mut columns = Columns::of(row);
@@ -229,6 +229,7 @@ fn enrolled(row: &Row<'_>) -> Result<Enrolled, rusqlite::Error> {
             firing: columns.get()?,
             sequence: columns.number()?,
             digest: columns.maybe_bytes()?,
+            outline: columns.maybe_bytes()?,
         },
     })
 }

@@ -19,6 +19,7 @@ pub(super) const STEPS: &[&str] = &[
     include_str!("../../../migrations/sqlite/0009_worsened.sql"),
     include_str!("../../../migrations/sqlite/0010_retired_assets.sql"),
     include_str!("../../../migrations/sqlite/0011_clusters.sql"),
+    include_str!("../../../migrations/sqlite/0012_outline.sql"),
 ];
 
 /// "atrs": tells our files from other people's.

@@ -30,8 +30,8 @@ use thiserror::Error;
 
 use super::{
     Admitted, AlertRow, Attempt, DeadLetter, DeliveryCounts, Due, Exposure, ExposureFilter,
-    FindingFilter, FindingRow, HostFilter, HostRow, Page, PageRequest, Revocation, Step, Store,
-    StoreError,
+    FindingFilter, FindingRow, HostFilter, HostRow, Page, PageRequest, Repeat, Repeated,
+    Revocation, Step, Store, StoreError,
 };
 use crate::access::Account;
 use crate::alert::{Ack, AlertState, Routes};
@@ -273,6 +273,10 @@ impl Store for Sqlite {
 
     async fn host_change(&self, host: HostId, step: Step) -> Result<Option<Standing>, StoreError> {
         self.writer.run(move |connection| changes::run(connection, &host, step)).await
+    }
+
+    async fn host_repeat(&self, host: HostId, repeat: Repeat) -> Result<Repeated, StoreError> {
+        self.writer.run(move |connection| changes::repeat(connection, &host, &repeat)).await
     }
 
     async fn host_amend(

@@ -142,10 +142,23 @@ async fn an_older_schema_is_brought_up_with_what_is_in_it() {
             )
             .unwrap();
     }
+    // Findings had their text with them.
+    connection
+        .execute(
+            "INSERT INTO findings (host, check_id, asset, outcome, severity, content, first_seen_at,
+               changed_at, opened_at, episode, alerting, body, place)
+             VALUES (1, 'c', 'a', 'fail', 3, zeroblob(16), 0, 0, 0, 1, 1, ?1, ?2)",
+            (finding, r#"{"path":"/srv","devices":["/dev/sdb"]}"#),
+        )
+        .unwrap();
     drop(connection);
     let store = Sqlite::open(&path(&dir)).unwrap();
     let roster = store.host_roster().await.unwrap();
     assert!(roster.len() == 1 && !roster[0].standing.revoked);
+    assert_eq!(roster[0].standing.outline, None, "the next report is applied in full");
+    let found = store.finding_list(FindingFilter::default(), PageRequest::default()).await.unwrap();
+    let found = found.items.iter().map(|row| (row.finding.asset.as_str(), row.place.path.as_str()));
+    assert_eq!(found.collect::<Vec<_>>(), [("a", "/srv")]);
     let end = async |state| {
         let alerts = store.alert_list(state, PageRequest::default()).await.unwrap().items;
         alerts.into_iter().map(|row| row.alert.end).collect::<Vec<_>>()

@@ -10,7 +10,7 @@ use atrest_server::alert::Policy;
 use atrest_server::clock::Clock;
 use atrest_server::enrollment::{Application, hash_secret};
 use atrest_server::fleet::cluster::Patience;
-use atrest_server::fleet::{HostId, Observation};
+use atrest_server::fleet::{HostId, outline};
 use atrest_server::hub::{Hub, Incoming, Settings};
 use atrest_server::store::Store;
 use atrest_server::store::sqlite::Sqlite;
@@ -98,8 +98,11 @@ async fn enter(
     let wire = atrest_proto::v1::Posture::from(posture.clone());
     let digest = atrest_proto::digest::posture(&wire);
     let incoming = Incoming {
-        observation: Observation::new(1, digest, posture),
-        posture: prost::Message::encode_to_vec(&wire),
+        sequence: 1,
+        digest,
+        outline: outline(&posture),
+        posture,
+        bytes: prost::Message::encode_to_vec(&wire).into(),
         place: None,
     };
     hub.report(&host_id, incoming).await?;
