@@ -138,8 +138,8 @@ impl From<&Finding> for FindingKey {
     }
 }
 
-/// What a report says of how things stand, without words and facts: between reports that have the same one, nothing is
-/// decided.
+/// What a report says of its host and of how things stand, without words and evidence: between reports that have the same
+/// one, nothing is decided.
 pub type Outline = [u8; 16];
 
 /// A digest of the text that is kept with a finding: tells "changed" from "the same" without it.

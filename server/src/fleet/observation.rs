@@ -64,7 +64,7 @@ impl Observation {
     }
 }
 
-/// The outline of a posture: its host's name, its paths with their verdicts, and of each finding everything but the text.
+/// The outline of a posture: what its host is, its paths with their verdicts, and of each finding everything but the text.
 pub fn outline(posture: &Posture) -> Outline {
     let mut hash = Sha256::new();
     let mut text = |text: &str, more: &[u8]| {
@@ -72,7 +72,12 @@ pub fn outline(posture: &Posture) -> Outline {
         hash.update(text.as_bytes());
         hash.update(more);
     };
-    text(&posture.host.hostname, &posture.paths.len().to_le_bytes());
+    let Host { hostname, machine_fingerprint, os, kernel, architecture, boot_id, agent_version } =
+        &posture.host;
+    for fact in [hostname, machine_fingerprint, os, kernel, architecture, boot_id, agent_version] {
+        text(fact, &[]);
+    }
+    text("", &posture.paths.len().to_le_bytes());
     for path in &posture.paths {
         text(&path.asset, &[path.verdict as u8]);
     }

@@ -534,14 +534,14 @@ impl Hub {
         let Incoming { sequence, digest, outline, mut posture, bytes, mut place } = incoming;
         posture.observed_at = posture.observed_at.min(self.clock.now());
         let presence = self.hear(host, Some(posture.observed_at)).await?;
-        let report = |bytes, observed_at, host| StoredReport { posture: bytes, observed_at, host };
+        let observed_at = posture.observed_at;
         if presence.outline == Some(outline) {
-            let Posture { observed_at, host: facts, .. } = posture;
+            // While it waits for the disk, only its bytes are in memory.
+            drop(posture);
             place = None;
-            let (hub, host) = (Arc::clone(self), host.clone());
-            let report = report(bytes.clone(), observed_at, facts);
-            let repeat = Repeat { sequence, digest, outline, report };
-            if finish(async move { hub.repeat(&host, repeat).await }).await? {
+            let repeat = Repeat { sequence, digest, outline, posture: bytes.clone(), observed_at };
+            let (hub, again) = (Arc::clone(self), host.clone());
+            if finish(async move { hub.repeat(&again, repeat).await }).await? {
                 return Ok(());
             }
             // Its findings stand otherwise than was known here, as after another machine took the host's place.
@@ -551,7 +551,7 @@ impl Hub {
             })?;
             posture = Posture { observed_at, ..again };
         }
-        let report = report(bytes, posture.observed_at, posture.host.clone());
+        let report = StoredReport { posture: bytes, observed_at, host: posture.host.clone() };
         let observation = Observation::new(sequence, digest, posture);
         let step = |state, now| {
             let applied = apply(state, observation, now);

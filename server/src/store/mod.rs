@@ -90,7 +90,9 @@ pub struct Repeat {
     pub sequence: u64,
     pub digest: Digest,
     pub outline: Outline,
-    pub report: StoredReport,
+    /// As [`StoredReport`] has it.
+    pub posture: Bytes,
+    pub observed_at: Timestamp,
 }
 
 /// What became of it.

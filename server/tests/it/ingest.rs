@@ -52,6 +52,52 @@ async fn a_report_is_acknowledged_shown_and_survives_a_restart() {
 }
 
 #[tokio::test]
+async fn a_report_that_changes_words_only_is_shown_tells_nobody_and_survives_a_restart() {
+    let (_dir, state) = directory();
+    let server = Server::start(config(&state)).await;
+    let agent = server.agent("es-1").await;
+    let mut stream = server.attach(&agent).await;
+    let saying = |verdict, words: &str| {
+        let mut posture = agent.posture(&[("/srv/es", verdict), ("/var/log/es", Verdict::Claimed)]);
+        posture.findings[0].summary = words.to_owned();
+        posture
+    };
+    stream.report(report(1, saying(Verdict::Unencrypted, "one"))).await.unwrap();
+    let second = saying(Verdict::Unencrypted, "two");
+    assert_eq!(stream.report(report(2, second.clone())).await.unwrap(), 2);
+    let check = async |server: &Server| {
+        let mut operator = server.operator().await;
+        let status = operator.status().await;
+        assert_eq!((status.unencrypted, status.failing_findings, status.firing_alerts), (1, 1, 1));
+        let said = operator.findings().await.remove(0).finding.unwrap();
+        assert_eq!(said.summary, "two");
+        let alerts = operator.alerts(v1::AlertState::Firing).await;
+        assert_eq!(alerts.len(), 1);
+        assert_eq!(alerts[0].finding.as_ref().unwrap().summary, "one", "as it was when it began");
+        let request = v1::GetNodeRequest { node: "es-1".to_owned() };
+        let node = operator.fleet.get_node(request).await.unwrap().into_inner();
+        assert_eq!(node.posture.unwrap(), second.clone().into());
+        assert_eq!(node.node.unwrap().sequence, 2);
+    };
+    check(&server).await;
+    server.stop().await;
+    let server = Server::start(config(&state)).await;
+    check(&server).await;
+
+    // What was known of it is read at the start: words are enough then, and more than words is not taken for them.
+    let mut stream = server.attach(&agent).await;
+    assert_eq!(stream.welcome.last_sequence, 2);
+    stream.report(report(3, saying(Verdict::Unencrypted, "three"))).await.unwrap();
+    stream.report(report(4, saying(Verdict::Encrypted, "three"))).await.unwrap();
+    stream.report(report(5, saying(Verdict::Encrypted, "five"))).await.unwrap();
+    let mut operator = server.operator().await;
+    let status = operator.status().await;
+    assert_eq!((status.claimed, status.failing_findings, status.firing_alerts), (1, 0, 0));
+    assert_eq!(operator.alerts(v1::AlertState::Resolved).await.len(), 1);
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_duplicate_or_an_older_report_is_acknowledged_without_effect() {
     let (_dir, state) = directory();
     let server = Server::start(config(&state)).await;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use atrest_proto::model::Host;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _};
 
@@ -10,7 +11,7 @@ use super::rows::{Columns, json, number, time};
 use super::{alerts, tokens};
 use crate::fleet::roster::Standing;
 use crate::fleet::{HostId, HostState, NodeState};
-use crate::store::{Change, Repeat, Repeated, Revocation, Step, StoreError, StoredReport};
+use crate::store::{Change, Repeat, Repeated, Revocation, Step, StoreError};
 
 pub(super) fn run(
     connection: &Connection,
@@ -70,8 +71,8 @@ pub(super) fn repeat(
             return Ok(Ok(Repeated::Differs));
         }
         standing.sequence = repeat.sequence;
-        update(connection, id, &standing, Some(&repeat.report))?;
-        store_posture(connection, id, &repeat.report.posture)?;
+        update(connection, id, &standing, Some(repeat.observed_at), None)?;
+        store_posture(connection, id, &repeat.posture)?;
         Ok(Ok(Repeated::Done(standing)))
     };
     all().map_err(|source| StoreError::of("repeat a report", source))?
@@ -173,7 +174,14 @@ fn write(
         digest: state.digest,
         outline: state.outline,
     };
-    update(connection, host, &standing, change.report.as_ref())?;
+    let report = change.report.as_ref();
+    update(
+        connection,
+        host,
+        &standing,
+        report.map(|report| report.observed_at),
+        report.map(|report| &report.host),
+    )?;
     let listed = Listed::of(state);
     if *before != listed {
         list(connection, host, &listed)?;
@@ -225,7 +233,8 @@ fn update(
     connection: &Connection,
     host: i64,
     standing: &Standing,
-    report: Option<&StoredReport>,
+    observed_at: Option<Timestamp>,
+    facts: Option<&Host>,
 ) -> Result<(), rusqlite::Error> {
     connection
         .prepare_cached(
@@ -240,8 +249,8 @@ fn update(
             standing.digest,
             standing.failing,
             standing.firing,
-            report.map(|report| time(report.observed_at)),
-            report.map(|report| json(&report.host)).transpose()?,
+            observed_at.map(time),
+            facts.map(json).transpose()?,
             standing.outline,
         ))
         .map(drop)
