@@ -14,6 +14,7 @@ pub mod alert;
 mod archive;
 pub mod audit;
 pub mod authority;
+mod certificate_files;
 pub mod clock;
 pub mod config;
 mod directory;

@@ -64,6 +64,16 @@ impl ServerCertificate {
         crate::authority::validity(key.end_entity_cert().ok()?)
     }
 
+    /// Whether it is another one.
+    pub(crate) fn renew_if_other(&self, key: Arc<CertifiedKey>) -> bool {
+        let mut shown = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let is_other = shown.cert != key.cert;
+        if is_other {
+            *shown = key;
+        }
+        is_other
+    }
+
     pub(crate) fn renew(&self, key: Arc<CertifiedKey>) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = key;
     }

@@ -16,6 +16,7 @@ use std::time::Duration;
 use atrest_proto::model::Severity;
 
 use crate::access::Role;
+pub use crate::certificate_files::CertificateFiles;
 use crate::logging::Format;
 pub use notify::{
     Alertmanager, Auth, Elasticsearch, Email, Facility, Http, Kind, MailTls, Notifier, Notify,
@@ -63,6 +64,8 @@ pub struct Agents {
 pub struct Operators {
     pub listen: SocketAddr,
     pub max_connections: usize,
+    /// What the port shows; `None`: a certificate of the server's own authority.
+    pub certificate: Option<CertificateFiles>,
     pub tokens: Vec<OperatorToken>,
 }
 

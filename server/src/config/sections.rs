@@ -10,8 +10,8 @@ use super::notify::notify;
 use super::reader::{Reader, Section};
 use super::values::{address, count, duration, non_empty, number, path, text};
 use super::{
-    Agents, Alerts, Audit, Authority, Clusters, Config, Enrollment, History, Limits, Log, Metrics,
-    OperatorToken, Operators, host_of,
+    Agents, Alerts, Audit, Authority, CertificateFiles, Clusters, Config, Enrollment, History,
+    Limits, Log, Metrics, OperatorToken, Operators, host_of,
 };
 use crate::access::Role;
 use crate::fleet::cluster::Patience;
@@ -111,13 +111,32 @@ fn operators<'a>(reader: &mut Reader<'a>, mut section: Section<'a>) -> Operators
         .value(reader, "listen", "an address and port, such as \"127.0.0.1:7444\"", address)
         .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 7444)));
     let max_connections = count(reader, &mut section, "max_connections", 200);
+    let start = section.start();
+    let mut file = |reader: &mut Reader<'a>, name| {
+        let path = section.value(reader, name, "an absolute path, or nothing", |value| {
+            text(value)
+                .map(PathBuf::from)
+                .filter(|path| path.as_os_str().is_empty() || path.is_absolute())
+        });
+        path.filter(|path| !path.as_os_str().is_empty())
+    };
+    let certificate = match (file(reader, "certificate_file"), file(reader, "key_file")) {
+        (Some(certificate), Some(key)) => Some(CertificateFiles { certificate, key }),
+        (None, None) => None,
+        (Some(_), None) | (None, Some(_)) => {
+            let what =
+                "`operators.certificate_file` and `operators.key_file` go together".to_owned();
+            reader.problem(start, what, "name both files, or none");
+            None
+        }
+    };
     let tokens = section
         .sections(reader, "token")
         .into_iter()
         .filter_map(|section| operator_token(reader, section))
         .collect();
     section.end(reader);
-    Operators { listen, max_connections, tokens }
+    Operators { listen, max_connections, certificate, tokens }
 }
 
 fn operator_token<'a>(reader: &mut Reader<'a>, mut section: Section<'a>) -> Option<OperatorToken> {

@@ -49,6 +49,8 @@ pub enum Own {
     Authority,
     /// What the server shows on its ports.
     Server,
+    /// What it shows operators instead, of somebody else's authority.
+    Operators,
 }
 
 impl Own {
@@ -56,13 +58,14 @@ impl Own {
         match self {
             Self::Authority => "authority",
             Self::Server => "server",
+            Self::Operators => "operators",
         }
     }
 
     fn is_ending(self, validity: Validity, now: Timestamp) -> bool {
         match self {
             Self::Authority => clock::before(validity.until, MONTH) <= now,
-            Self::Server => validity.is_ending(now),
+            Self::Server | Self::Operators => validity.is_ending(now),
         }
     }
 }
@@ -105,6 +108,14 @@ pub fn look_at_own(
             "stop atrest-server, move `ca.pem` out of its state directory, and start it again: it makes a new \
              certificate for the same key, which agents go on trusting; give the new `ca.pem` to those who use \
              atrestctl elsewhere"
+                .to_owned(),
+        ),
+        Own::Operators => (
+            format!(
+                "the certificate that operators are shown ends at {until:.0}: then they cannot connect any more"
+            ),
+            "put the next one and its key into the files of `operators.certificate_file` and `operators.key_file`: they \
+             are read again every minute"
                 .to_owned(),
         ),
         Own::Server => (

@@ -20,6 +20,7 @@ use tracing::{error, info, warn};
 use crate::alert::Policy;
 use crate::archive::Archive;
 use crate::authority::{Authority, AuthorityError};
+use crate::certificate_files::{CertificateFileError, CertificateFiles};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::directory::Directory;
@@ -52,6 +53,8 @@ const FLUSH: Duration = Duration::from_secs(15);
 const PRUNE: Duration = Duration::from_hours(1);
 /// How often the server looks at its own certificates.
 const LOOK: Duration = Duration::from_hours(1);
+/// How often certificates that come as files are read again.
+const RELOAD: Duration = Duration::from_mins(1);
 /// How often at most, and at least, it is looked who has fallen silent.
 const SWEEPS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(15));
 /// How long streams and deliveries may take to end.
@@ -78,6 +81,8 @@ pub enum StartError {
     },
     #[error("operator `{name}`: {file} is empty: put a token into it")]
     EmptyToken { name: String, file: PathBuf },
+    #[error("no certificate for operators: `operators.certificate_file` and `operators.key_file`")]
+    Certificate(#[from] CertificateFileError),
     #[error("could not set up TLS")]
     Tls(#[from] rustls::Error),
     #[error("could not listen on {address} (`{key}` in the configuration)")]
@@ -198,8 +203,15 @@ pub async fn start_with(
     let certificate =
         Arc::new(ServerCertificate::new(authority.issue_server(&names, lifetime, now)?));
 
-    let own =
-        OwnCertificates { authority: Arc::clone(&authority), server: Arc::clone(&certificate) };
+    let for_operators = match &config.operators.certificate {
+        None => Arc::clone(&certificate),
+        Some(files) => Arc::new(ServerCertificate::new(files.load()?)),
+    };
+    let own = OwnCertificates {
+        authority: Arc::clone(&authority),
+        server: Arc::clone(&certificate),
+        operators: config.operators.certificate.as_ref().map(|_| Arc::clone(&for_operators)),
+    };
     own.look(&hub, &hostname).await;
 
     let (drain, draining) = drain::channel();
@@ -245,7 +257,7 @@ pub async fn start_with(
     );
     let operators_port = tls::accept(
         operators_port.0,
-        tls::operators_config(Arc::clone(&certificate))?,
+        tls::operators_config(Arc::clone(&for_operators))?,
         Places::new(config.operators.max_connections),
         draining.clone(),
     );
@@ -277,6 +289,12 @@ pub async fn start_with(
         }),
         renew(authority, certificate, names, lifetime, clock.clone(), draining.clone()),
     ];
+    if let Some(files) = config.operators.certificate {
+        tasks.push(every(RELOAD, &clock, &draining, for_operators, move |shown| {
+            let files = files.clone();
+            async move { reload(&files, &shown) }
+        }));
+    }
     for notifier in notifiers.iter() {
         tasks.push(tokio::spawn(notify::resend::run(
             Arc::clone(notifier),
@@ -352,6 +370,21 @@ fn every<T: Send + Sync + 'static, F: Future<Output = ()> + Send + 'static>(
             }
         }
     })
+}
+
+/// Takes up what the files hold, if that is something else. What cannot be used, as in the middle of being replaced, is
+/// tried again.
+fn reload(files: &CertificateFiles, shown: &ServerCertificate) {
+    match files.load() {
+        Ok(key) => {
+            if shown.renew_if_other(key) {
+                info!(file = %files.certificate.display(), "took up another certificate for operators");
+            }
+        }
+        Err(failed) => {
+            warn!(error = chain(&failed), "the certificate for operators cannot be read again");
+        }
+    }
 }
 
 fn sweep_interval(silent_after: Duration) -> Duration {

@@ -41,7 +41,8 @@ fn operator(token: &OperatorToken) -> Result<Operator, StartError> {
 pub fn check_files(config: &Config) -> Vec<StartError> {
     let tokens = config.operators.tokens.iter().filter_map(|token| operator(token).err());
     let notifiers = notify::check(&config.notify).map(StartError::from);
-    tokens.chain(notifiers).collect()
+    let certificate = config.operators.certificate.iter().filter_map(|files| files.load().err());
+    tokens.chain(certificate.map(StartError::from)).chain(notifiers).collect()
 }
 
 /// The hash is what counts, so that the token's file may be moved away. It is written last: a cut between the two

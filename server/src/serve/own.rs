@@ -15,15 +15,22 @@ use crate::tls::ServerCertificate;
 pub(crate) struct OwnCertificates {
     pub(crate) authority: Arc<Authority>,
     pub(crate) server: Arc<ServerCertificate>,
+    /// What operators are shown, where that comes as files.
+    pub(crate) operators: Option<Arc<ServerCertificate>>,
 }
 
 impl OwnCertificates {
     pub(crate) fn validities(&self) -> Vec<(Own, Validity)> {
         let authority = validity(self.authority.certificate());
-        [(Own::Authority, authority), (Own::Server, self.server.validity())]
-            .into_iter()
-            .filter_map(|(own, validity)| Some((own, validity?)))
-            .collect()
+        let operators = self.operators.as_ref().and_then(|shown| shown.validity());
+        [
+            (Own::Authority, authority),
+            (Own::Server, self.server.validity()),
+            (Own::Operators, operators),
+        ]
+        .into_iter()
+        .filter_map(|(own, validity)| Some((own, validity?)))
+        .collect()
     }
 
     /// Alerts on those that are ending, under this name.

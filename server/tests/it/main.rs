@@ -30,5 +30,6 @@ mod membership;
 mod metrics;
 mod operators;
 mod outage;
+mod own_pki;
 mod revocation;
 mod safety;
