@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use atrest_proto::model::Use;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use nix::unistd::{Gid, Uid, User, geteuid, setgroups, setresgid, setresuid};
+use nix::unistd::User;
 
 use crate::confine::{self, Allowed, Reach};
 use crate::discovery::{Declared, Discovery, Place};
 use crate::duties::Duties;
-use crate::host::live::{AS_INIT, LiveHost};
+use crate::host::live::LiveHost;
 use crate::host::recorded::RecordedHost;
 use crate::host::{Host, identity};
 use crate::observer::{Local, Remote, Watcher, client, serve};
@@ -342,31 +342,7 @@ fn run_daemon(cli: &Cli, socket: Option<&Path>) -> anyhow::Result<u8> {
 fn confine_talker(cli: &Cli, config: &config::Config, socket: &Path) -> anyhow::Result<()> {
     let files = transport::files::ensure_private_dir(&config.state_dir);
     files.with_context(|| format!("{} cannot be used", config.state_dir.display()))?;
-    // A file that is replaced is another one, and so its directory is allowed, unless that holds all kinds of things.
-    let place = |file: PathBuf| match file.parent() {
-        Some(parent) if parent.components().count() > 2 => parent.to_owned(),
-        Some(_) | None => file,
-    };
-    let mut read: Vec<PathBuf> = config.files().into_iter().map(place).collect();
-    read.extend(cli.global.config.clone());
-    read.extend(socket.parent().map(Path::to_owned));
-    // What the libraries of the providers of clouds are told by the environment, as their manuals have it.
-    for name in [
-        "AWS_CONFIG_FILE",
-        "AWS_SHARED_CREDENTIALS_FILE",
-        "AWS_WEB_IDENTITY_TOKEN_FILE",
-        "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
-        "AZURE_FEDERATED_TOKEN_FILE",
-        "GOOGLE_APPLICATION_CREDENTIALS",
-        "SSL_CERT_FILE",
-        "SSL_CERT_DIR",
-    ] {
-        read.extend(std::env::var_os(name).map(PathBuf::from));
-    }
-    if let Some(home) = std::env::var_os("HOME").map(PathBuf::from) {
-        read.extend([".aws", ".config/gcloud"].map(|name| home.join(name)));
-    }
-    let allowed = Allowed { read, write: vec![config.state_dir.clone()] };
+    let allowed = Allowed::of(config, cli.global.config.as_deref(), socket);
     match confine::talker(&allowed)? {
         Reach::Named => {}
         Reach::Older => tracing::info!("this kernel can forbid only some kinds of access to files"),
@@ -382,9 +358,9 @@ fn confine_talker(cli: &Cli, config: &config::Config, socket: &Path) -> anyhow::
 /// The process that looks for others. Its own mounts and its own network, which its unit gives it, are not what it looks at.
 fn observe_for(cli: &Cli, socket: &Path, user: &str) -> anyhow::Result<u8> {
     let config = config::load(cli.global.config.as_deref())?;
-    let (root, host): (&Path, Box<dyn Host>) = if cli.global.root == Path::new("/") && !is_as_init()
-    {
-        (Path::new(AS_INIT), Box::new(LiveHost::as_init()))
+    let machine = LiveHost::of_this_machine();
+    let (root, host): (&Path, Box<dyn Host>) = if cli.global.root == Path::new("/") {
+        (machine.root(), Box::new(machine.clone()))
     } else {
         (&cli.global.root, open_host(&cli.global.root)?)
     };
@@ -422,21 +398,12 @@ fn reread(cli: &Cli, mut known: Declared) -> impl FnMut() -> Declared + Send + '
     }
 }
 
-/// Whether this process has the mounts and the network of the first one. When nobody tells, it is taken to have others: then
-/// what it sees of its own is never taken for the host's.
-fn is_as_init() -> bool {
-    let same = |kind: &str| {
-        let of = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/{kind}"));
-        matches!((of("self"), of("1")), (Ok(own), Ok(first)) if own == first)
-    };
-    same("mnt") && same("net")
-}
-
 fn enroll(cli: &Cli, token: &str, force: bool) -> anyhow::Result<u8> {
     let config = config::load(cli.global.config.as_deref())?;
     let host = identity::observe(&*open_host(&cli.global.root)?);
     let state = StateDir::new(&config.state_dir);
-    become_owner(&config.state_dir)?;
+    transport::files::become_owner_of(&config.state_dir)
+        .with_context(|| format!("becoming the owner of {}", config.state_dir.display()))?;
     let existing = if force { Existing::Replace } else { Existing::Keep };
     let enrolled = daemon::runtime()?.block_on(transport::enroll::enroll(
         &state,
@@ -459,24 +426,10 @@ fn enroll(cli: &Cli, token: &str, force: bool) -> anyhow::Result<u8> {
     }
 }
 
-/// Root becomes the account that the state is of, before it touches it: the daemon has to be able to read what is made, and
-/// what the daemon's account may have put there must not lead root astray.
-fn become_owner(state: &Path) -> anyhow::Result<()> {
-    use std::os::unix::fs::MetadataExt as _;
-    let Ok(found) = std::fs::metadata(state) else { return Ok(()) };
-    if !geteuid().is_root() || found.uid() == 0 {
-        return Ok(());
-    }
-    let (user, group) = (Uid::from_raw(found.uid()), Gid::from_raw(found.gid()));
-    setgroups(&[])
-        .and_then(|()| setresgid(group, group, group))
-        .and_then(|()| setresuid(user, user, user))
-        .with_context(|| format!("becoming the owner of {}", state.display()))
-}
-
 fn status(cli: &Cli, format: Format) -> anyhow::Result<u8> {
     let config = config::load(cli.global.config.as_deref())?;
-    become_owner(&config.state_dir)?;
+    transport::files::become_owner_of(&config.state_dir)
+        .with_context(|| format!("becoming the owner of {}", config.state_dir.display()))?;
     let facts = status::gather(&StateDir::new(&config.state_dir))?;
     let text = match format {
         Format::Json => status::json(&facts, now()),

@@ -7,6 +7,7 @@
 //! * [`looker`]: meets disks and keystores. Has no network but sockets of this machine and the kernel's.
 //! * [`parser`]: meets LUKS headers, with libcryptsetup. Has one file in memory.
 
+mod allowed;
 mod files;
 mod syscalls;
 
@@ -18,6 +19,7 @@ use rustix::thread::{
 };
 use thiserror::Error;
 
+pub use allowed::Allowed;
 use files::Files;
 
 /// Why a process is not confined: it must not go on.
@@ -40,15 +42,6 @@ pub enum Reach {
     Older,
     /// This kernel has no Landlock (before 5.13, or switched off).
     Everything,
-}
-
-/// What the half that talks may use.
-#[derive(Debug, Clone, Default)]
-pub struct Allowed {
-    /// Files and directories to be read, beside those of the system that name hosts and authorities.
-    pub read: Vec<PathBuf>,
-    /// Directories in which anything may be read, written and made.
-    pub write: Vec<PathBuf>,
 }
 
 /// What names hosts, accounts and authorities, with what programs are made of. `/etc` as a whole, since `resolv.conf` and

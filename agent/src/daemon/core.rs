@@ -128,7 +128,7 @@ impl Daemon {
                 Event::Scanned(posture) => self.scanned(posture),
                 Event::ScannerLost => return Err(DaemonError::ScannerLost),
                 Event::Noticed => self.changes.note(self.started.elapsed()),
-                Event::WatchEnded => self.watch_ended("the thread that watches has ended"),
+                Event::WatchEnded => self.watch_ended("nobody tells of them any more"),
                 Event::WatchDue => self.watch(),
                 Event::ConnectDue => self.connect(),
                 Event::Connected(result) => self.connected(result),
@@ -224,7 +224,7 @@ impl Daemon {
     /// Begins to watch, again where a watch has ended.
     fn watch(&mut self) {
         if let Err(error) = self.watching.start() {
-            self.watch_ended(&format!("no thread to watch with: {error}"));
+            self.watch_ended(&format!("nobody to tell of them: {error}"));
         }
     }
 

@@ -46,6 +46,21 @@ impl LiveHost {
         Self { root: PathBuf::from(AS_INIT), is_this_machine: true }
     }
 
+    /// This machine, whatever this process sees of it: as its first process sees it, unless both see the same. When nobody tells,
+    /// they are taken to differ: what this process has of its own is never taken for the host's.
+    pub fn of_this_machine() -> Self {
+        let same = |kind: &str| {
+            let of = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/{kind}"));
+            matches!((of("self"), of("1")), (Ok(own), Ok(first)) if own == first)
+        };
+        if same("mnt") && same("net") { Self::new("/") } else { Self::as_init() }
+    }
+
+    /// The root directory, as this process reaches it.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// The files that a process in `namespace` sees.
     fn files(&self, namespace: &Namespace) -> Rooted {
         match namespace {

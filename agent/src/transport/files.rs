@@ -22,6 +22,23 @@ pub fn ensure_private_dir(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Makes root become the account that a directory is of, before it touches what is in there: a daemon of that account has to
+/// be able to read what is made, and what it may have put there must not lead root astray. Does nothing for others.
+///
+/// To be called while there is one thread: it is for good.
+pub fn become_owner_of(directory: &Path) -> io::Result<()> {
+    use nix::unistd::{Gid, Uid, geteuid, setgroups, setresgid, setresuid};
+    let Ok(found) = std::fs::metadata(directory) else { return Ok(()) };
+    if !geteuid().is_root() || found.uid() == 0 {
+        return Ok(());
+    }
+    let (user, group) = (Uid::from_raw(found.uid()), Gid::from_raw(found.gid()));
+    setgroups(&[])
+        .and_then(|()| setresgid(group, group, group))
+        .and_then(|()| setresuid(user, user, user))
+        .map_err(io::Error::from)
+}
+
 /// Makes a file that only its owner can read, and that was not there before.
 pub fn create_private(path: &Path, bytes: &[u8], durability: Durability) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
