@@ -90,6 +90,17 @@ needed CAP_DAC_READ_SEARCH /srv/secret/closed/data
 needed CAP_SYS_PTRACE --pid "$other" /srv/secret
 systemctl stop other
 
+# Who takes over the half that talks has its account, and with that no disk, no keystore and no other process.
+echo secret >/srv/secret/closed/data/elasticsearch.keystore && chown -R nobody /srv/secret/closed && chmod 660 /srv/secret/closed/data/elasticsearch.keystore
+looker=$(systemctl show -P MainPID atrest-observer)
+as_talker() {
+    systemd-run --quiet --pipe --wait -p User=atrest-agent -p CapabilityBoundingSet= -p NoNewPrivileges=yes -p DevicePolicy=closed "$@"
+}
+check "its account can do something at all" as_talker head -c 1 /etc/atrest/agent.toml
+for file in /dev/vdb /dev/mapper/secret /dev/mapper/control /srv/secret/closed/data/elasticsearch.keystore "/proc/$looker/mem" "/proc/$looker/environ" /proc/1/environ; do
+    check "and not read $file" not as_talker head -c 1 "$file"
+done
+
 host=$(atrestctl nodes --format json | tr -d ' \n' | grep -o '"host_id":"[^"]*"' | head -n 1)
 check "the packages are upgraded while they run" dpkg --force-confold -i agent-2.deb server-2.deb
 check "the server is ready again" await active atrest-server

@@ -11,7 +11,7 @@ const AGENT: &str = "packaging/systemd/atrest-agent.service";
 const OBSERVER: &str = "packaging/systemd/atrest-observer.service";
 const SERVER: &str = "packaging/systemd/atrest-server.service";
 
-/// How exposed a unit may be, as `systemd-analyze security` counts it. docs/threat-model.md has the same numbers.
+/// How exposed a unit may be, as `systemd-analyze security` counts it. `docs/install.md` has the same numbers.
 const BOUNDS: [(&str, f64); 3] = [(AGENT, 1.4), (OBSERVER, 1.9), (SERVER, 1.4)];
 
 /// Calls with which the halves of the agent bound themselves.
@@ -163,6 +163,19 @@ fn systemd_finds_no_fault_with_the_units() {
         let said = String::from_utf8_lossy(&output.stderr);
         // Accounts are made when the package is installed.
         assert!(output.status.success() && !said.contains(program), "{said}");
+    }
+}
+
+#[test]
+fn the_documents_say_how_exposed_each_unit_is() {
+    let install = read("docs/install.md");
+    for (path, bound) in BOUNDS {
+        let unit = Path::new(path).file_name().unwrap().to_str().unwrap();
+        let line = install.lines().find(|line| line.contains(&format!("| `{unit}` |")));
+        assert!(
+            line.is_some_and(|line| line.ends_with(&format!("| {bound:.1} |"))),
+            "{unit}: {line:?}"
+        );
     }
 }
 
