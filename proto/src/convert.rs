@@ -98,6 +98,16 @@ fn reasons_from_wire(reasons: &[String]) -> Vec<model::Reason> {
     known
 }
 
+/// A severity that is not known yet does not make less of what fails.
+fn severity_from_wire(severity: i32, outcome: i32) -> model::Severity {
+    match v1::Severity::try_from(severity) {
+        Ok(v1::Severity::Unspecified) | Err(_) if outcome == i32::from(v1::Outcome::Fail) => {
+            model::Severity::High
+        }
+        known => known.map_or(model::Severity::Info, Into::into),
+    }
+}
+
 fn verdict_from_wire(verdict: i32) -> model::Verdict {
     v1::Verdict::try_from(verdict).map_or(model::Verdict::Unknown, Into::into)
 }
@@ -443,8 +453,7 @@ impl TryFrom<v1::Finding> for model::Finding {
             asset: finding.asset,
             outcome: v1::Outcome::try_from(finding.outcome)
                 .map_or(model::Outcome::Unknown, Into::into),
-            severity: v1::Severity::try_from(finding.severity)
-                .map_or(model::Severity::Info, Into::into),
+            severity: severity_from_wire(finding.severity, finding.outcome),
             summary: finding.summary,
             remedy: finding.remedy,
             reasons: reasons_from_wire(&finding.reasons),
@@ -568,6 +577,26 @@ mod tests {
     fn a_path_round_trips_with_its_stack() {
         let wire = v1::PathPosture::from(path());
         assert_eq!(model::PathPosture::try_from(wire), Ok(path()));
+    }
+
+    #[test]
+    fn a_severity_that_is_not_known_makes_a_failure_no_smaller() {
+        let severity = |severity: i32, outcome: v1::Outcome| {
+            let finding = v1::Finding {
+                check: "c".to_owned(),
+                asset: "a".to_owned(),
+                severity,
+                outcome: outcome.into(),
+                ..v1::Finding::default()
+            };
+            model::Finding::try_from(finding).unwrap().severity
+        };
+        for unknown in [0, 999] {
+            assert_eq!(severity(unknown, v1::Outcome::Fail), model::Severity::High);
+            assert_eq!(severity(unknown, v1::Outcome::Pass), model::Severity::Info);
+        }
+        let low = v1::Severity::Low.into();
+        assert_eq!(severity(low, v1::Outcome::Fail), model::Severity::Low);
     }
 
     #[test]
