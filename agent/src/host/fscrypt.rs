@@ -11,7 +11,7 @@ use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statfs, statx};
 
-use super::FileKind;
+use super::{FileKind, Final};
 use crate::snapshot::Fscrypt;
 
 /// `struct fscrypt_get_policy_ex_arg`: the size of the answer, then `struct fscrypt_policy_v2`, the larger of the two.
@@ -31,12 +31,16 @@ nix::ioctl_readwrite_bad!(
 /// `UBIFS_SUPER_MAGIC` in `include/uapi/linux/magic.h` and `fs/ubifs`). CIFS and NTFS set it for what a server or NTFS says.
 const FILE_SYSTEMS: &[u32] = &[0xEF53, 0xF2F5_2010, 0x2405_1905];
 
-/// The policy of `path`, without following a final symbolic link; `None` when it has none.
-pub(super) fn policy(path: &Path, kind: FileKind) -> Option<Fscrypt> {
+/// The policy of `path`, which is of this kind; `None` when it has none.
+pub(super) fn policy(path: &Path, kind: FileKind, last: Final) -> Option<Fscrypt> {
     if !matches!(kind, FileKind::File | FileKind::Directory) {
         return None;
     }
-    let found = statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty()).ok()?;
+    let how = match last {
+        Final::Itself => AtFlags::SYMLINK_NOFOLLOW,
+        Final::Followed => AtFlags::empty(),
+    };
+    let found = statx(CWD, path, how, StatxFlags::empty()).ok()?;
     let encrypted = found.stx_attributes_mask.contains(StatxAttributes::ENCRYPTED)
         && found.stx_attributes.contains(StatxAttributes::ENCRYPTED);
     // The type is asked only here, where it matters: a dead server would be asked once more.
@@ -45,13 +49,13 @@ pub(super) fn policy(path: &Path, kind: FileKind) -> Option<Fscrypt> {
         return None;
     }
     let said = Fscrypt { version: None, contents_mode: 0, names_mode: 0 };
-    Some(ask(path).unwrap_or(said))
+    Some(ask(path, last).unwrap_or(said))
 }
 
-fn ask(path: &Path) -> Option<Fscrypt> {
+fn ask(path: &Path, last: Final) -> Option<Fscrypt> {
     let file = File::options()
         .read(true)
-        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC | libc::O_NOCTTY)
+        .custom_flags(last.open_flags() | libc::O_NONBLOCK | libc::O_CLOEXEC | libc::O_NOCTTY)
         .open(path)
         .ok()?;
     let mut argument = [0_u8; ARGUMENT];
@@ -92,7 +96,7 @@ mod tests {
     #[test]
     fn an_ordinary_directory_has_no_policy() {
         let directory = tempfile::tempdir().unwrap();
-        assert_eq!(policy(directory.path(), FileKind::Directory), None);
-        assert_eq!(policy(Path::new("/nowhere/at/all"), FileKind::Directory), None);
+        assert_eq!(policy(directory.path(), FileKind::Directory, Final::Itself), None);
+        assert_eq!(policy(Path::new("/nowhere/at/all"), FileKind::Directory, Final::Itself), None);
     }
 }

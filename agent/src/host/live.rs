@@ -13,8 +13,8 @@ use atrest_proto::model::Reason;
 use super::luks_reader;
 use super::rooted::{Rooted, device_number};
 use super::{
-    FileKind, Host, Metadata, Resolution, deadline, device_mapper, fscrypt, links, loop_device,
-    stuck_mounts, trouble, zfs_tools,
+    FileKind, Final, Host, Metadata, Resolution, deadline, device_mapper, fscrypt, links,
+    loop_device, mount_id_of, stuck_mounts, trouble, zfs_tools,
 };
 use crate::links::Links;
 use crate::path::HostPath;
@@ -170,10 +170,12 @@ impl LiveHost {
         let path = files.resolve(path)?;
         let real = files.real(&path);
         let metadata = files.metadata(&path, false)?;
+        // Below another root the ids are those of this process's mounts, and the table is another's.
+        let is_of_table = *namespace != Namespace::Host || self.sees_own_root();
         Ok(Resolved {
-            mount_id: mount_id(&real),
+            mount_id: if is_of_table { mount_id(&real, Final::Itself) } else { None },
             block_device: metadata.block_device,
-            fscrypt: fscrypt::policy(&real, metadata.kind),
+            fscrypt: fscrypt::policy(&real, metadata.kind, Final::Itself),
             path,
         })
     }
@@ -196,18 +198,30 @@ fn is_kernel_only(path: &HostPath) -> bool {
 }
 
 /// The id of the mount that holds an open file, from `/proc/self/fdinfo` (`proc_pid_fdinfo(5)`).
-fn mount_id(path: &Path) -> Option<u64> {
+fn mount_id(path: &Path, last: Final) -> Option<u64> {
     use std::os::fd::AsRawFd as _;
     let file = std::fs::OpenOptions::new()
         .read(true)
-        .custom_flags(libc::O_PATH | libc::O_CLOEXEC | libc::O_NOFOLLOW)
+        .custom_flags(libc::O_PATH | libc::O_CLOEXEC | last.open_flags())
         .open(path)
         .ok()?;
     let info = Rooted::new("/")
         .read(&HostPath::from(format!("/proc/self/fdinfo/{}", file.as_raw_fd())), 4096)
         .ok()?;
-    let info = String::from_utf8(info).ok()?;
-    info.lines().find_map(|line| line.strip_prefix("mnt_id:"))?.trim().parse().ok()
+    mount_id_of(&String::from_utf8(info).ok()?)
+}
+
+/// What a link that the kernel keeps leads to.
+fn followed(files: &Rooted, link: &HostPath) -> Result<Resolved, Trouble> {
+    let path = files.read_link(link)?;
+    let real = files.real(link);
+    let metadata = std::fs::metadata(&real).map_err(|error| trouble(&error, link))?;
+    let kind = if metadata.is_dir() { FileKind::Directory } else { FileKind::File };
+    Ok(Resolved {
+        mount_id: mount_id(&real, Final::Followed),
+        fscrypt: fscrypt::policy(&real, kind, Final::Followed),
+        ..Resolved::at(path)
+    })
 }
 
 /// An extended attribute; `None` when there is none of that name, or the file system has none at all.
@@ -295,6 +309,11 @@ impl Host for LiveHost {
         })
     }
 
+    fn follow(&self, link: &HostPath) -> Result<Resolved, Trouble> {
+        let (files, asked) = (self.files(&Namespace::Host), link.clone());
+        self.in_time(&Namespace::Host, link, "", move || followed(&files, &asked))?
+    }
+
     fn links(&self, seen_by: &Namespace, directory: &HostPath) -> Result<Links, Trouble> {
         let (host, namespace, top) = (self.clone(), seen_by.clone(), directory.clone());
         self.in_time(seen_by, directory, "the links below ", move || {
@@ -323,7 +342,10 @@ impl Host for LiveHost {
         // The name may lead to a file system that does not answer.
         let now = deadline::run(deadline::PER_ASSET, &file.to_string(), move || {
             let real = files.real(&files.resolve(&file).ok()?);
-            Some((std::fs::metadata(&real).ok()?, fscrypt::policy(&real, FileKind::File)))
+            Some((
+                std::fs::metadata(&real).ok()?,
+                fscrypt::policy(&real, FileKind::File, Final::Itself),
+            ))
         });
         let found = now.ok().flatten().filter(|(now, _)| {
             device_number(now.dev()) == status.device && now.ino() == status.inode

@@ -37,6 +37,25 @@ use crate::snapshot::{
 };
 use crate::{luks, zfs};
 
+/// What becomes of a symbolic link at the end of a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Final {
+    /// It is looked at itself.
+    Itself,
+    /// What it leads to is looked at.
+    Followed,
+}
+
+impl Final {
+    /// For `open(2)`.
+    const fn open_flags(self) -> i32 {
+        match self {
+            Self::Itself => libc::O_NOFOLLOW,
+            Self::Followed => 0,
+        }
+    }
+}
+
 /// What `lstat(2)` or `stat(2)` says of a file.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Metadata {
@@ -113,6 +132,10 @@ pub trait Host: Send + Sync {
     /// Resolves symbolic links as a process in `seen_by` would.
     fn resolve(&self, seen_by: &Namespace, path: &HostPath) -> Resolution;
 
+    /// What a link that the kernel keeps, such as `/proc/PID/fd/N` or `/proc/PID/cwd`, leads to: the file itself, on its own
+    /// mount, wherever its name leads by now.
+    fn follow(&self, link: &HostPath) -> Result<Resolved, Trouble>;
+
     /// The symbolic links below a directory that lead out of it; [`Reason::NotFound`] when it is no directory.
     fn links(&self, seen_by: &Namespace, directory: &HostPath) -> Result<Links, Trouble>;
 
@@ -161,6 +184,11 @@ pub fn read_text(host: &dyn Host, path: &HostPath) -> Result<String, Trouble> {
     const ATTRIBUTE: usize = 4096;
     let bytes = host.read(&Namespace::Host, path, ATTRIBUTE)?;
     Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
+}
+
+/// `mnt_id` of `/proc/PID/fdinfo/N`, since Linux 3.15: `proc_pid_fdinfo(5)`.
+pub(crate) fn mount_id_of(info: &str) -> Option<u64> {
+    info.lines().find_map(|line| line.strip_prefix("mnt_id:"))?.trim().parse().ok()
 }
 
 /// The trouble that an I/O error stands for.

@@ -15,7 +15,7 @@ use std::sync::OnceLock;
 use atrest_proto::model::Reason;
 
 use super::rooted::Rooted;
-use super::{FileKind, Host, Metadata, Resolution, record, zfs_tools};
+use super::{FileKind, Host, Metadata, Resolution, mount_id_of, read_text, record, zfs_tools};
 use crate::links::Links;
 use crate::path::HostPath;
 use crate::snapshot::{
@@ -250,6 +250,16 @@ impl Host for RecordedHost {
         }
         let nearest = Resolved::at(reached.at);
         Resolution { at: Observed::Absent, nearest: Some(nearest) }
+    }
+
+    fn follow(&self, link: &HostPath) -> Result<Resolved, Trouble> {
+        let at = Resolved::at(self.files.read_link(link)?);
+        // Of what is open, the mount is kept beside.
+        let directory = link.parent().filter(|directory| directory.file_name() == Some(b"fd"));
+        let info = directory
+            .and_then(|directory| Some(directory.parent()?.join("fdinfo").join(link.file_name()?)))
+            .and_then(|info| read_text(self, &info).ok());
+        Ok(Resolved { mount_id: info.as_deref().and_then(mount_id_of), ..at })
     }
 
     fn dm_table(&self, _device: DeviceNumber, name: &str) -> Observed<Vec<DmTarget>> {
