@@ -47,8 +47,7 @@ pub fn observe_again(
     let filesystems = filesystem_facts::observe(host, &mounts, &devices);
     let named = names::observe(host, &mounts, &devices, &filesystems);
     let swaps = swap_areas(host);
-    let mut targets: Vec<Target> =
-        discovery.places.iter().cloned().map(|place| target(host, place)).collect();
+    let mut targets = targets(host, &discovery);
     targets.extend(kept.targets);
     let below = if discovery.only_paths {
         reach::devices(&Facts {
@@ -208,6 +207,12 @@ fn memory(host: &dyn Host, services: &[Service]) -> Vec<ServiceMemory> {
     services.iter().filter_map(of).collect()
 }
 
+/// Everything that paths are to be judged for, with where they lead.
+pub(crate) fn targets(host: &dyn Host, discovery: &Discovery) -> Vec<Target> {
+    let named = discovery.places.iter().cloned().map(|place| target(host, place));
+    named.chain(discovery.held.iter().cloned()).collect()
+}
+
 /// A place, with where it leads.
 pub(crate) fn target(host: &dyn Host, place: Place) -> Target {
     let resolution = host.resolve(&place.namespace, &place.path);
@@ -254,6 +259,7 @@ fn mount_tables(
 ) -> Vec<(Namespace, MountTable)> {
     let mut namespaces = BTreeSet::from([Namespace::Host]);
     namespaces.extend(discovery.places.iter().map(|place| place.namespace.clone()));
+    namespaces.extend(discovery.held.iter().map(|held| held.namespace.clone()));
     namespaces.extend(discovery.keystores.iter().map(|place| place.namespace.clone()));
     namespaces.extend(discovery.configurations.iter().map(|place| place.namespace.clone()));
     namespaces.extend(discovery.repositories.iter().map(|one| one.registered.namespace.clone()));

@@ -35,6 +35,8 @@ pub(super) struct Instance {
     pub(super) environment_files: Vec<HostPath>,
     /// Why its configuration directory may be another one.
     pub(super) doubt: Option<Trouble>,
+    /// Why what is relative to its working directory may lie elsewhere.
+    pub(super) cwd_doubt: Option<Trouble>,
 }
 
 /// What the kernel tells of a running program, whatever product it is.

@@ -36,7 +36,7 @@ use crate::drift::Claim;
 use crate::host::Host;
 use crate::keystore::observe::Place as KeystorePlace;
 use crate::path::HostPath;
-use crate::snapshot::Namespace;
+use crate::snapshot::{Namespace, Target};
 use crate::{nfs, node_api, repository, secrets};
 use instance::AS_ROOT;
 use process::{Process, gap};
@@ -56,6 +56,8 @@ pub struct Declared {
 pub struct Discovery {
     pub services: Vec<Service>,
     pub places: Vec<Place>,
+    /// What is open for writing where no name leads to it: something was mounted over its directory.
+    pub held: Vec<Target>,
     pub keystores: Vec<KeystorePlace>,
     /// Where settings stand that may be secrets.
     pub configurations: Vec<secrets::Place>,

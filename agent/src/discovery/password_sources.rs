@@ -95,6 +95,7 @@ mod tests {
             unit_files: paths(units),
             environment_files: paths(files),
             doubt: None,
+            cwd_doubt: None,
         }
     }
 

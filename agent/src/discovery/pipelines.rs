@@ -243,6 +243,7 @@ mod tests {
             unit_files: Vec::new(),
             environment_files: Vec::new(),
             doubt: None,
+            cwd_doubt: None,
         }
     }
 

@@ -178,6 +178,7 @@ fn started_by(family: &Family, host: &dyn Host, unit: &Unit) -> Option<Candidate
             config,
             environment,
             doubt: None,
+            cwd_doubt: None,
         },
         origin: Origin::Unit,
         outputs: stack::outputs(unit),

@@ -93,6 +93,7 @@ pub(in crate::discovery) fn archive(
             unit_files: Vec::new(),
             environment_files: Vec::new(),
             doubt: None,
+            cwd_doubt: None,
         },
         origin: Origin::Archive,
         outputs: Vec::new(),

@@ -80,6 +80,7 @@ impl Package {
                 unit_files: Vec::new(),
                 environment_files: self.variables.to_vec(),
                 doubt: None,
+                cwd_doubt: None,
             },
             origin: Origin::Package,
             outputs: Vec::new(),

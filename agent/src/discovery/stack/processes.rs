@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use atrest_proto::model::{Gap, Reason};
 
 use super::{Candidate, Origin};
-use crate::discovery::Scene;
 use crate::discovery::instance::{AS_ROOT, Instance, Running};
 use crate::discovery::process::{self, Process, gap};
+use crate::discovery::{Scene, open_files};
 use crate::host::Host;
 use crate::path::HostPath;
 use crate::snapshot::{Namespace, Trouble};
@@ -61,6 +61,9 @@ pub(in crate::discovery) fn running(
             gaps.push(gap(&subject, &trouble, AS_ROOT));
         }
     }
+    let known = running.cwd.as_ref();
+    let cwd_doubt = known
+        .and_then(|cwd| open_files::hidden_directory(host, running.pid, &running.namespace, cwd));
     let instance = Instance {
         pid: Some(running.pid),
         namespace: running.namespace,
@@ -76,6 +79,7 @@ pub(in crate::discovery) fn running(
         unit_files: Vec::new(),
         environment_files: Vec::new(),
         doubt: None,
+        cwd_doubt,
     };
     let candidate = Candidate { instance, origin: Origin::Process, outputs: Vec::new() };
     Some((candidate, running.environment_trouble))

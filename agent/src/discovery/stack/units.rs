@@ -62,6 +62,7 @@ fn started_by(
                 unit_files: unit.files.clone(),
                 environment_files: unit.environment_files(host),
                 doubt: None,
+                cwd_doubt: None,
             },
             origin: Origin::Unit,
             outputs: outputs.clone(),

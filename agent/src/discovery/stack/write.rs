@@ -17,7 +17,7 @@ use crate::keystore::Account;
 use crate::node_api::Endpoint;
 use crate::path::HostPath;
 use crate::secrets::{self, Form};
-use crate::snapshot::{Namespace, Observed, Trouble};
+use crate::snapshot::{Namespace, Observed, Target, Trouble};
 
 /// A candidate with what it is.
 struct Described {
@@ -244,22 +244,40 @@ fn write(
     places.push((Use::Config, config.clone()));
     places.extend(data.into_iter().map(|path| (Use::Data, path)));
     places.extend(outputs.into_iter().map(|path| (Use::Logs, path)));
-    let open = open_files::written(host, &instance);
+    let open = open_files::written(host, &instance, &mut found.gaps);
     found.assumptions.extend(assumed::among(
         host,
         &instance,
         &name,
         description.guesses,
         &places,
-        &open,
+        &open.places,
     ));
     if origin == Origin::Unit {
         seen_otherwise(host, &instance, &name, &places, found);
     }
-    for (usage, path) in open {
+    for (usage, path) in open.places {
         if !places.iter().any(|(_, known)| path.is_at_or_below(known)) {
             places.push((usage, path));
         }
+    }
+    found.held.extend(open.held.into_iter().map(|held| Target {
+        path: held.directory,
+        usage: held.usage,
+        service: Some(name.clone()),
+        namespace: held.namespace,
+        resolution: held.file,
+        nearest: None,
+    }));
+    if let Some(why) = &instance.cwd_doubt {
+        let relative = places.iter().filter(|(_, path)| path.is_at_or_below(&instance.cwd));
+        found.assumptions.extend(relative.map(|(usage, path)| Assumption {
+            service: name.clone(),
+            usage: *usage,
+            path: path.clone(),
+            namespace: instance.namespace.clone(),
+            why: why.clone(),
+        }));
     }
     found.places.extend(places.into_iter().map(|(usage, path)| Place {
         path,

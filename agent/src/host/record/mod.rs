@@ -29,7 +29,7 @@ use crate::boot::cmdline;
 use crate::core_dumps::Sink;
 use crate::discovery::{self, Declared};
 use crate::path::HostPath;
-use crate::snapshot::{BlockDevice, DeviceNumber, Mount, Namespace, Observed, Resolved, Target};
+use crate::snapshot::{BlockDevice, DeviceNumber, Mount, Namespace, Observed, Resolved};
 use crate::{crypttab, dm_table, fstab, mounts, observe};
 
 /// Small files that are taken whole. None of them holds a secret.
@@ -458,8 +458,7 @@ impl<'a> Writer<'a> {
                 self.existing(&target.path, &Resolution { at, nearest })?;
             }
         }
-        let targets: Vec<Target> =
-            discovery.places.iter().cloned().map(|place| observe::target(host, place)).collect();
+        let targets = observe::targets(host, &discovery);
         let walks = links::observe(host, &targets);
         self.file(&LINKS.into(), &serde_json::to_vec(&walks).unwrap_or_default())?;
         let facts = match host.services() {
