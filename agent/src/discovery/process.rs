@@ -178,11 +178,12 @@ pub(super) fn namespace(host: &dyn Host, pid: i32, gaps: &mut Vec<Gap>) -> Names
         Ok(false) => Namespace::Process(pid),
         // What a recording does not hold was not different, as far as anybody can tell.
         Err(trouble) if trouble.reason == Reason::NotFound && !host.is_live() => Namespace::Host,
+        // What the host sees under its paths may be other files: they are looked at through the process, which shows what
+        // may not be seen.
         Err(trouble) => {
             let subject = format!("mount namespace of process {pid}");
-            let remedy = "run the agent as root: its paths were looked at as the host sees them";
-            gaps.push(gap(&subject, &trouble, remedy));
-            Namespace::Host
+            gaps.push(gap(&subject, &trouble, "run the agent as root"));
+            Namespace::Process(pid)
         }
     }
 }
@@ -279,6 +280,21 @@ mod tests {
         assert!(is_hosts(&link("mnt:[1]"), &link("mnt:[1]"), &refused()).is_err());
         // One difference decides, whatever else could not be read.
         assert_eq!(is_hosts(&refused(), &refused(), &link("/srv/jail")), Ok(false));
+    }
+
+    #[test]
+    fn a_namespace_that_may_not_be_asked_for_is_not_taken_for_the_hosts() {
+        use crate::host::recorded::RecordedHost;
+        let root = tempfile::tempdir().unwrap();
+        let at = |path: &str| root.path().join(path);
+        std::fs::create_dir_all(at("proc/1/ns")).unwrap();
+        std::os::unix::fs::symlink("mnt:[1]", at("proc/1/ns/mnt")).unwrap();
+        // Nobody can read a directory as a link.
+        std::fs::create_dir_all(at("proc/7/ns/mnt")).unwrap();
+        let mut gaps = Vec::new();
+        let seen_by = namespace(&RecordedHost::new(root.path()), 7, &mut gaps);
+        assert_eq!(seen_by, Namespace::Process(7));
+        assert_eq!(gaps[0].subject, "mount namespace of process 7");
     }
 
     #[test]
