@@ -49,6 +49,10 @@ const OPTIONS: &[&str] = &[
     "offset",
     // nfs
     "addr",
+    // nfs, cifs, ceph
+    "fsc",
+    // 9p
+    "cache",
     // tmpfs
     "noswap",
     // btrfs
@@ -395,9 +399,13 @@ impl<'a> Index<'a> {
             .or_else(|| mounts.next())
     }
 
-    /// The mounts that decide for `path`. `known` is the id of the holding mount, when the kernel told it.
+    /// The mounts that decide for `path`. `known` is the id of the holding mount, when the kernel told it: `None` when that
+    /// is not in the table, or was given to another mount since.
     pub fn covering(&self, path: &HostPath, known: Option<u64>) -> Option<Covering<'a>> {
-        let own = known.and_then(|id| self.by_id(id)).or_else(|| self.holding(path))?;
+        let own = match known {
+            Some(id) => self.by_id(id).filter(|own| path.is_at_or_below(&own.mount_point))?,
+            None => self.holding(path)?,
+        };
         let order = &self.orders.by_point;
         let first = order
             .partition_point(|at| self.mount(*at).is_some_and(|mount| mount.mount_point < *path));
@@ -532,6 +540,18 @@ mod tests {
         let covering = index.covering(&"/data".into(), None).unwrap();
         assert_eq!(covering.own.id, 3);
         assert_eq!(covering.below.iter().map(|mount| mount.id).collect::<Vec<_>>(), [2]);
+    }
+
+    #[test]
+    fn an_id_that_is_not_of_a_mount_above_the_path_tells_nothing() {
+        let mounts = table(
+            "1 0 8:1 / / rw - ext4 root rw\n2 1 8:2 / /data rw - ext4 plain rw\n3 1 8:3 / /srv rw - ext4 other rw\n",
+        );
+        let index = Index::new(&mounts);
+        let own = |id| index.covering(&"/data/x".into(), Some(id)).map(|covering| covering.own.id);
+        // The first is hidden there, and may hold the file all the same.
+        assert_eq!([own(1), own(2)], [Some(1), Some(2)]);
+        assert_eq!([own(3), own(4)], [None, None]);
     }
 
     #[test]

@@ -72,7 +72,10 @@ fn start(
         for leg in filesystem::dissect(mount, facts.filesystems) {
             match leg {
                 Leg::Device { device, .. } => todo.push(device),
-                Leg::LoopFile(_) | Leg::Path { .. } | Leg::MountTimePath { .. } => return None,
+                Leg::LoopFile(_)
+                | Leg::Node { .. }
+                | Leg::Path { .. }
+                | Leg::MountTimePath { .. } => return None,
                 Leg::SwappableMemory => in_memory = true,
                 Leg::Encrypted(_)
                 | Leg::Plain(_)

@@ -47,7 +47,7 @@ pub(super) fn xfs(mount: &Mount, _facts: &FilesystemFacts) -> Vec<Leg> {
     let mut legs = vec![Leg::contents(mount.device)];
     for (name, role) in [("logdev", Role::Journal), ("rtdev", Role::Contents)] {
         if let Some(device) = option(mount, name) {
-            legs.push(Leg::Path { path: HostPath::new(unescape(device.as_bytes())), role });
+            legs.push(Leg::Node { path: HostPath::new(unescape(device.as_bytes())), role });
         }
     }
     legs
@@ -74,6 +74,6 @@ mod tests {
     fn an_external_log_of_xfs_is_a_leg() {
         let legs =
             xfs(&mount("xfs", "rw,attr2,logdev=/dev/sdc1,noquota"), &FilesystemFacts::default());
-        assert_eq!(legs[1], Leg::Path { path: "/dev/sdc1".into(), role: Role::Journal });
+        assert_eq!(legs[1], Leg::Node { path: "/dev/sdc1".into(), role: Role::Journal });
     }
 }

@@ -36,7 +36,7 @@ pub fn observe(
                     Leg::MountTimePath { path, .. } => {
                         wanted.insert((seen_by.clone(), path));
                     }
-                    Leg::Path { path, .. } => {
+                    Leg::Node { path, .. } | Leg::Path { path, .. } => {
                         wanted.insert((Namespace::Host, path));
                     }
                     Leg::Device { .. }
@@ -54,7 +54,7 @@ pub fn observe(
     }
     for device in devices.values().filter(|device| device.zram_backing.is_some()) {
         for leg in layer::dissect(device).legs {
-            if let Leg::Path { path, .. } = leg {
+            if let Leg::Node { path, .. } = leg {
                 wanted.insert((Namespace::Host, path));
             }
         }

@@ -27,7 +27,9 @@ pub enum Leg {
     Device { device: DeviceNumber, role: Role },
     /// On to a file, wherever that lies.
     LoopFile(LoopFacts),
-    /// On to a directory of the same namespace.
+    /// On to a device, by the name of its node on the host.
+    Node { path: HostPath, role: Role },
+    /// On to a device, file or directory, by its name on the host.
     Path { path: HostPath, role: Role },
     /// On to a directory, as its name led when the mount that names it was made.
     MountTimePath { path: HostPath, role: Role },

@@ -12,7 +12,7 @@ pub(super) fn dissect(device: &BlockDevice) -> Option<Anatomy> {
     }
     let leg = match &device.zram_backing {
         Some(path) if !path.as_bytes().is_empty() => {
-            Leg::Path { path: path.clone(), role: Role::Contents }
+            Leg::Node { path: path.clone(), role: Role::Contents }
         }
         // Without the attribute the kernel was built without write-back.
         Some(_) | None => Leg::Memory,
@@ -33,7 +33,7 @@ mod tests {
         zram.zram_backing = Some("/dev/sdb".into());
         assert_eq!(
             dissect(&zram).unwrap().legs,
-            [Leg::Path { path: "/dev/sdb".into(), role: Role::Contents }]
+            [Leg::Node { path: "/dev/sdb".into(), role: Role::Contents }]
         );
     }
 }

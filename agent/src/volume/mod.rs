@@ -45,8 +45,8 @@ pub struct Evaluator<'a> {
     nodes: BTreeMap<Vec<u8>, DeviceNumber>,
     anatomies: RefCell<BTreeMap<DeviceNumber, Rc<Anatomy>>>,
     judged: RefCell<BTreeMap<DeviceNumber, Rc<Outcome>>>,
-    /// By mount id: ids are unique across namespaces.
-    judged_mounts: RefCell<BTreeMap<u64, Rc<Outcome>>>,
+    /// By namespace and mount id: the tables were read one after the other, and an id is given again.
+    judged_mounts: RefCell<BTreeMap<(Namespace, u64), Rc<Outcome>>>,
     /// What mounts of one file system mostly have in common, with its device too, is kept once.
     common: RefCell<BTreeMap<DeviceNumber, Rc<Outcome>>>,
     swap: RefCell<Option<Rc<Outcome>>>,
@@ -207,7 +207,11 @@ impl<'a> Evaluator<'a> {
         namespace: &Namespace,
     ) -> Result<Covering<'a>, snapshot::Trouble> {
         self.table(namespace)?.covering(path, mount_id).ok_or_else(|| {
-            snapshot::Trouble::new(Reason::Unreadable, format!("{path}: no mount holds it"))
+            let why = match mount_id {
+                Some(_) => "the mount that holds it is not in the mount table",
+                None => "no mount holds it",
+            };
+            snapshot::Trouble::new(Reason::Unreadable, format!("{path}: {why}"))
         })
     }
 
@@ -228,7 +232,8 @@ impl<'a> Evaluator<'a> {
 
     /// The file system of one mount.
     fn mount(&self, mount: &Mount, namespace: &Namespace, walk: &mut Walk) -> Rc<Outcome> {
-        if let Some(known) = self.judged_mounts.borrow().get(&mount.id) {
+        let key = (namespace.clone(), mount.id);
+        if let Some(known) = self.judged_mounts.borrow().get(&key) {
             return Rc::clone(known);
         }
         let place = Place::Mount(mount.id);
@@ -243,12 +248,12 @@ impl<'a> Evaluator<'a> {
                 let below = self.mount_time_path(path, mount, namespace, walk);
                 outcome.absorb(&below, *role, &[path.to_string()]);
             } else {
-                self.leg(leg, &point, namespace, walk, &mut outcome);
+                self.leg(leg, &point, walk, &mut outcome);
             }
         }
         let outcome = self.shared(mount.device, outcome);
         if walk.leave(place) {
-            self.judged_mounts.borrow_mut().insert(mount.id, Rc::clone(&outcome));
+            self.judged_mounts.borrow_mut().insert(key, Rc::clone(&outcome));
         }
         outcome
     }
@@ -318,29 +323,22 @@ impl<'a> Evaluator<'a> {
         if !walk.enter(place) {
             return Rc::new(walk::cut());
         }
-        let outcome = Rc::new(self.legs(&anatomy.legs, &node, &Namespace::Host, walk));
+        let outcome = Rc::new(self.legs(&anatomy.legs, &node, walk));
         if walk.leave(place) {
             self.judged.borrow_mut().insert(number, Rc::clone(&outcome));
         }
         outcome
     }
 
-    fn legs(&self, legs: &[Leg], node: &str, namespace: &Namespace, walk: &mut Walk) -> Outcome {
+    fn legs(&self, legs: &[Leg], node: &str, walk: &mut Walk) -> Outcome {
         let mut outcome = Outcome::default();
         for leg in legs {
-            self.leg(leg, node, namespace, walk, &mut outcome);
+            self.leg(leg, node, walk, &mut outcome);
         }
         outcome
     }
 
-    fn leg(
-        &self,
-        leg: &Leg,
-        node: &str,
-        namespace: &Namespace,
-        walk: &mut Walk,
-        outcome: &mut Outcome,
-    ) {
+    fn leg(&self, leg: &Leg, node: &str, walk: &mut Walk, outcome: &mut Outcome) {
         match leg {
             Leg::Device { device, role } => {
                 let below = self.device(*device, walk);
@@ -351,8 +349,12 @@ impl<'a> Evaluator<'a> {
                 let below = self.loop_file(looped, walk);
                 outcome.absorb(&below, Role::Contents, &[looped.backing_file.to_string()]);
             }
+            Leg::Node { path, role } => {
+                let below = self.node(path, walk);
+                outcome.absorb(&below, *role, &[path.to_string()]);
+            }
             Leg::Path { path, role } => {
-                let below = self.named_path(path, namespace, walk);
+                let below = self.named_path(path, walk);
                 outcome.absorb(&below, *role, &[path.to_string()]);
             }
             Leg::SwappableMemory => {
@@ -458,7 +460,7 @@ impl<'a> Evaluator<'a> {
             let detail = format!("{path}: a loop device's file that has no name any more");
             return Outcome::unknown(Reason::Unreadable, detail);
         } else if path.is_at_or_below(&"/dev".into()) {
-            return self.named_path(path, &namespace, walk);
+            return self.node(path, walk);
         } else if self.table(&namespace).is_ok_and(|index| index.is_ambiguous(path)) {
             let detail = format!(
                 "{path}: a loop device's file; a mount on the way may hide which one it is"
@@ -479,18 +481,36 @@ impl<'a> Evaluator<'a> {
             .or_else(|| self.nodes.get(path.as_bytes()).copied())
     }
 
-    /// A path that a layer names: a device node, or a directory.
-    fn named_path(&self, path: &HostPath, namespace: &Namespace, walk: &mut Walk) -> Outcome {
+    /// A device that a layer names by its node.
+    fn node(&self, path: &HostPath, walk: &mut Walk) -> Outcome {
         match self.device_named(path) {
             Some(device) => (*self.device(device, walk)).clone(),
-            None if path.is_at_or_below(&"/dev".into()) => Outcome::unknown(
+            None => Outcome::unknown(
                 Reason::Unreadable,
                 format!("{path}: not the name of a block device that is known"),
             ),
-            None => match self.covering(&path.normalised(), None, namespace) {
-                Ok(covering) => (*self.mount(covering.own, namespace, walk)).clone(),
-                Err(trouble) => Outcome::unknown(trouble.reason, trouble.detail),
-            },
+        }
+    }
+
+    /// A path that a layer names, as the host sees it: a device, a file or a directory.
+    fn named_path(&self, path: &HostPath, walk: &mut Walk) -> Outcome {
+        if self.device_named(path).is_some() || path.is_at_or_below(&"/dev".into()) {
+            return self.node(path, walk);
+        }
+        match self.place_named(path) {
+            Ok(place) => self.resolved(place, &Namespace::Host, walk),
+            Err(trouble) => Outcome::unknown(trouble.reason, trouble.detail),
+        }
+    }
+
+    /// Where a name that a layer has for a file or directory leads now.
+    fn place_named(&self, path: &HostPath) -> Result<&'a Resolved, snapshot::Trouble> {
+        let unreadable = |why| snapshot::Trouble::new(Reason::Unreadable, format!("{path}: {why}"));
+        match self.snapshot.named(&Namespace::Host, path) {
+            Some(Observed::Known(place)) => Ok(place),
+            Some(Observed::Unreadable(trouble)) => Err(trouble.clone()),
+            Some(Observed::Absent) => Err(unreadable("it is not there any more")),
+            None => Err(unreadable("where it leads was not looked up")),
         }
     }
 

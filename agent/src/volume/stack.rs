@@ -48,8 +48,7 @@ impl Evaluator<'_> {
 struct Drawing<'e, 'a> {
     evaluator: &'e Evaluator<'a>,
     drawn: BTreeSet<DeviceNumber>,
-    /// By id: ids are unique across namespaces.
-    mounts: BTreeSet<u64>,
+    mounts: BTreeSet<(Namespace, u64)>,
     depth: usize,
 }
 
@@ -71,8 +70,8 @@ impl Drawing<'_, '_> {
         if mount.root != HostPath::root() {
             detail.insert("root".to_owned(), mount.root.to_string());
         }
-        let first = self.mounts.insert(mount.id);
-        let mut children = if first { self.legs(&legs, namespace) } else { Vec::new() };
+        let first = self.mounts.insert((namespace.clone(), mount.id));
+        let mut children = if first { self.legs(&legs) } else { Vec::new() };
         if first && self.depth < MAX_DEPTH {
             self.depth += 1;
             for leg in &legs {
@@ -96,7 +95,7 @@ impl Drawing<'_, '_> {
         }
     }
 
-    fn legs(&mut self, legs: &[Leg], namespace: &Namespace) -> Vec<Layer> {
+    fn legs(&mut self, legs: &[Leg]) -> Vec<Layer> {
         if self.depth >= MAX_DEPTH {
             return Vec::new();
         }
@@ -106,9 +105,12 @@ impl Drawing<'_, '_> {
             match leg {
                 Leg::Device { device, .. } => layers.push(self.device(*device)),
                 Leg::LoopFile(looped) => {
-                    layers.push(self.below_file(&looped.backing_file, namespace));
+                    let file = Resolved::at(looped.backing_file.normalised());
+                    layers.push(self.below_file(&looped.backing_file, Some(&file)));
                 }
-                Leg::Path { path, .. } => layers.push(self.named_path(path, namespace)),
+                Leg::Node { path, .. } | Leg::Path { path, .. } => {
+                    layers.push(self.named_path(path));
+                }
                 Leg::Unknown { reason, detail } => {
                     let mut layer = leaf("unknown", detail.clone());
                     layer.detail.insert("reason".to_owned(), reason.to_string());
@@ -125,17 +127,19 @@ impl Drawing<'_, '_> {
         layers
     }
 
-    fn named_path(&mut self, path: &HostPath, namespace: &Namespace) -> Layer {
+    fn named_path(&mut self, path: &HostPath) -> Layer {
         match self.evaluator.device_named(path) {
             Some(number) => self.device(number),
-            None => self.below_file(path, namespace),
+            None => self.below_file(path, self.evaluator.place_named(path).ok()),
         }
     }
 
-    /// A file or directory, and the mount that holds it.
-    fn below_file(&mut self, path: &HostPath, namespace: &Namespace) -> Layer {
+    /// A file or directory of the host, and the mount that holds it.
+    fn below_file(&mut self, path: &HostPath, place: Option<&Resolved>) -> Layer {
+        let namespace = &Namespace::Host;
         let mut layer = leaf("file", path.to_string());
-        if let Ok(covering) = self.evaluator.covering(&path.normalised(), None, namespace)
+        if let Some(place) = place
+            && let Ok(covering) = self.evaluator.covering(&place.path, place.mount_id, namespace)
             && self.depth < MAX_DEPTH
         {
             self.depth += 1;
@@ -157,7 +161,7 @@ impl Drawing<'_, '_> {
             ..leaf(&anatomy.kind, name)
         };
         if self.drawn.insert(number) {
-            layer.children = self.legs(&anatomy.legs, &Namespace::Host);
+            layer.children = self.legs(&anatomy.legs);
             if self.depth < MAX_DEPTH {
                 self.depth += 1;
                 for below in &anatomy.shown {

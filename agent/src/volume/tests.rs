@@ -76,6 +76,79 @@ fn judge(snapshot: &Snapshot, path: &str) -> PathPosture {
 
 const ROOT: &str = "1 0 8:0 / / rw - ext4 /dev/d0 rw\n";
 
+/// `/data`, an xfs on dm-crypt, whose log the mount names; and where the host says that the name leads.
+fn with_log(log: &str, leads_to: Observed<Resolved>) -> PathPosture {
+    let table = format!("{ROOT}2 1 8:1 / /data rw - xfs /dev/mapper/m1 rw,logdev={log}\n");
+    let mut snapshot = host(vec![disk(0), crypt(1, 0, "aes-xts-plain64"), disk(2)], &table);
+    snapshot.named = vec![((Namespace::Host, log.into()), leads_to)];
+    judge(&snapshot, "/data")
+}
+
+#[test]
+fn a_log_is_judged_only_as_the_device_that_its_name_leads_to() {
+    let device = Observed::Known(Resolved::node("/dev/d2", number(2)));
+    assert_eq!(with_log("/srv/log", device).verdict, Verdict::Partial);
+    // The kernel opened a device by that name. What is there now is another thing.
+    let file = Observed::Known(Resolved::at("/data/log"));
+    let refused = snapshot::Trouble::new(Reason::NoPermission, "no");
+    for leads_to in [Observed::Absent, file, Observed::Unreadable(refused)] {
+        let posture = with_log("/srv/log", leads_to);
+        assert_eq!(posture.verdict, Verdict::Unknown, "{posture:?}");
+    }
+}
+
+/// A dataset whose pool lies in a file that is named on the host, mounted in a container that sees dm-crypt under that name.
+#[test]
+fn the_files_below_a_pool_are_named_as_on_the_host() {
+    let mounted = "3 0 0:40 / /data rw - zfs pool/es rw\n";
+    let container = Namespace::Process(7);
+    let of = |named: Observed<Resolved>| {
+        let mut snapshot = host(vec![disk(0), crypt(1, 0, "aes-xts-plain64")], ROOT);
+        let own = format!("2 0 8:1 / / rw - ext4 /dev/mapper/m1 rw\n{mounted}");
+        let own = Observed::Known(mounts::parse(own.as_bytes()).unwrap());
+        snapshot.mounts.push((container.clone(), own));
+        let off = crate::zfs::Encryption { cipher: "off".to_owned(), key_status: "-".to_owned() };
+        let vdev = crate::zfs::Vdev { path: "/srv/vdev".into(), class: crate::zfs::Class::Data };
+        snapshot.filesystems.zfs = Some(Observed::Known(crate::zfs::Facts {
+            pools: BTreeMap::from([("pool".to_owned(), vec![vdev])]),
+            datasets: BTreeMap::from([("pool/es".to_owned(), off)]),
+        }));
+        snapshot.named = vec![((Namespace::Host, "/srv/vdev".into()), named)];
+        let wanted = Target { namespace: container.clone(), ..target("/data") };
+        Evaluator::new(&snapshot).target(&wanted)
+    };
+    let found = of(Observed::Known(Resolved::at("/srv/vdev")));
+    assert_eq!(found.verdict, Verdict::Unencrypted);
+    assert_eq!(found.plain[0].device, "/dev/d0");
+    assert_eq!(of(Observed::Absent).verdict, Verdict::Unknown);
+}
+
+#[test]
+fn a_file_that_is_open_on_a_hidden_mount_is_judged_there() {
+    let table = format!("{ROOT}2 1 8:1 / /data rw - ext4 /dev/mapper/m1 rw\n");
+    let snapshot = host(vec![disk(0), crypt(1, 0, "aes-xts-plain64")], &table);
+    let held = |id| {
+        let at = Resolved { mount_id: Some(id), ..Resolved::at("/data/node.lock") };
+        let held = Target { resolution: Observed::Known(at), ..target("/data") };
+        Evaluator::new(&snapshot).target(&held)
+    };
+    assert_eq!(judge(&snapshot, "/data").verdict, Verdict::Encrypted);
+    assert_eq!(held(2).verdict, Verdict::Encrypted);
+    assert_eq!((held(1).verdict, held(1).asset.as_str()), (Verdict::Unencrypted, "data:/data"));
+    assert_eq!(held(9).verdict, Verdict::Unknown);
+}
+
+#[test]
+fn one_id_in_two_tables_is_two_mounts() {
+    let mut snapshot = host(vec![disk(0), crypt(1, 0, "aes-xts-plain64")], ROOT);
+    let own = mounts::parse(b"1 0 8:1 / / rw - ext4 /dev/mapper/m1 rw\n").unwrap();
+    snapshot.mounts.push((Namespace::Process(7), Observed::Known(own)));
+    let evaluator = Evaluator::new(&snapshot);
+    let of = |namespace| evaluator.target(&Target { namespace, ..target("/data") }).verdict;
+    let verdicts = [of(Namespace::Host), of(Namespace::Process(7)), of(Namespace::Host)];
+    assert_eq!(verdicts, [Verdict::Unencrypted, Verdict::Encrypted, Verdict::Unencrypted]);
+}
+
 #[test]
 fn a_directory_with_an_fscrypt_policy_is_encrypted_and_what_is_mounted_below_is_judged_apart() {
     let table = format!("{ROOT}2 1 8:1 / /data/es/sub rw - ext4 /dev/d1 rw\n");
