@@ -2,8 +2,6 @@
 //!
 //! What lies there says nothing of where the service writes. Such a path neither passes nor fails.
 
-use std::collections::BTreeSet;
-
 use atrest_proto::model::{PathPosture, Undecided, Use, Verdict};
 use serde::{Deserialize, Serialize};
 
@@ -32,19 +30,15 @@ impl Assumption {
 
 /// Takes their verdicts from the paths that are only assumed. `paths` are those of `targets`, in their order.
 ///
-/// Where another service is known to write to the same asset, it is judged.
+/// That another service says of itself to write to the same asset settles nothing: any program may say so.
 pub(crate) fn doubt(paths: &mut [PathPosture], targets: &[Target], assumptions: &[Assumption]) {
     if assumptions.is_empty() {
         return;
     }
     let why = |target: &Target| assumptions.iter().find(|assumption| assumption.is_of(target));
-    let doubts: Vec<Option<&Assumption>> = targets.iter().map(why).collect();
-    let known = paths.iter().zip(&doubts).filter(|(_, doubt)| doubt.is_none());
-    let known: BTreeSet<String> = known.map(|(path, _)| path.asset.clone()).collect();
-    for (path, doubt) in paths.iter_mut().zip(&doubts) {
-        let is_known = known.contains(&path.asset);
+    for (path, doubt) in paths.iter_mut().zip(targets.iter().map(why)) {
         // What could not be decided anyway has its own reason.
-        if let Some(doubt) = doubt.filter(|_| !is_known && path.verdict != Verdict::Unknown) {
+        if let Some(doubt) = doubt.filter(|_| path.verdict != Verdict::Unknown) {
             let detail = format!(
                 "it is not known whether the service writes there ({}); what is there is {}",
                 doubt.why.detail, path.verdict
@@ -121,12 +115,10 @@ mod tests {
     }
 
     #[test]
-    fn what_another_service_is_known_to_write_to_is_judged() {
+    fn what_another_service_says_settles_no_doubt() {
         let mut paths = [path(Verdict::Encrypted), path(Verdict::Encrypted)];
         doubt(&mut paths, &[target("es"), target("other")], &[assumption()]);
-        assert!(paths.iter().all(|path| path.verdict == Verdict::Encrypted));
-        let both = [assumption(), Assumption { service: "other".to_owned(), ..assumption() }];
-        doubt(&mut paths, &[target("es"), target("other")], &both);
-        assert!(paths.iter().all(|path| path.verdict == Verdict::Unknown));
+        let verdicts = paths.map(|path| path.verdict);
+        assert_eq!(verdicts, [Verdict::Unknown, Verdict::Encrypted]);
     }
 }
