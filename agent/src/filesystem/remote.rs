@@ -2,7 +2,8 @@
 
 use atrest_proto::model::{Reason, Verdict};
 
-use crate::layer::Leg;
+use super::{flag, option};
+use crate::layer::{Leg, Role};
 use crate::nfs::{self, Vouch};
 use crate::snapshot::{FilesystemFacts, Mount};
 
@@ -46,7 +47,25 @@ pub(super) fn remote(mount: &Mount, facts: &FilesystemFacts) -> Vec<Leg> {
         },
         None => Leg::Unknown { reason: Reason::RemoteFilesystem, detail: at },
     };
-    vec![leg]
+    let cache = is_cached(mount).then(|| Leg::Path { path: CACHE.into(), role: Role::Cache });
+    std::iter::once(leg).chain(cache).collect()
+}
+
+/// Where `cachefilesd` keeps copies on a local disk, in plaintext, unless its configuration names another place
+/// (`Documentation/filesystems/caching/cachefiles.rst`).
+const CACHE: &str = "/var/cache/fscache";
+
+/// Whether what is read is kept on a local disk: `nfs(5)`, `mount.cifs(8)`, `Documentation/filesystems/{ceph,9p}.rst`. Since
+/// Linux 6.4 the kernel shows the cache of 9p as bits, of which `0x80` is this (`fs/9p/v9fs.h`).
+fn is_cached(mount: &Mount) -> bool {
+    const BIT: u32 = 0x80;
+    let is_bit = |value: &str| {
+        u32::from_str_radix(value.trim_start_matches("0x"), 16).is_ok_and(|bits| bits & BIT != 0)
+    };
+    flag(mount, "fsc")
+        || option(mount, "fsc").is_some()
+        || (mount.fstype == "9p"
+            && option(mount, "cache").is_some_and(|value| value == "fscache" || is_bit(value)))
 }
 
 #[cfg(test)]
@@ -54,6 +73,29 @@ mod tests {
     use super::super::tests::mount;
     use super::*;
     use crate::path::HostPath;
+
+    #[test]
+    fn what_is_cached_on_a_local_disk_rests_there_too() {
+        let legs = |fstype: &str, options: &str| {
+            let legs = remote(&mount(fstype, options), &FilesystemFacts::default());
+            legs.get(1).cloned()
+        };
+        let cache = Some(Leg::Path { path: "/var/cache/fscache".into(), role: Role::Cache });
+        for (fstype, options) in [
+            ("nfs4", "rw,vers=4.2,fsc,addr=10.0.0.5"),
+            ("cifs", "rw,fsc"),
+            ("ceph", "rw,fsc=mine"),
+            ("9p", "rw,cache=fscache"),
+            ("9p", "rw,cache=8f"),
+        ] {
+            assert_eq!(legs(fstype, options), cache, "{fstype} {options}");
+        }
+        for (fstype, options) in
+            [("nfs4", "rw,addr=10.0.0.5"), ("9p", "rw,cache=5"), ("9p", "rw,cache=loose")]
+        {
+            assert_eq!(legs(fstype, options), None, "{fstype} {options}");
+        }
+    }
 
     #[test]
     fn only_the_word_of_the_machine_that_the_kernel_speaks_to_is_a_claim() {
