@@ -32,10 +32,11 @@ pub(super) const PSEUDO: &[&str] = &[
     "cpuset",
     "functionfs",
 ];
-/// Memory that the kernel may swap out (`Documentation/filesystems/tmpfs.rst`).
-pub(super) const SWAPPABLE: &[&str] = &["tmpfs", "devtmpfs"];
+/// Memory that the kernel may swap out (`Documentation/filesystems/tmpfs.rst`). The first root is a tmpfs since Linux 3.13,
+/// unless another one is named at boot (`Documentation/filesystems/ramfs-rootfs-initramfs.rst`).
+pub(super) const SWAPPABLE: &[&str] = &["tmpfs", "devtmpfs", "rootfs"];
 /// Memory that is never swapped out.
-pub(super) const PINNED: &[&str] = &["ramfs", "rootfs", "hugetlbfs"];
+pub(super) const PINNED: &[&str] = &["ramfs", "hugetlbfs"];
 /// A place where something will be mounted on first use.
 pub(super) const AUTOMOUNT: &[&str] = &["autofs"];
 
@@ -73,5 +74,13 @@ mod tests {
         let legs = |options| swappable(&mount("tmpfs", options), &FilesystemFacts::default());
         assert_eq!(legs("rw,size=1k"), [Leg::SwappableMemory]);
         assert_eq!(legs("rw,noswap"), [Leg::Memory]);
+    }
+
+    #[test]
+    fn the_first_root_may_be_swapped_out() {
+        let legs =
+            |fstype| super::super::dissect(&mount(fstype, "rw"), &FilesystemFacts::default());
+        assert_eq!(legs("rootfs"), [Leg::SwappableMemory]);
+        assert_eq!(legs("ramfs"), [Leg::Memory]);
     }
 }
