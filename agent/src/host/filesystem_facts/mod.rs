@@ -79,7 +79,7 @@ impl Names {
 }
 
 /// The devices of the pool that `mount` is of. mountinfo gives such file systems a number of their own; which one it is,
-/// its source tells, as one device or as several with colons between.
+/// its source tells, as one device or as several with colons between. Where that leads to several pools, all of them count.
 fn pool_of(
     host: &dyn Host,
     mount: &Mount,
@@ -89,15 +89,47 @@ fn pool_of(
     let sources = mount.source.as_bytes().split(|byte| *byte == b':');
     let numbers: Vec<DeviceNumber> =
         sources.filter_map(|source| named(host, &HostPath::new(source.to_vec()), names)).collect();
-    pools
-        .iter()
-        .find(|pool| pool.iter().any(|member| numbers.contains(member)))
-        .cloned()
-        .unwrap_or_default()
+    let own = pools.iter().filter(|pool| pool.iter().any(|member| numbers.contains(member)));
+    let mut devices: Vec<DeviceNumber> = own.flatten().copied().collect();
+    devices.sort_unstable();
+    devices.dedup();
+    devices
 }
 
 fn named(host: &dyn Host, source: &HostPath, names: &Names) -> Option<DeviceNumber> {
     names.nodes.get(&source.to_string()).copied().or_else(|| {
         host.resolve(&Namespace::Host, source).at.known().and_then(|found| found.block_device)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::recorded::RecordedHost;
+
+    #[test]
+    fn a_source_that_leads_to_several_pools_stands_on_all_of_them() {
+        let root = tempfile::tempdir().unwrap();
+        let host = RecordedHost::new(root.path());
+        let number = |minor| DeviceNumber::new(8, minor);
+        let disk = |minor, name: &str| BlockDevice {
+            number: number(minor),
+            name: name.to_owned(),
+            ..BlockDevice::default()
+        };
+        let devices: Devices = [disk(0, "sda"), disk(16, "sdb"), disk(32, "sdc")]
+            .into_iter()
+            .map(|device| (device.number, device))
+            .collect();
+        let names = Names::new(&devices);
+        let pools = [vec![number(0)], vec![number(16), number(32)]];
+        let of = |source: &str| {
+            let text = format!("20 1 0:30 / /data rw - bcachefs {source} rw\n");
+            let mount = crate::mounts::parse(text.as_bytes()).unwrap().remove(0);
+            pool_of(&host, &mount, &names, &pools)
+        };
+        assert_eq!(of("/dev/sda"), [number(0)]);
+        assert_eq!(of("/dev/sda:/dev/sdc"), [number(0), number(16), number(32)]);
+        assert_eq!(of("/dev/sdd"), []);
+    }
 }
