@@ -6,9 +6,11 @@ use atrest_proto::model::{Finding, Outcome, Reason, Severity, Verdict};
 
 use super::outcome::finding;
 use super::{CIS_3_11, Check, Context, HIPAA_312, ISO_8_24, NIST_CP_9_8, NIST_SC_28_1, SOC2_CC6_1};
+use crate::node_api::{Seen, Sight};
 use crate::repository::facts::Facts;
 use crate::repository::judge::{self, Encryption, Judged};
 use crate::repository::{Looked, Observation};
+use crate::snapshot::Snapshot;
 
 pub(super) const CHECK: Check = Check {
     id: "repository_encrypted",
@@ -55,7 +57,28 @@ fn evaluate(context: &Context<'_>) -> Vec<Finding> {
             )
         }
     }));
+    findings.extend(listed(snapshot));
     findings
+}
+
+/// That the repositories of a service are known: what was unknown once is known again only when it is said.
+fn listed(snapshot: &Snapshot) -> impl Iterator<Item = Finding> {
+    let is_told = |sight: &&Sight| {
+        matches!(sight.seen, Seen::Told { .. })
+            && snapshot.unlisted.iter().all(|unlisted| unlisted.service != sight.service)
+    };
+    snapshot.sights.iter().filter(is_told).map(|sight| {
+        let its = snapshot.services.iter().find(|service| service.name == sight.service);
+        let cluster = its.and_then(|service| service.cluster_name.as_ref());
+        // Nodes of one cluster have the same repositories, and each is listed once.
+        let count = snapshot.repositories.iter().filter(|one| {
+            let registered = &one.registered;
+            registered.service.as_ref() == Some(&sight.service)
+                || (cluster.is_some() && registered.cluster.as_ref() == cluster)
+        });
+        let summary = format!("the repositories that are registered are known: {}", count.count());
+        finding(&CHECK, &format!("repositories:{}", sight.service), Outcome::Pass, summary)
+    })
 }
 
 /// Whether it is the store that does not say. That the agent could not ask is nothing to accept.
@@ -170,6 +193,25 @@ mod tests {
             assert_eq!(outcome(&judged(encryption), false).outcome, expected, "{encryption}");
             assert_eq!(outcome(&judged(encryption), true).outcome, accepted, "{encryption}");
         }
+    }
+
+    #[test]
+    fn that_repositories_are_known_is_said_once_the_node_has_told() {
+        let told = |service: &str| Sight {
+            service: service.to_owned(),
+            seen: Seen::Told { memory_locked: None },
+        };
+        let mut snapshot =
+            Snapshot { sights: vec![told("es"), told("other")], ..Snapshot::empty() };
+        snapshot.unlisted.push(crate::repository::Unlisted {
+            service: "other".to_owned(),
+            detail: "the node did not tell".to_owned(),
+            remedy: String::new(),
+        });
+        let told: Vec<Finding> = listed(&snapshot).collect();
+        let [finding] = told.as_slice() else { panic!("{told:?}") };
+        assert_eq!((finding.asset.as_str(), finding.outcome), ("repositories:es", Outcome::Pass));
+        assert!(finding.summary.ends_with(": 0"), "{}", finding.summary);
     }
 
     #[test]

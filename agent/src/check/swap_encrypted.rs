@@ -38,10 +38,13 @@ fn evaluate(context: &Context<'_>) -> Vec<Finding> {
         Observed::Known(swaps) if swaps.is_empty() => {
             vec![host(Outcome::Pass, "no swap is in use", "")]
         }
-        Observed::Known(_) => {
+        Observed::Known(areas) => {
             let memory = &context.snapshot.memory;
             let swaps = context.swaps.iter();
-            swaps.map(|swap| with_memory(judge(&CHECK, swap, context.policy), memory)).collect()
+            let judged = swaps.map(|swap| with_memory(judge(&CHECK, swap, context.policy), memory));
+            // Said also where there are some: what was unknown once is known again only when it is said.
+            let summary = format!("the swap areas that are in use are known: {}", areas.len());
+            std::iter::once(host(Outcome::Pass, &summary, "")).chain(judged).collect()
         }
         Observed::Absent => vec![host(Outcome::Pass, "the kernel has no swap", "")],
         Observed::Unreadable(trouble) => vec![Finding {
