@@ -26,7 +26,7 @@ mod stack;
 mod unit;
 pub(crate) mod yaml;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use atrest_proto::model::{Gap, Reason, Service, Use};
 
@@ -36,7 +36,7 @@ use crate::drift::Claim;
 use crate::host::Host;
 use crate::keystore::observe::Place as KeystorePlace;
 use crate::path::HostPath;
-use crate::snapshot::{Namespace, Target};
+use crate::snapshot::{Namespace, Target, Trouble};
 use crate::{nfs, node_api, repository, secrets};
 use instance::AS_ROOT;
 use process::{Process, gap};
@@ -58,6 +58,8 @@ pub struct Discovery {
     pub places: Vec<Place>,
     /// What is open for writing where no name leads to it: something was mounted over its directory.
     pub held: Vec<Target>,
+    /// Services that nothing but a process tells of, which any user may start.
+    pub uninstalled: BTreeSet<String>,
     pub keystores: Vec<KeystorePlace>,
     /// Where settings stand that may be secrets.
     pub configurations: Vec<secrets::Place>,
@@ -253,21 +255,44 @@ fn unread_sources(host: &dyn Host, found: &mut Discovery) {
     }
 }
 
-/// Any user may start a program that looks like a service and names any number of paths: what is beyond is a gap.
+/// Any user may start programs that look like a service and name any number of paths: what is beyond is a gap. Those that
+/// nothing but a process tells of come last, so that they keep nothing else from being looked at.
 pub(crate) fn bound_places(found: &mut Discovery) {
     /// A node with a hundred data paths is a big one.
     const MOST: usize = 500;
-    let mut counts: BTreeMap<Option<String>, usize> = BTreeMap::new();
-    found.places.retain(|place| {
-        let count = counts.entry(place.service.clone()).or_default();
+    /// A report has room for as many: see `transport::size`.
+    const MOST_IN_ALL: usize = 2000;
+    let Discovery { places, held, uninstalled, gaps, .. } = found;
+    let is_uninstalled =
+        |service: &Option<String>| service.as_ref().is_some_and(|name| uninstalled.contains(name));
+    places.sort_by_key(|place| is_uninstalled(&place.service));
+    held.sort_by_key(|target| is_uninstalled(&target.service));
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    let (mut kept, mut left_out) = (0, 0);
+    let mut fits = |service: &Option<String>| {
+        // What the configuration names is no service's.
+        let Some(service) = service else { return true };
+        let count = counts.entry(service.clone()).or_default();
         *count += 1;
-        *count <= MOST
-    });
+        let is_within = *count <= MOST;
+        let has_room = kept < MOST_IN_ALL;
+        kept += usize::from(is_within && has_room);
+        left_out += usize::from(is_within && !has_room);
+        is_within && has_room
+    };
+    held.retain(|target| fits(&target.service));
+    places.retain(|place| fits(&place.service));
     for (service, count) in counts.into_iter().filter(|(_, count)| *count > MOST) {
         let detail = format!("{count} paths are named, and only the first {MOST} were looked at");
-        let trouble = crate::snapshot::Trouble::new(Reason::Unreadable, detail);
-        let subject = format!("paths of {}", service.unwrap_or_default());
-        found.gaps.push(gap(&subject, &trouble, "find out what names so many"));
+        let trouble = Trouble::new(Reason::Unreadable, detail);
+        gaps.push(gap(&format!("paths of {service}"), &trouble, "find out what names so many"));
+    }
+    if left_out > 0 {
+        let detail = format!(
+            "services name {left_out} paths beyond the first {MOST_IN_ALL}, which were looked at"
+        );
+        let trouble = Trouble::new(Reason::Unreadable, detail);
+        gaps.push(gap("paths of all services", &trouble, "find out what names so many"));
     }
 }
 

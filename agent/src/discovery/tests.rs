@@ -822,6 +822,45 @@ fn sources_that_cannot_be_read_are_gaps() {
 }
 
 #[test]
+fn programs_that_anybody_may_start_keep_nothing_else_from_being_looked_at() {
+    let root = Root::new();
+    root.file("etc/elasticsearch/elasticsearch.yml", "path.data: /srv/own\n");
+    for process in 0..6 {
+        let paths: Vec<String> = (0..600).map(|number| format!("/p{process}/{number}")).collect();
+        let setting = format!("-Epath.data={}", paths.join(","));
+        let config = format!("-Des.path.conf=/home/eve/{process}");
+        let argv = ["java", &config, "org.elasticsearch.bootstrap.Elasticsearch", &setting];
+        root.process(77 + process, 1, &argv, &[]);
+    }
+    let found = root.discover();
+    assert!(found.places.iter().any(|place| place.path == "/srv/own".into()));
+    assert_eq!(found.places.len(), 2000);
+    let gaps: Vec<&str> = found.gaps.iter().map(|gap| gap.subject.as_str()).collect();
+    assert!(gaps.contains(&"paths of all services"), "{gaps:?}");
+}
+
+#[test]
+fn an_archive_keeps_its_data_when_something_else_runs_with_its_settings() {
+    let root = Root::new();
+    root.file("opt/es/bin/elasticsearch", "");
+    root.file("opt/es/lib/elasticsearch-8.1.0.jar", "");
+    root.file("opt/es/config/elasticsearch.yml", "path.data: /srv/own\n");
+    root.file("srv/own/node.lock", "");
+    let main = "org.elasticsearch.bootstrap.Elasticsearch";
+    let argv = ["java", "-Des.path.conf=/opt/es/config", main, "-Epath.data=/home/eve"];
+    root.process(77, 1, &argv, &[]);
+    let found = root.discover();
+    let data: Vec<String> = found
+        .places
+        .iter()
+        .filter(|place| place.usage == Use::Data)
+        .map(|place| place.path.to_string())
+        .collect();
+    assert!(data.contains(&"/srv/own".to_owned()), "{data:?}");
+    assert!(data.contains(&"/home/eve".to_owned()), "{data:?}");
+}
+
+#[test]
 fn any_number_of_paths_is_bounded_and_said() {
     let root = Root::new();
     let paths: Vec<String> = (0..2000).map(|number| format!("/d{number}")).collect();

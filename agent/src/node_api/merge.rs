@@ -6,7 +6,7 @@ use super::{Answer, Endpoint, Outcome, Seen, Sight, Told, ask};
 use crate::assumption::Assumption;
 use crate::discovery::arguments::java_places;
 use crate::discovery::instance::absolute;
-use crate::discovery::{Discovery, Place};
+use crate::discovery::{self, Discovery, Place};
 use crate::drift::{self, Claim, Source};
 use crate::path::HostPath;
 use crate::repository::{self, Registered, Unlisted};
@@ -47,6 +47,8 @@ pub fn merge(found: &mut Discovery, answers: &[Answer]) {
     found.registered.sort_unstable();
     found.registered.dedup();
     repository::assemble(found);
+    // What a node answers may be anything.
+    discovery::bound_places(found);
     found.places.sort_unstable();
     found.places.dedup();
     found.claims.sort_unstable();

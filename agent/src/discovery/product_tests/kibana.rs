@@ -156,6 +156,8 @@ fn an_archive_that_runs_has_its_paths_from_its_home() {
         " kibana running - /opt/kibana-8.1/config",
         ": config /opt/kibana-8.1/config",
         ": data /opt/kibana-8.1/given",
+        // Where its settings would have it write, and something is.
+        ": data /opt/kibana-8.1/state",
         ": logs /opt/kibana-8.1/logs",
         ": logs /l",
         ": temp /scratch",

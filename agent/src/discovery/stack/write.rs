@@ -3,7 +3,7 @@
 use atrest_proto::model::{Reason, Service, Use};
 
 use super::names::{self, Named};
-use super::{Candidate, Description, Origin, exists};
+use super::{Candidate, Description, Origin, exists, may_exist};
 use crate::assumption::Assumption;
 use crate::discovery::identity::is_same_file;
 use crate::discovery::instance::Instance;
@@ -25,6 +25,8 @@ struct Described {
     description: Description,
     /// It claims settings that are installed for other accounts only: the account that it really runs as.
     stranger: Option<Account>,
+    /// Something else than a process tells of it, or an engine has started its container.
+    is_installed: bool,
 }
 
 /// Marks the processes that claim settings which are installed for other accounts only, and puts them last.
@@ -60,7 +62,9 @@ fn strangers_last(host: &dyn Host, described: Vec<(Candidate, Description)>) -> 
         if own.is_some() {
             candidate.instance.run_as = accounts.first().map(|account| (*account).clone());
         }
-        marked.push(Described { candidate, description, stranger: own });
+        let is_installed =
+            candidate.origin != Origin::Process || candidate.instance.container.is_some();
+        marked.push(Described { candidate, description, stranger: own, is_installed });
     }
     marked.sort_by_key(|described| described.stranger.is_some());
     marked
@@ -82,9 +86,8 @@ pub(in crate::discovery) fn write_down(
     let mut kept: Vec<Described> = Vec::new();
     for mut one in described {
         if let Some(known) = kept.iter_mut().find(|known| is_same(host, known, &one)) {
-            if one.candidate.origin == Origin::Unit {
-                add_of_unit(&mut known.description, one.description);
-            }
+            known.is_installed = true;
+            add_other(host, known, &one.candidate, one.description);
             let (known, new) = (&mut known.candidate, &mut one.candidate);
             known.instance.unit_files.append(&mut new.instance.unit_files);
             known.instance.environment_files.append(&mut new.instance.environment_files);
@@ -97,6 +100,9 @@ pub(in crate::discovery) fn write_down(
     let named: Vec<Named<'_>> = kept.iter().map(named).collect();
     let names = names::distinct(&named);
     for (one, name) in kept.into_iter().zip(names) {
+        if !one.is_installed {
+            found.uninstalled.insert(name.clone());
+        }
         write(host, one.candidate, one.description, name, found);
     }
 }
@@ -119,30 +125,47 @@ fn is_same(host: &dyn Host, known: &Described, new: &Described) -> bool {
             || (known.candidate.origin == Origin::Process && known.description.outdoes_units))
 }
 
-/// Adds where a unit would write that names other data than what runs: another unit may have started that, or this one an
-/// earlier time.
-fn add_of_unit(known: &mut Description, unit: Description) {
-    if known.data == unit.data {
+/// Adds where another source says that it writes, such as a unit or the settings of an archive that name other data than what
+/// runs: another one may have started that, or this one an earlier time.
+fn add_other(host: &dyn Host, known: &mut Described, other: &Candidate, told: Description) {
+    let Described { candidate, description, .. } = known;
+    if description.data == told.data {
         return;
     }
-    let is_known = |path: &HostPath| !unit.guesses.iter().any(|guess| guess.path == *path);
-    for path in unit.data.into_iter().filter(is_known) {
-        if !known.data.contains(&path) {
-            known.data.push(path);
+    let is_unit = other.origin == Origin::Unit;
+    let is_told = |path: &HostPath| {
+        !told.guesses.iter().any(|guess| guess.path == *path)
+            // A unit may start it; where nothing is, nothing was written.
+            && (is_unit || may_exist(host, &other.instance.namespace, path))
+    };
+    let is_same = |one: &HostPath, path: &HostPath| {
+        is_same_file(host, (&candidate.instance.namespace, one), (&other.instance.namespace, path))
+    };
+    for path in told.data.into_iter().filter(is_told) {
+        if !description.data.iter().any(|one| is_same(one, &path)) {
+            description.data.push(path);
         }
     }
     // What the Java machine writes besides comes from files that both read.
-    let places = unit.places.into_iter().filter(|(usage, path)| {
-        matches!(usage, Use::Data | Use::Logs | Use::Cache | Use::Repository) && is_known(path)
-    });
-    known.places.extend(places);
-    known.places.sort_unstable();
-    known.places.dedup();
+    let places: Vec<(Use, HostPath)> = told
+        .places
+        .into_iter()
+        .filter(|(usage, path)| {
+            matches!(usage, Use::Data | Use::Logs | Use::Cache | Use::Repository) && is_told(path)
+        })
+        .filter(|(usage, path)| {
+            let is_alike = |(of, one): &(Use, HostPath)| of == usage && is_same(one, path);
+            !description.places.iter().any(is_alike)
+        })
+        .collect();
+    description.places.extend(places);
+    description.places.sort_unstable();
+    description.places.dedup();
 }
 
 /// What may tell an instance from others.
 fn named(one: &Described) -> Named<'_> {
-    let Described { candidate, description, stranger } = one;
+    let Described { candidate, description, stranger, .. } = one;
     let account = stranger.as_ref().or(candidate.instance.run_as.as_ref());
     Named {
         product: &description.product,
