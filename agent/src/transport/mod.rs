@@ -16,6 +16,7 @@ pub mod held;
 pub mod identity;
 pub mod outbox;
 pub mod session;
+mod size;
 pub mod spool;
 pub mod tls;
 

@@ -7,6 +7,7 @@ use atrest_proto::model::{Gap, Posture, Reason};
 use atrest_proto::{digest, v1};
 use prost::Message as _;
 
+use super::size;
 use super::spool::{Cause, Entry, Loss, Spool, SpoolError};
 
 /// SHA-256 over a posture without its times, as [`digest::posture`] makes it.
@@ -86,7 +87,9 @@ fn with_loss(posture: &Posture, loss: Option<Loss>) -> v1::Posture {
         posture.gaps.push(gap(loss));
         posture.gaps.sort_unstable();
     }
-    posture.into()
+    let mut wire = posture.into();
+    size::bound(&mut wire);
+    wire
 }
 
 fn gap(loss: Loss) -> Gap {
