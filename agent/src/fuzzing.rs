@@ -36,7 +36,7 @@ use crate::transport::spool::frame;
 use crate::transport::tls;
 use crate::{
     config, core_dumps, crypttab, dm_table, drift, filesystem, fstab, host, ini, layer, luks,
-    mounts, nfs, node_api, nsswitch, pipeline, secrets, swaps, watch, zfs,
+    membership, mounts, nfs, node_api, nsswitch, pipeline, secrets, swaps, watch, zfs,
 };
 
 /// The name of a target, and what it does with the bytes.
@@ -375,6 +375,10 @@ fn observer_request(bytes: &[u8]) {
 
 fn node_answers(bytes: &[u8]) {
     drop((answer::root(bytes), answer::filesystems(bytes)));
+    if let Ok(list) = answer::cluster_nodes(bytes) {
+        let listed = list.nodes.len();
+        assert!(listed <= membership::MOST_NODES && (!list.is_whole || listed == list.total));
+    }
     let Ok(told) = answer::nodes_info(bytes) else { return };
     // Whatever it is, it is only added to what was found.
     let mut found = Discovery { endpoints: vec![endpoint()], ..Discovery::default() };

@@ -170,8 +170,9 @@ impl LiveHost {
         let path = files.resolve(path)?;
         let real = files.real(&path);
         let metadata = files.metadata(&path, false)?;
-        // Below another root the ids are those of this process's mounts, and the table is another's.
-        let is_of_table = *namespace != Namespace::Host || self.sees_own_root();
+        // Below another root the ids are those of this process's mounts, and the table is another's; the root of the first
+        // process leads to its own mounts.
+        let is_of_table = *namespace != Namespace::Host || self.is_this_machine;
         Ok(Resolved {
             mount_id: if is_of_table { mount_id(&real, Final::Itself) } else { None },
             block_device: metadata.block_device,

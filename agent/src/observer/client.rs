@@ -191,6 +191,11 @@ mod tests {
         assert!(lost.gap().remedy.contains("atrest-observer"));
     }
 
+    /// An end that closes before it was asked would be one that is gone.
+    fn until_hung_up(mut stream: UnixStream) {
+        std::io::copy(&mut stream, &mut std::io::sink()).ok();
+    }
+
     #[test]
     fn one_that_is_not_there_or_makes_no_sense_is_lost() {
         let nowhere = Address::new("/nowhere/socket");
@@ -198,12 +203,14 @@ mod tests {
         let (_directory, address) = end(|mut stream| {
             hello(&stream);
             stream.write_all(b"\0\0\0\x02xx").unwrap();
+            until_hung_up(stream);
         });
         assert!(matches!(Remote::new(address).begin(), Err(Lost::Senseless(_))));
         let (_directory, address) = end(|mut stream| {
             hello(&stream);
             let odd = Response::Holds(Ok(()));
             wire::write(&mut stream, &odd, wire::LARGEST_RESPONSE).unwrap();
+            until_hung_up(stream);
         });
         let mut remote = Remote::new(address);
         assert!(matches!(remote.begin(), Err(Lost::Senseless(_))));

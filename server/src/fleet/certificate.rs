@@ -129,6 +129,13 @@ pub fn look_at_own(
     decide(previous, own.as_str(), validity, ending, now)
 }
 
+/// The server has no such certificate any more; `None` when nothing was told of one.
+pub fn forget_own(previous: HostState, own: Own, now: Timestamp) -> Option<Applied> {
+    let mut applied = Applied::new(previous);
+    applied.retire_one(&key(own.as_str()), now);
+    (!applied.touched.is_empty()).then_some(applied)
+}
+
 /// `ending` are the words for it: summary and remedy.
 fn decide(
     previous: HostState,
@@ -229,6 +236,11 @@ mod tests {
         assert_eq!(look_at_own(ending.clone(), Own::Server, short, at(DAY)), None);
         let both = look_at_own(ending, Own::Server, short, at(23 * DAY)).unwrap().state;
         assert_eq!(both.failing(), 2);
+        let operators =
+            look_at_own(both.clone(), Own::Operators, short, at(23 * DAY)).unwrap().state;
+        let dropped = forget_own(operators, Own::Operators, at(24 * DAY)).unwrap();
+        assert_eq!(dropped.transitions[0].kind.as_str(), "retired");
+        assert_eq!(forget_own(dropped.state, Own::Operators, at(25 * DAY)), None);
         let anew = Validity { from: at(3_621 * DAY), until: at(7_271 * DAY) };
         let renewed = look_at_own(both, Own::Authority, anew, at(3_621 * DAY)).unwrap();
         assert_eq!(renewed.state.failing(), 1);

@@ -15,6 +15,7 @@ use tracing::warn;
 
 use super::Context;
 use crate::access::METRICS;
+use crate::fleet::cluster::Summary;
 use crate::fleet::{HostId, NodeState};
 use crate::logging::chain;
 use crate::metrics::{CONTENT_TYPE, Kind, Text, labels};
@@ -24,6 +25,9 @@ use crate::store::{DeliveryCounts, HostFilter, HostRow, PageRequest, StoreError}
 const MAX_READS: usize = 500;
 /// The longest value of a label, in characters; a path on Linux has 4,096 bytes at most.
 const MAX_LABEL: usize = 1_024;
+
+/// Search clusters that are told of: agents may make up any number.
+const MAX_CLUSTERS: usize = 1_000;
 
 /// A path: where, what for, and what was found.
 type Path = (String, String, &'static str);
@@ -52,6 +56,36 @@ async fn scrape(State(scrape): State<Scrape>) -> Response {
     }
 }
 
+/// Nodes of search clusters, and how many of them have no agent.
+fn search_nodes(text: &mut Text, clusters: &[Summary]) {
+    let listed = || {
+        let listed = clusters.iter().filter(|cluster| cluster.listed_at.is_some());
+        listed.take(MAX_CLUSTERS)
+    };
+    let labels = |Summary { key, name, .. }: &Summary| {
+        labels(&[
+            ("cluster", &short(&key.cluster)),
+            ("search_cluster", &short(name)),
+            ("uuid", &short(&key.uuid)),
+        ])
+    };
+    let help = "Nodes of search clusters, by their own lists.";
+    text.family("atrest_search_nodes", Kind::Gauge, help);
+    for cluster in listed() {
+        text.sample("atrest_search_nodes", &labels(cluster), cluster.nodes);
+    }
+    let help = "Nodes of search clusters that no agent looks after.";
+    text.family("atrest_search_nodes_without_agent", Kind::Gauge, help);
+    for cluster in listed() {
+        text.sample("atrest_search_nodes_without_agent", &labels(cluster), cluster.without_agent);
+    }
+}
+
+/// A value of a label.
+fn short(text: &str) -> String {
+    text.chars().take(MAX_LABEL).collect()
+}
+
 impl Scrape {
     async fn text(&self) -> Result<String, StoreError> {
         let Context { hub, store, counters, limits, own, .. } = &self.context;
@@ -69,6 +103,7 @@ impl Scrape {
         let failing = "Failures that were not seen to pass.";
         text.gauge("atrest_findings_failing", failing, counts.failing);
         text.gauge("atrest_alerts_firing", "Alerts that are not over.", counts.firing);
+        search_nodes(&mut text, &hub.search_clusters());
         self.deliveries(&mut text).await?;
         let help = "When a certificate of the server itself ends, in seconds since 1970.";
         text.family("atrest_certificate_not_after_seconds", Kind::Gauge, help);
@@ -190,7 +225,6 @@ fn path(path: v1::PathPosture) -> Path {
 fn line(host: &HostRow, (path, usage, verdict): &Path) -> String {
     // What was known of a host that is silent is no longer evidence.
     let verdict = if host.state == NodeState::Stale { "unknown" } else { verdict };
-    let short = |text: &str| text.chars().take(MAX_LABEL).collect::<String>();
     labels(&[
         ("host", &short(&host.hostname)),
         ("cluster", &short(&host.cluster)),

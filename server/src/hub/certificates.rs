@@ -80,6 +80,10 @@ impl Hub {
             let look = move |state, now| certificate::look_at_own(state, own, validity, now);
             self.change(&server, look, None).await?;
         }
+        if !certificates.iter().any(|(own, _)| *own == Own::Operators) {
+            let forget = |state, now| certificate::forget_own(state, Own::Operators, now);
+            self.change(&server, forget, None).await?;
+        }
         Ok(())
     }
 

@@ -79,6 +79,14 @@ async fn a_node_that_no_agent_looks_after_is_an_alert_until_one_does() {
     // It is answered after what was said before it was taken.
     heard(&mut stream, &one, 1).await;
     assert_eq!(cluster(&mut operator).await, Some((2, 1)));
+    let (status, text) = crate::metrics::scrape(&server, &server.admin, false).await;
+    assert_eq!(status, reqwest::StatusCode::OK);
+    let of = "{cluster=\"prod\",search_cluster=\"logs\",uuid=\"U\"}";
+    for line in
+        [format!("atrest_search_nodes{of} 2"), format!("atrest_search_nodes_without_agent{of} 1")]
+    {
+        assert!(text.lines().any(|told| told == line), "{line}\n{text}");
+    }
     later(&server, Duration::from_mins(14)).await;
     heard(&mut stream, &one, 1).await;
     assert!(alerts(&mut operator, "node_missing", FIRING).await.is_empty());

@@ -11,7 +11,7 @@ use crate::alerts::Receiver;
 use crate::harness::{Server, config, directory, report, until, within};
 
 /// An answer to `GET /metrics`.
-async fn scrape(server: &Server, token: &str, http1: bool) -> (StatusCode, String) {
+pub(crate) async fn scrape(server: &Server, token: &str, http1: bool) -> (StatusCode, String) {
     // Another test may have been first.
     drop(rustls::crypto::ring::default_provider().install_default());
     let authority = reqwest::Certificate::from_pem(server.ca.as_bytes()).unwrap();
