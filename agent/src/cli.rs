@@ -550,6 +550,9 @@ the configuration, see \fBagent.toml\fR(5)
 .TP
 /var/lib/atrest\-agent
 the identity of this host, reports that the server has not acknowledged, the status
+.TP
+/run/atrest/observer.sock
+where \fBobserve\fR answers \fBrun \-\-observer\fR, and nobody else
 .SH ENVIRONMENT
 .TP
 RUST_LOG

@@ -236,7 +236,7 @@ impl Daemon {
     }
 
     fn scanned(&mut self, posture: Option<Box<Posture>>) {
-        self.health.scan_ended(self.now());
+        self.health.scan_ended(posture.as_ref().map(|posture| posture.observed_at));
         self.changes.took(self.scan_began.elapsed());
         if posture.is_some() {
             self.latest = posture;

@@ -123,8 +123,10 @@ impl Health {
         self.unwritten = true;
     }
 
-    pub(super) fn scan_ended(&mut self, now: Timestamp) {
-        self.saved.scan = Scan { last_at: Some(now), running_since: None };
+    /// A scan has ended; `None` when nothing was seen. What was seen may be of before, when nobody looks any more.
+    pub(super) fn scan_ended(&mut self, seen_at: Option<Timestamp>) {
+        let last_at = seen_at.or(self.saved.scan.last_at);
+        self.saved.scan = Scan { last_at, running_since: None };
         self.unwritten = true;
     }
 

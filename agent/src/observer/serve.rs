@@ -22,8 +22,9 @@ use crate::transport::tls;
 use crate::watch::{Signals, Watch};
 use crate::{daemon, heap, supervisor};
 
-/// The half that talks has two, and for a moment four while it is started anew.
-const MOST_CONNECTIONS: usize = 8;
+/// The half that talks has two. One that is started anew again and again leaves some behind, each until it is noticed that
+/// nobody hears of changes there.
+const MOST_CONNECTIONS: usize = 32;
 /// For the rest of a request that has begun, and for an answer to be taken: both ends are on this machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How often it is said that nothing changed: see [`super::client`].
