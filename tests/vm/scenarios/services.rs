@@ -202,6 +202,60 @@ END
     .finding("data", "/srv/old")
     .also("/srv/new", Verdict::Encrypted)
     .unencrypted(&["plain_device"], &["/dev/vdb"]),
+    // The name leads to the new volume, and the node goes on writing to the old one.
+    Scenario::new(
+        "services-data-that-something-was-mounted-over",
+        "ext4 /dev/vdb /srv
+        own /srv/es
+        setting path.data /srv/es
+        does='exec 3>>/srv/es/node.lock'
+        elasticsearch
+        put /srv/es
+        settle
+        luks2 a /dev/vda
+        ext4 /dev/mapper/a /srv/es",
+    )
+    .finding("data", "/srv/es")
+    .writing(&[])
+    .unencrypted(&["plain_device"], &["/dev/vdb"]),
+    Scenario::new(
+        "services-data-that-was-unmounted-lazily",
+        "ext4 /dev/vdb /srv/es
+        own /srv/es
+        setting path.data /srv/es
+        does='exec 3>>/srv/es/node.lock'
+        elasticsearch
+        put /srv/es
+        settle
+        umount -l /srv/es
+        luks2 a /dev/vda
+        ext4 /dev/mapper/a /srv/es",
+    )
+    // The file has lost the name of its directory.
+    .finding("data", "/")
+    .also("/srv/es", Verdict::Encrypted)
+    .writing(&[])
+    .unknown(&["unreadable"])
+    .leaks(&["vdb"]),
+    Scenario::new(
+        "services-works-below-what-was-mounted-over",
+        "luks2 a /dev/vda
+        ext4 /dev/mapper/a /srv/es
+        ext4 /dev/vdb /works
+        mkdir -p /works/here/data
+        setting path.data /srv/es
+        cwd=/works/here
+        elasticsearch -XX:+HeapDumpOnOutOfMemoryError -XX:HeapDumpPath=data
+        put /works/here/data
+        settle
+        crypt b /dev/vdc
+        ext4 /dev/mapper/b /works/here
+        mkdir /works/here/data",
+    )
+    .finding("heap-dump", "/works/here/data")
+    .writing(&[])
+    .unknown(&["unreadable"])
+    .leaks(&["vdb"]),
     Scenario::new(
         "services-opensearch-on-luks",
         "luks2 a /dev/vda
