@@ -17,6 +17,8 @@ use crate::transport::files;
 use crate::transport::identity::{self, Identity, Issued};
 use crate::transport::session::{Heard, Pace, Session};
 
+/// A scan that takes longer hangs: each of its looks has a deadline of seconds.
+const LONGEST_SCAN: Duration = Duration::from_mins(10);
 /// What the server gets when it does not say how often it wants to hear.
 const HEARTBEAT: Duration = Duration::from_mins(1);
 /// A server that asks for fewer heartbeats than this would hear nothing of a hung agent for too long.
@@ -199,6 +201,11 @@ impl Daemon {
         self.renew_if_due();
         let Route::Up(up) = &mut self.route else { return };
         up.heartbeat_at = Instant::now() + up.heartbeat_interval;
+        // That nothing changed is not known while nobody can look: the server is to miss this host.
+        if self.scanner.is_running() && self.scan_began.elapsed() > LONGEST_SCAN {
+            tracing::error!("a scan does not end: nothing is said until it does");
+            return;
+        }
         let Some(posture) = &self.latest else { return };
         if let Some(say) = up.session.heartbeat(&self.outbox, posture.observed_at)
             && !up.link.send(say)

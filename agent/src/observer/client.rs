@@ -193,7 +193,7 @@ mod tests {
 
     /// An end that closes before it was asked would be one that is gone.
     fn until_hung_up(mut stream: UnixStream) {
-        std::io::copy(&mut stream, &mut std::io::sink()).ok();
+        io::copy(&mut stream, &mut io::sink()).ok();
     }
 
     #[test]
