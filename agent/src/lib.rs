@@ -23,6 +23,7 @@ pub mod filesystem;
 pub mod fstab;
 #[doc(hidden)]
 pub mod fuzzing;
+mod gone;
 mod heap;
 pub mod hibernation;
 pub mod host;

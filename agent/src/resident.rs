@@ -12,7 +12,7 @@ use crate::nfs::Offer;
 use crate::node_api::{Endpoint, Listener};
 use crate::observer::{Lost, Observer, Seen, unseen};
 use crate::transport::held::Held;
-use crate::{daemon, heap, membership, nfs, node_api, object_store, posture};
+use crate::{daemon, gone, heap, membership, nfs, node_api, object_store, posture};
 
 /// Makes what scans the host whenever it is called.
 ///
@@ -26,6 +26,7 @@ pub fn scan(
     let (now, patience, host) = (options.now, options.timing.unseen, options.host.clone());
     let mut held = Held::load(&options.state);
     options.duties.hold(held.known());
+    let mut failed = Held::from(options.state.failed());
     let (duties, lending) = (options.duties.clone(), options.lending.clone());
     let clusters = options.membership.clone();
     let mut memory = object_store::Memory::default();
@@ -60,7 +61,9 @@ pub fn scan(
         ask_others(&mut seen, &config, &mut memory, &duties, now());
         let Seen { mut snapshot, exports, addresses, .. } = seen;
         snapshot.filesystems.vouches = lending.words(now()).into_iter().collect();
-        let posture = posture::evaluate(&snapshot, &config.policy);
+        let mut posture = posture::evaluate(&snapshot, &config.policy);
+        gone::add(&failed.known(), &snapshot, &mut posture);
+        failed.keep(gone::failed(&posture));
         let lent = Offer { exports: nfs::lent(&exports, &posture.paths), addresses };
         lending.found(lent, nfs::borrowed(&snapshot.mounts));
         duties.judged(of_repositories(&posture));

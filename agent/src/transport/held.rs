@@ -21,9 +21,13 @@ pub struct Held {
 }
 
 impl Held {
-    /// Reads it. One that cannot be read is told of, and holds nothing.
+    /// Reads what was held of repositories. One that cannot be read is told of, and holds nothing.
     pub fn load(state: &StateDir) -> Self {
-        let path = state.held();
+        Self::from(state.held())
+    }
+
+    /// The same of this file.
+    pub fn from(path: PathBuf) -> Self {
         let known = match files::read_bounded(&path, MOST) {
             Ok(None) => BTreeSet::new(),
             Ok(Some(text)) => serde_json::from_slice(&text).unwrap_or_else(|error| {

@@ -57,6 +57,11 @@ impl StateDir {
         self.0.join("spool")
     }
 
+    /// What failed at the last look, and may be seen to be gone at the next.
+    pub fn failed(&self) -> PathBuf {
+        self.0.join("failed.json")
+    }
+
     /// What failed when this agent looked, whoever's turn it is.
     pub fn held(&self) -> PathBuf {
         self.0.join("held.json")

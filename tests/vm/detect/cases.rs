@@ -228,7 +228,8 @@ pub(super) const ALL: &[Case] = &[
         does swapon /dev/vdc
         hooked firing firing swap_encrypted /dev/vdc
         heard 'the swap areas changed'
-        swapoff /dev/vdc
+        does swapoff /dev/vdc
+        hooked resolved resolved swap_encrypted /dev/vdc
         ",
     },
 ];
