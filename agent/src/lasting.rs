@@ -23,10 +23,12 @@ pub(crate) fn temporary(path: &HostPath) -> HostPath {
     path.parent().filter(|_| is_made).unwrap_or(path)
 }
 
-/// The path without what engines of containers make up: ids of containers below `containers`, of pods below `pods`.
+/// The path without what engines of containers make up: ids of containers below `containers`, of pods below `pods`. Any other
+/// path is left as it is written.
 pub(crate) fn of_containers(path: &HostPath) -> HostPath {
     let mut lasting = HostPath::root();
     let mut above: &[u8] = b"";
+    let mut is_same = true;
     for part in path.components() {
         let name = std::str::from_utf8(part).unwrap_or_default();
         let renamed = match above {
@@ -35,13 +37,14 @@ pub(crate) fn of_containers(path: &HostPath) -> HostPath {
             b"pods" => pod(name),
             _ => None,
         };
+        is_same &= renamed.is_none();
         lasting = match renamed {
             Some(name) => lasting.join(name),
             None => lasting.join(part),
         };
         above = part;
     }
-    lasting
+    if is_same { path.clone() } else { lasting }
 }
 
 /// The name of an instance without the id of its container.
@@ -109,7 +112,8 @@ mod tests {
         assert_eq!(pod("elastic_prod-es-0"), "/var/log/pods/elastic_prod-es-0_*/elasticsearch");
         assert_eq!(pod("elastic_kb-6b7f9c4d8f-x2x4z"), "/var/log/pods/elastic_kb_*/elasticsearch");
         // A volume keeps what was written to it: another one is another asset.
-        for path in [&*format!("/var/lib/docker/volumes/{id}/_data"), "/srv/pods/es/data", "/"] {
+        let volume = format!("/var/lib/docker/volumes/{id}/_data");
+        for path in [&*volume, "/srv/pods/es/data", "/", "/data/", "/link/../data/."] {
             assert_eq!(of(path), path);
         }
     }

@@ -239,7 +239,7 @@ mod tests {
         let operators =
             look_at_own(both.clone(), Own::Operators, short, at(23 * DAY)).unwrap().state;
         let dropped = forget_own(operators, Own::Operators, at(24 * DAY)).unwrap();
-        assert_eq!(dropped.transitions[0].kind.as_str(), "retired");
+        assert_eq!(dropped.transitions[0].kind.as_str(), "asset_retired");
         assert_eq!(forget_own(dropped.state, Own::Operators, at(25 * DAY)), None);
         let anew = Validity { from: at(3_621 * DAY), until: at(7_271 * DAY) };
         let renewed = look_at_own(both, Own::Authority, anew, at(3_621 * DAY)).unwrap();
