@@ -70,9 +70,19 @@ fn why(check: &str, asset: &str, snapshot: &Snapshot) -> Option<String> {
             let boot = &snapshot.boot;
             let hidden = [boot.crypttab.trouble(), boot.fstab.trouble(), boot.cmdline.trouble()];
             let is_known = hidden.iter().all(Option::is_none);
-            let kinds = ["crypttab:", "fstab:", "volume:"];
-            (is_known && kinds.iter().any(|kind| asset.starts_with(kind)))
-                .then(|| "what is set up for the next boot does not have it any more".to_owned())
+            // A volume may only not be seen to be in use this time: that crypttab names it now is what shows it.
+            let is_named = |name: &str| {
+                let table = boot.crypttab.known();
+                table.is_some_and(|table| {
+                    table.entries.iter().any(|entry| entry.name.as_bytes() == name.as_bytes())
+                })
+            };
+            let is_gone = match asset.strip_prefix("volume:/dev/mapper/") {
+                Some(name) => is_named(name),
+                None => asset.starts_with("crypttab:") || asset.starts_with("fstab:"),
+            };
+            (is_known && is_gone)
+                .then(|| "what is set up for the next boot does not have this any more".to_owned())
         }
         "plaintext_secret" => no_secret(asset, snapshot),
         _ => None,
@@ -94,7 +104,9 @@ fn no_secret(asset: &str, snapshot: &Snapshot) -> Option<String> {
         });
         return is_clean.then(|| "nothing secret stands there in plain text any more".to_owned());
     }
-    let path = HostPath::from_shown(asset.strip_prefix("secrets:")?)?;
+    // Below another root there may be a directory of the same name.
+    let path = asset.strip_prefix("secrets:").filter(|path| !path.contains('@'))?;
+    let path = HostPath::from_shown(path)?;
     let directory = path.parent()?;
     let looked_through = snapshot.secrets.iter().any(|seen| {
         let swept = seen.contents.known().and_then(|contents| contents.swept.as_ref());
@@ -174,11 +186,17 @@ mod tests {
     #[test]
     fn what_is_set_up_is_gone_only_when_all_of_it_could_be_read() {
         let with = |boot| Snapshot { boot, ..Snapshot::empty() };
-        for asset in ["crypttab:c0", "fstab:/srv", "volume:/dev/mapper/c0"] {
+        for asset in ["crypttab:c0", "fstab:/srv"] {
             assert_eq!(after("boot_intent", asset, &with(Boot::default())).len(), 1, "{asset}");
         }
         let hidden = Boot { crypttab: Observed::Unreadable(trouble()), ..Boot::default() };
-        assert!(after("boot_intent", "volume:/dev/mapper/c0", &with(hidden)).is_empty());
+        assert!(after("boot_intent", "crypttab:c0", &with(hidden)).is_empty());
+        let table = crate::crypttab::parse(b"c0 UUID=1 none luks\n");
+        let named = Boot { crypttab: Observed::Known(table), ..Boot::default() };
+        for (name, passes) in [("c0", 1), ("c1", 0)] {
+            let asset = format!("volume:/dev/mapper/{name}");
+            assert_eq!(after("boot_intent", &asset, &with(named.clone())).len(), passes, "{name}");
+        }
         assert!(after("boot_intent", "boot:", &with(Boot::default())).is_empty());
     }
 
